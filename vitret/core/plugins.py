@@ -1,0 +1,127 @@
+"""A folder is a registry: a part is a file with one public `build`, found by name and imported when named.
+
+The keyword-only parameters of `build` are the part's options and hold their only defaults. Parts of others
+come from entry points (group `vitret.heads`, …) or from a folder given with `--include DIR`, which holds
+`heads/my_head.py` and the like; the folder travels in `VITRET_INCLUDE` so that worker processes see it too.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vitret.core.errors import UserError, did_you_mean
+
+FAMILIES = {
+    "backbones": "vitret.models.backbones",
+    "heads": "vitret.models.heads",
+    "losses": "vitret.learn.losses",
+    "samplers": "vitret.learn.samplers",
+    "metrics": "vitret.measure.metrics",
+    "rerankers": "vitret.measure.rerankers",
+    "datasets": "vitret.data.datasets",
+}
+
+
+def included_folders() -> list[Path]:
+    """Folders named by `VITRET_INCLUDE`, separated as in `PATH`."""
+    return [Path(part) for part in os.environ.get("VITRET_INCLUDE", "").split(os.pathsep) if part]
+
+
+def _family(family: str) -> str:
+    if family not in FAMILIES:
+        raise UserError(f"There is no family of parts called '{family}'. {did_you_mean(family, FAMILIES)}")
+    return FAMILIES[family]
+
+
+def _included(family: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in included_folders():
+        if not folder.is_dir():
+            raise UserError(f"--include {folder}: there is no such folder.")
+        for path in sorted((folder / family).glob("[!_]*.py")):
+            found[_spelt(family, path.stem)] = path
+    return found
+
+
+def _spelt(family: str, module: str) -> str:
+    # Data sets are written with hyphens everywhere ("gldv2-clean"); a module name cannot be.
+    return module.replace("_", "-") if family == "datasets" else module
+
+
+def names(family: str) -> list[str]:
+    """Every known name of a family, sorted; imports no part.
+
+    >>> "gem" in names("heads")
+    True
+    """
+    package = importlib.import_module(_family(family))
+    own = [
+        _spelt(family, m.name) for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")
+    ]
+    theirs = [point.name for point in entry_points(group=f"vitret.{family}")]
+    return sorted({*own, *theirs, *_included(family)})
+
+
+def load(family: str, name: str) -> ModuleType:
+    """The module of one part. An included folder wins over an entry point, and that over vitret's own."""
+    package = _family(family)
+    included = _included(family)
+    if name in included:
+        return _from_file(f"vitret_include.{family}.{included[name].stem}", included[name])
+    for point in entry_points(group=f"vitret.{family}"):
+        if point.name == name:
+            return importlib.import_module(point.module)
+    if name not in names(family):
+        raise UserError(f"There is no {family[:-1]} called '{name}'. {did_you_mean(name, names(family))}")
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+
+
+def _from_file(module_name: str, path: Path) -> ModuleType:
+    known = sys.modules.get(module_name)
+    if known is not None and known.__file__ == str(path):
+        return known
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def options(family: str, name: str) -> dict[str, Any]:
+    """The options of a part with their defaults, read from the signature of its `build`.
+
+    An option without a default is given as `inspect.Parameter.empty`.
+    """
+    module = load(family, name)
+    if not hasattr(module, "build"):
+        raise UserError(f"{module.__file__}: a part needs one public function called 'build'.")
+    parameters = inspect.signature(module.build).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options with every default written out; refuses what the part does not know."""
+    known = options(family, name)
+    for key in given:
+        if key not in known:
+            raise UserError(f"{family[:-1]} '{name}' has no option '{key}'. {did_you_mean(key, known)}")
+    resolved = {**known, **given}
+    missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
+    if missing:
+        raise UserError(f"{family[:-1]} '{name}' needs a value for: {', '.join(missing)}.")
+    return resolved
+
+
+def build(family: str, name: str, *args: Any, **given: Any) -> Any:
+    """Call a part's `build` with positional facts (widths, classes, …) and checked options."""
+    return load(family, name).build(*args, **resolve(family, name, given))

@@ -1,0 +1,94 @@
+"""Files that are whole or absent: written as `name.part`, synced, renamed; digests of files and of values."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from vitret.core.errors import DataError, MachineError
+
+
+@contextlib.contextmanager
+def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open `path.part` for writing; on success sync it and rename it to `path`, on failure remove it.
+
+    A full disk or a folder without permission ends as `MachineError`; the old file, if any, is untouched.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open(mode, encoding=None if "b" in mode else "utf-8") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise machine_error(path, error) from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def machine_error(path: Path, error: OSError) -> MachineError:
+    """The person's version of an operating-system error on writing `path`."""
+    reason = error.strerror or str(error)
+    return MachineError(
+        f"{path}: cannot write ({reason}). Free some space or choose another folder: `vitret env` shows "
+        "every location and how to change it."
+    )
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with writing(path) as handle:
+        handle.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Sorted keys, two spaces, a final newline: the same value always gives the same bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: not readable as JSON ({error}). Remove it and run the same command again."
+        ) from error
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Sha256 of a value's canonical JSON: the same for the same content, whatever the order of keys.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise `MachineError` before work starts when `folder`'s disk has fewer than `needed` bytes free."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise MachineError(
+            f"{folder}: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free. Free some space or choose another "
+            "folder: `vitret env` shows every location and how to change it."
+        )
