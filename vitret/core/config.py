@@ -1,0 +1,233 @@
+"""YAML read strictly into pydantic models, single values changed with `--set a.b=value`, and where files live.
+
+Plain YAML readers forgive too much for a benchmark: a key written twice, a key misspelt, and `1e-4`, which
+YAML 1.1 reads as text. All three are refused or cured here.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vitret.core.errors import DataError, UserError, did_you_mean
+
+
+class Strict(BaseModel):
+    """Base of everything read from YAML or JSON: frozen, unknown keys refused, defaults checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with numbers as in YAML 1.2 and every key written once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 wants a dot before the exponent and would read 1e-4 as text.
+_FLOAT = re.compile(
+    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text; `where` names it in errors.
+
+    >>> parse_yaml("lr: 1e-4", "an example")
+    {'lr': 0.0001}
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{where}{line}: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not readable as YAML ({error}).") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file whose top is a mapping."""
+    try:
+        value = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}).") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a mapping of keys to values, found {type(value).__name__}.")
+    return value
+
+
+def validate(model: type[Model], data: Mapping[str, Any], where: str) -> Model:
+    """`data` as a `model`; every problem is named at once, with its place."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(model, item) for item in error.errors()]
+        raise UserError(f"{where}: " + " ".join(problems)) from error
+
+
+def _problem(model: type[BaseModel], item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return (
+            f"unknown key '{place}'. {did_you_mean(str(item['loc'][-1]), _keys_at(model, item['loc'][:-1]))}"
+        )
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}." if place else f"{message}."
+
+
+def _keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """The keys allowed at a place, followed through nested models as far as the annotations say."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        nested = _models_in(field.annotation) if field else []
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models_in(inner)]
+
+
+def assign(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """A copy of `data` with values changed by `a.b=value`; the value is read as YAML, the path must exist or be a leaf.
+
+    >>> assign({"optimiser": {"lr": 0.1}}, ["optimiser.lr=1e-4"])
+    {'optimiser': {'lr': 0.0001}}
+    """
+    changed = _copied(data)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise UserError(f"--set {assignment}: expected KEY=VALUE, for example --set optimiser.lr=1e-4.")
+        *parents, leaf = path.split(".")
+        place: Any = changed
+        for key in parents:
+            place = _enter(place, key, path)
+        value = parse_yaml(text, f"--set {path}")
+        if isinstance(place, list):
+            place[_index(place, leaf, path)] = value
+        else:
+            place[leaf] = value
+    return changed
+
+
+def _enter(place: Any, key: str, path: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, key, path)]
+    if not isinstance(place.get(key), dict | list):
+        containers = [k for k, v in place.items() if isinstance(v, dict | list)]
+        raise UserError(f"--set {path}: there is nothing below '{key}'. {did_you_mean(key, containers)}")
+    return place[key]
+
+
+def _index(place: list[Any], key: str, path: str) -> int:
+    if not key.isdecimal() or int(key) >= len(place):
+        raise UserError(f"--set {path}: '{key}' is not a position in a list of {len(place)}.")
+    return int(key)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner) for inner in value]
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """A folder vitret uses, and what decided where it is."""
+
+    name: str
+    path: Path
+    source: str
+    purpose: str
+
+
+# name → (environment variable, purpose). The flag of the same name wins over the variable, that over the default.
+_LOCATIONS = {
+    "home": ("VITRET_HOME", "runs, descriptors, locks"),
+    "data": ("VITRET_DATA", "prepared data sets"),
+    "results": ("VITRET_RESULTS", "one JSON per measured row, and the leaderboard"),
+    "weights": ("VITRET_WEIGHTS", "pre-trained weights by architecture name, looked up before any network"),
+    "configs": ("VITRET_CONFIGS", "systems, tracks, published recipes"),
+    "suites": ("VITRET_SUITES", "how things are measured"),
+}
+
+
+def location(name: str, flag: Path | None = None) -> Location:
+    """Where a kind of file lives: flag, then environment, then default. Creates nothing."""
+    variable, purpose = _LOCATIONS[name]
+    if flag is not None:
+        return Location(name=name, path=flag, source=f"--{name}", purpose=purpose)
+    if os.environ.get(variable):
+        return Location(name=name, path=Path(os.environ[variable]), source=variable, purpose=purpose)
+    return Location(name=name, path=_default(name), source="default", purpose=purpose)
+
+
+def locations() -> list[Location]:
+    """Every location, as `vitret env` prints them."""
+    return [location(name) for name in _LOCATIONS]
+
+
+def _default(name: str) -> Path:
+    if name == "home":
+        return Path(platformdirs.user_data_dir("vitret"))
+    if name in ("data", "weights"):
+        return location("home").path / name
+    if name == "results":
+        return Path("results")
+    folder = {"configs": "configs", "suites": "benchmarks/suites"}[name]
+    beside_source = Path(__file__).resolve().parents[2] / folder
+    return beside_source if beside_source.is_dir() else Path(sys.prefix) / "share" / "vitret" / folder
+
+
+def named_file(kind: str, folder: Path, name: str) -> Path:
+    """`folder/name.yaml`, or `name` itself when it is a path to a YAML file."""
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"{path}: no such file.")
+        return path
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: the folder of {kind}s is missing. `vitret env` shows where it is expected."
+            )
+        raise UserError(f"There is no {kind} called '{name}'. {did_you_mean(name, file_names(folder))}")
+    return path
+
+
+def file_names(folder: Path) -> list[str]:
+    """Names of the YAML files in a folder, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))

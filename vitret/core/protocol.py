@@ -1,0 +1,152 @@
+"""How a number was measured: every switch that is known to move "mAP on ROxford", and the fingerprint of all of them.
+
+Two numbers may stand in one table only when their fingerprints agree. The peers disagree on at least eleven
+of these switches, some by six points or more (query crop at +1M, image size, AP formula, junk).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from vitret.core.config import Strict
+from vitret.core.records import LEVELS
+from vitret.core.store import digest
+
+
+class WhiteningSpec(Strict):
+    """A learned mean and projection, and the training set it was fitted on."""
+
+    kind: Literal["none", "lw", "pca", "pca_power"] = "none"
+    data: str | None = None
+    dim: int | None = Field(default=None, gt=0)
+    power: float = 0.25
+
+    @model_validator(mode="after")
+    def _names_its_data(self) -> "WhiteningSpec":
+        if self.kind != "none" and self.data is None:
+            raise ValueError(
+                f"whitening '{self.kind}' must name the training set it is fitted on (data: sfm120k)"
+            )
+        return self
+
+
+class ExpansionSpec(Strict):
+    """Query expansion or database-side augmentation: `n` neighbours weighted by similarity to the power `alpha`."""
+
+    kind: Literal["none", "aqe", "alpha_qe", "dba"] = "none"
+    n: int = Field(default=10, gt=0)
+    alpha: float = Field(default=3.0, ge=0)
+
+
+class RerankSpec(Strict):
+    """A second look at the first `depth` results.
+
+    `shortlist` says who fills them: "plain" is the ranking as it is; "oracle" takes junk out with the ground
+    truth first, as CVNet, RRT and AMES do, and is never shown beside "plain".
+    """
+
+    kind: str = "none"
+    depth: int = Field(default=100, gt=0)
+    shortlist: Literal["plain", "oracle"] = "plain"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Protocol(Strict):
+    """Everything between an image file and a number, apart from the model."""
+
+    crop: Literal["box", "none"] = "box"
+    size: int = Field(default=1024, gt=0, description="pixels of the side that the size rule speaks of")
+    size_rule: Literal["longer", "shorter", "square", "none"] = "longer"
+    upscale: bool = False
+    query_size: Literal["same_magnification", "same_size"] = "same_magnification"
+    centre_crop: int | None = Field(default=None, gt=0)
+    fit: Literal["round", "pad", "crop"] = "round"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    decode: Literal["full", "scaled"] = "full"
+    exif: Literal["apply", "ignore"] = "ignore"
+    scales: tuple[float, ...] = (1.0,)
+    aggregation: Literal["mean", "gem", "max"] = "mean"
+    whitening: WhiteningSpec = WhiteningSpec()
+    search: Literal["exact"] = "exact"
+    expansion: ExpansionSpec = ExpansionSpec()
+    rerank: RerankSpec = RerankSpec()
+    ap: Literal["trapezoid"] = "trapezoid"
+    junk: Literal["removed"] = "removed"
+    ties: Literal["database index"] = "database index"
+    empty_queries: Literal["left out"] = "left out"
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that differ when any switch differs."""
+        return digest(self.model_dump(mode="json"))[:8]
+
+    def extraction(self) -> dict[str, Any]:
+        """The switches that change the bytes of a descriptor, as the cache is keyed by them."""
+        later = {"search", "expansion", "rerank", "ap", "junk", "ties", "empty_queries"}
+        return self.model_dump(mode="json", exclude=later)
+
+    def line(self) -> str:
+        """One line for a table's caption: only what differs from whole-image, single-scale, plain search is added."""
+        side = self.size_rule if self.size_rule in ("square", "none") else f"{self.size_rule} side"
+        parts = [
+            f"{side} {self.size}",
+            "query cropped" if self.crop == "box" else "query not cropped",
+            self.interpolation,
+            f"{len(self.scales)} scale" + ("s" if len(self.scales) > 1 else ""),
+        ]
+        if self.centre_crop:
+            parts.append(f"centre crop {self.centre_crop}")
+        if self.decode == "scaled":
+            parts.append("scaled decode")
+        parts.append(
+            "no whitening"
+            if self.whitening.kind == "none"
+            else f"{self.whitening.kind} from {self.whitening.data}"
+        )
+        if self.expansion.kind != "none":
+            parts.append(f"{self.expansion.kind} n={self.expansion.n} α={self.expansion.alpha:g}")
+        if self.rerank.kind != "none":
+            parts.append(f"{self.rerank.kind} of top {self.rerank.depth}, {self.rerank.shortlist} shortlist")
+        return ", ".join(parts)
+
+
+class Suite(Strict):
+    """A way of measuring: which evaluation sets, with which distractors, under which protocol, which numbers."""
+
+    name: str
+    about: str = ""
+    sets: tuple[str, ...]
+    distractors: str | None = None
+    levels: tuple[str, ...] = ("medium", "hard")
+    metrics: tuple[str, ...] = ("mAP", "mP@10")
+    primary: str = Field(default="mAP (hard)", description="the number rows are sorted by: METRIC (LEVEL)")
+    protocol: Protocol = Protocol()
+
+    @model_validator(mode="after")
+    def _known_levels(self) -> "Suite":
+        unknown = set(self.levels) - set(LEVELS)
+        if unknown:
+            raise ValueError(f"unknown levels {sorted(unknown)}; known: {', '.join(LEVELS)}")
+        metric, _, level = self.primary.partition(" ")
+        if metric not in self.metrics or level.strip("()") not in self.levels:
+            raise ValueError(
+                f"primary '{self.primary}' is not one of the suite's metrics at one of its levels"
+            )
+        return self
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """The leaves in which two dumped records differ: dotted key → (left, right).
+
+    >>> differences({"size": 1024, "crop": "box"}, {"size": 512, "crop": "box"})
+    {'size': (1024, 512)}
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted({*a, *b}):
+        left, right = a.get(key), b.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            found |= differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            found[f"{prefix}{key}"] = (left, right)
+    return found

@@ -1,0 +1,250 @@
+"""What is trained: a system (an idea) put on a track (a training set and its budget), every value written out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_serializer, model_validator
+
+from vitret.core import plugins
+from vitret.core.config import Strict, assign, file_names, named_file, read_yaml, validate
+from vitret.core.errors import UserError
+from vitret.core.store import digest
+
+ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}
+
+
+class Part(Strict):
+    """A part's name and its options; written flat in YAML: `{name: gem, p: 3}`, or just `gem`."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "options" not in value:
+            own = {key: value[key] for key in cls._own_keys() if key in value}
+            return {**own, "options": {key: v for key, v in value.items() if key not in own}}
+        return value
+
+    @classmethod
+    def _own_keys(cls) -> set[str]:
+        return {key for key in cls.model_fields if key != "options"}
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        own = {key: getattr(self, key) for key in type(self).model_fields if key != "options"}
+        return {**own, **self.options}
+
+    def resolved(self, family: str) -> "Part":
+        """The same part with every default of its `build` written out; refuses unknown options."""
+        return self.model_copy(update={"options": plugins.resolve(family, self.name, self.options)})
+
+
+class ModelSpec(Strict):
+    """A network from image to descriptor: a backbone that gives tokens and a head that makes one vector of them."""
+
+    backbone: Part
+    head: Part
+
+    def resolved(self) -> "ModelSpec":
+        return ModelSpec(backbone=self.backbone.resolved("backbones"), head=self.head.resolved("heads"))
+
+
+class LossSpec(Part):
+    """A loss and its weight in the sum."""
+
+    weight: float = 1.0
+
+
+class MemorySpec(Strict):
+    """Cross-batch memory (Wang et al., CVPR 2020): how many past descriptors the contrastive loss also sees."""
+
+    size: int | float = Field(
+        default=1.0, gt=0, description="rows, or a fraction of the training images if a float"
+    )
+    start: int = Field(default=0, ge=0, description="first step at which the memory is used")
+    momentum: float | None = Field(default=None, ge=0, lt=1, description="keys from a momentum encoder")
+    weight: float = 1.0
+
+
+class OptimiserSpec(Strict):
+    """The optimiser and its schedule over the images of the track's budget."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    head_lr_factor: float = Field(default=1.0, gt=0, description="rate of head and loss weights, times lr")
+    schedule: Literal["cosine", "constant", "exponential"] = "cosine"
+    decay: float = Field(default=0.99, gt=0, le=1, description="per epoch, of the exponential schedule")
+    final_lr: float = Field(default=0.0, ge=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="fraction of all steps")
+    clip: float | None = Field(default=1.0, gt=0, description="gradient norm")
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    accumulate: int = Field(default=1, ge=1, description="batches per step")
+    freeze_batch_norm: bool = False
+
+
+class System(Strict):
+    """An idea: backbone, head, losses, sampler, optimiser and its rate. Without losses it is frozen: never trained."""
+
+    name: str
+    title: str
+    about: str = ""
+    source: str = ""
+    model: ModelSpec
+    losses: tuple[LossSpec, ...] = ()
+    sampler: Part = Part(name="random")
+    optimiser: OptimiserSpec = OptimiserSpec()
+    memory: MemorySpec | None = None
+
+    @property
+    def frozen(self) -> bool:
+        return not self.losses
+
+
+class ImagePolicy(Strict):
+    """How training images become tensors: one square, aspect-ratio groups, or the longer side with aspect kept."""
+
+    policy: Literal["square", "groups", "longer"] = "square"
+    size: int = Field(default=224, gt=0)
+    resize: int | None = Field(default=None, gt=0, description="square side before a random crop of `size`")
+    crop_area: tuple[float, float] = Field(
+        default=(1.0, 1.0), description="random resized crop: share of the area"
+    )
+    crop_aspect: tuple[float, float] = (0.75, 1.3333)
+    flip: bool = True
+    brightness: float = Field(default=0.0, ge=0)
+    contrast: float = Field(default=0.0, ge=0)
+    saturation: float = Field(default=0.0, ge=0)
+    erase: float = Field(default=0.0, ge=0, le=1)
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+
+class Track(Strict):
+    """A training set and the budget every system on it obeys."""
+
+    name: str
+    title: str = ""
+    about: str = ""
+    train_set: str
+    images_seen: int = Field(ge=0)
+    batch: int = Field(default=64, gt=0)
+    image: ImagePolicy = ImagePolicy()
+    validation: float = Field(
+        default=0.1, ge=0, lt=1, description="share of classes held out, if the set has no own"
+    )
+    pretraining: str = Field(default="any", description="what the backbone may have seen before")
+    dims: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    systems: tuple[str, ...] = ()
+    suite: str = "landmarks"
+
+
+class Recipe(Strict):
+    """System ⊕ track at one seed. `budget` is "track", or "own" for a paper's own recipe."""
+
+    system: System
+    track: Track
+    seed: int = 0
+    budget: Literal["track", "own"] = "track"
+
+    @property
+    def digest(self) -> str:
+        """Identity of the training: everything that can change the weights, nothing that only describes."""
+        value = self.model_dump(mode="json")
+        for key in ("title", "about", "source"):
+            value["system"].pop(key)
+        for key in ("title", "about", "systems", "seeds", "suite", "pretraining", "dims"):
+            value["track"].pop(key)
+        return digest(value)
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.track.train_set}-{self.system.name}-s{self.seed}-{self.digest[:8]}"
+
+
+def unalias(train_set: str) -> str:
+    """The full name of a training set.
+
+    >>> unalias("gldv2")
+    'gldv2-clean'
+    """
+    return ALIASES.get(train_set, train_set)
+
+
+def read_system(configs: Path, name: str, assignments: Sequence[str] = ()) -> System:
+    """A system by name or by path; `assignments` are `optimiser.lr=1e-4` and the like."""
+    path = named_file("system", configs / "systems", name)
+    system = validate(System, assign(read_yaml(path), assignments), str(path))
+    return system.model_copy(
+        update={
+            "model": system.model.resolved(),
+            "losses": tuple(loss.resolved("losses") for loss in system.losses),
+            "sampler": system.sampler.resolved("samplers"),
+        }
+    )
+
+
+def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -> Track:
+    """The track of a training set, by the set's name (aliases too) or by path."""
+    path = named_file("track", configs / "tracks", unalias(train_set))
+    return validate(Track, assign(read_yaml(path), assignments), str(path))
+
+
+def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> Recipe:
+    """A paper's own recipe, whole in one file; its rows carry "own budget" and stand apart."""
+    path = named_file("published recipe", configs / "published", name)
+    data = assign(read_yaml(path), assignments)
+    recipe = validate(Recipe, {**data, "budget": "own"}, str(path))
+    resolved = recipe.system.model_copy(
+        update={
+            "model": recipe.system.model.resolved(),
+            "losses": tuple(loss.resolved("losses") for loss in recipe.system.losses),
+            "sampler": recipe.system.sampler.resolved("samplers"),
+        }
+    )
+    return recipe.model_copy(update={"system": resolved})
+
+
+def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`--set` values for the system and, those starting with `track.`, for the track."""
+    track = [a.removeprefix("track.") for a in assignments if a.startswith("track.")]
+    system = [a.removeprefix("system.") for a in assignments if not a.startswith("track.")]
+    return system, track
+
+
+def make_recipe(
+    configs: Path, system: str, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
+) -> Recipe:
+    """Read, change, resolve and join; what comes back names every default.
+
+    A change to the track's budget makes it the run's own budget: such rows stand in their own table.
+    """
+    for_system, for_track = split_assignments(assignments)
+    track = read_track(configs, train_set, for_track)
+    return Recipe(
+        system=read_system(configs, system, for_system),
+        track=track,
+        seed=seed,
+        budget="own" if for_track else "track",
+    )
+
+
+def system_names(configs: Path) -> list[str]:
+    return file_names(configs / "systems")
+
+
+def require_trainable(recipe: Recipe) -> None:
+    """Refuse to train what has no loss."""
+    if recipe.system.frozen:
+        raise UserError(
+            f"system '{recipe.system.name}' has no loss: it is measured as it is. "
+            "Use `vitret bench` or `vitret extract`."
+        )

@@ -1,0 +1,181 @@
+"""A run is a folder: the resolved recipe, the code and machine it ran on, its log, its checkpoint, its state.
+
+$VITRET_HOME/runs/<id>/  recipe.yaml  code.json  log.jsonl  checkpoint.safetensors  state/  run.lock
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import filelock
+import yaml
+
+from vitret.core.config import read_yaml, validate
+from vitret.core.errors import DataError, MachineError, did_you_mean
+from vitret.core.recipes import Recipe
+from vitret.core.store import machine_error, read_json, write_json, write_text
+
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "pillow",
+    "simplejpeg",
+    "faiss-cpu",
+    "faiss-gpu",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, or one frozen network, and its files."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The finished weights. The file exists only when training is over."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """Where the trainer keeps what it needs to go on."""
+        return self.path / "state"
+
+    @property
+    def finished(self) -> bool:
+        return self.checkpoint.is_file()
+
+    def recipe(self) -> Recipe:
+        return validate(Recipe, read_yaml(self.recipe_file), str(self.recipe_file))
+
+    def code(self) -> dict[str, Any]:
+        value = read_json(self.path / "code.json")
+        assert isinstance(value, dict)
+        return value
+
+    def log(self, **entry: Any) -> None:
+        """Append one line to log.jsonl."""
+        with self.log_file.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def open_run(home: Path, recipe: Recipe) -> Run:
+    """The run of a recipe, made if it is not there; its recipe.yaml names every value."""
+    run = Run(path=home / "runs" / recipe.run_id)
+    if not run.recipe_file.is_file():
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise machine_error(run.path, error) from error
+        write_json(run.path / "code.json", code())
+        write_text(
+            run.recipe_file,
+            yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        )
+    return run
+
+
+def find_run(home: Path, name: str) -> Run:
+    """A run by its id, by a unique beginning of it, or by path."""
+    for path in (Path(name), home / "runs" / name):
+        if (path / "recipe.yaml").is_file():
+            return Run(path=path)
+    known = run_names(home)
+    matches = [run for run in known if run.startswith(name)]
+    if len(matches) == 1:
+        return Run(path=home / "runs" / matches[0])
+    if matches:
+        raise DataError(f"'{name}' begins several runs: {', '.join(matches)}.")
+    raise DataError(f"There is no run called '{name}' in {home / 'runs'}. {did_you_mean(name, known)}")
+
+
+def run_names(home: Path) -> list[str]:
+    return sorted(path.parent.name for path in (home / "runs").glob("*/recipe.yaml"))
+
+
+@contextlib.contextmanager
+def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold `path` against other processes; when somebody else holds it, say so and wait.
+
+    The lock belongs to the process: it is free again when its holder dies, however it dies.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            say(f"{path.parent}: another vitret is at work here; waiting for it to finish.")
+            lock.acquire()
+    except PermissionError as error:
+        raise machine_error(path, error) from error
+    except NotImplementedError as error:
+        raise MachineError(
+            f"{path}: this file system cannot lock files. Choose another folder with VITRET_HOME."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@cache
+def code() -> dict[str, Any]:
+    """Commit, whether the tree was dirty, and the versions that can change a number."""
+    return {"commit": _git("rev-parse", "HEAD") or "unknown", "dirty": _dirty(), "versions": _versions()}
+
+
+def _dirty() -> bool | None:
+    """Whether the code differs from its commit; files that are not code (results, notes) do not count."""
+    status = _git("status", "--porcelain", "--", "vitret", "configs", "benchmarks/suites")
+    return None if status is None else bool(status)
+
+
+def _git(*command: str) -> str | None:
+    """Output of git in the source tree; None for an installed package or where there is no git."""
+    tree = Path(__file__).resolve().parents[2]
+    if not (tree / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", *command], cwd=tree, capture_output=True, text=True, check=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "vitret": importlib.metadata.version("vitret")}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[library] = importlib.metadata.version(library)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """The machine as far as it matters to a timing."""
+    return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
