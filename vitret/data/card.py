@@ -57,8 +57,8 @@ class File(_Record):
 class Shards(_Record):
     """Many archives of one shape, numbered `first` … `first + count − 1`; fetched, unpacked and deleted one by one.
 
-    `url`, `name` and `md5_url` are format strings of the number `n`. The first field of the file at `md5_url` is the md5.
-    `bytes_each` is the publisher's rounded size, for planning only.
+    `url`, `name` and `md5_url` are format strings of the number `n`; the first field of the text at `md5_url` is the
+    md5. `bytes_each` is the publisher's rounded size, for planning only.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Card(_Record):
     gated: Gate = "none"
     by_hand: str = ""
     files: tuple[File, ...] = ()
-    shards: Shards | None = None
+    shards: tuple[Shards, ...] = ()
     tree: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     expected: Mapping[str, Count] = Field(default_factory=dict)
     known_bad: tuple[KnownBad, ...] = ()
@@ -175,7 +175,7 @@ class Card(_Record):
     def fetch_bytes(self) -> int:
         """Bytes to fetch as far as sizes are known."""
         files = sum(file.size or 0 for file in self.files)
-        return files + (self.shards.count * self.shards.bytes_each if self.shards else 0)
+        return files + sum(shards.count * shards.bytes_each for shards in self.shards)
 
     @property
     def image_files(self) -> tuple[File, ...]:
