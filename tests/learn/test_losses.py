@@ -1,0 +1,342 @@
+"""Every loss against nested loops written from its formula, in float64, and against its gradient."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitret.core import plugins
+from vitret.core.errors import UserError
+from vitret.learn.losses import arcface, contrastive, koleo, quantised_ap
+
+TUPLE_LOSSES = ("contrastive_tuples", "triplet_sos")
+OWN = [name for name in plugins.names("losses") if name != "pml"]
+
+
+def rows(n: int = 14, dim: int = 5, seed: int = 0, spread: float = 1.0) -> Tensor:
+    """Unit rows in float64; a small `spread` makes them neighbours."""
+    drawn = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(spread * drawn + (1 - spread))
+
+
+def labels(n: int = 14, classes: int = 4) -> Tensor:
+    return torch.arange(n) % classes
+
+
+def made(name: str, **options: object) -> torch.nn.Module:
+    torch.manual_seed(0)
+    loss: torch.nn.Module = plugins.build("losses", name, 5, 4, **options)
+    return loss.double()
+
+
+def naive_contrastive(z: Tensor, y: Tensor, margin: float, xbm: bool = False) -> Tensor:
+    total = z.new_zeros(())
+    for i in range(len(z)):
+        for j in range(len(z)):
+            s = z[i] @ z[j]
+            if i == j:
+                continue
+            if y[i] == y[j]:
+                total = total + 1 - s
+            elif s > margin:
+                total = total + (s if xbm else s - margin)
+    return total / len(z)
+
+
+def test_contrastive_is_equation_1():
+    z, y = rows(spread=0.6), labels()
+    assert torch.allclose(made("contrastive", margin=0.3)(z, y), naive_contrastive(z, y, 0.3), atol=1e-12)
+
+
+def test_contrastive_has_the_gradient_of_xbms_variant_and_the_one_derived_by_hand():
+    z, y = rows(spread=0.6).requires_grad_(), labels()
+    (ours,) = torch.autograd.grad(made("contrastive", margin=0.3)(z, y), z)
+    (xbm,) = torch.autograd.grad(naive_contrastive(z, y, 0.3, xbm=True), z)
+    by_hand = torch.zeros_like(z)
+    for i in range(len(z)):
+        for j in range(len(z)):
+            if i != j and y[i] == y[j]:
+                by_hand[i] -= 2 * z[j].detach() / len(z)  # the pair stands twice, as (i, j) and as (j, i)
+            elif i != j and z[i] @ z[j] > 0.3:
+                by_hand[i] += 2 * z[j].detach() / len(z)
+    assert torch.equal(ours, xbm) or torch.allclose(ours, xbm, atol=1e-14)
+    assert torch.allclose(ours, by_hand, atol=1e-14)
+
+
+def test_contrastive_against_keys_leaves_out_only_the_anchors_own_row():
+    z, y = rows(4), torch.tensor([0, 0, 1, 1])
+    keys, key_labels = torch.cat([rows(3, seed=1), z]), torch.cat([torch.tensor([0, 1, 0]), y])
+    loss = contrastive.build(5, 2).against(z, y, keys, key_labels, torch.arange(3, 7))
+    expected = 0.0
+    for i in range(4):
+        for j in range(7):
+            s = float(z[i] @ keys[j])
+            if j != i + 3:
+                expected += 1 - s if y[i] == key_labels[j] else max(s - 0.5, 0)
+    assert float(loss) == pytest.approx(expected / 4, abs=1e-12)
+
+
+def naive_tuples(z: Tensor, n: int, margin: float) -> Tensor:
+    total = z.new_zeros(())
+    for t in range(0, len(z), n + 2):
+        total = total + 0.5 * (z[t] - z[t + 1] + 1e-6).norm() ** 2
+        for k in range(n):
+            gap = margin - (z[t] - z[t + 2 + k] + 1e-6).norm()
+            total = total + (0.5 * gap**2 if gap > 0 else 0)
+    return total
+
+
+def test_contrastive_tuples_is_summed_as_in_cirtorch():
+    z = rows(spread=0.3)
+    loss = made("contrastive_tuples", negatives=5, margin=0.85)(z, labels())
+    assert torch.allclose(loss, naive_tuples(z, 5, 0.85), atol=1e-12)
+
+
+def test_contrastive_tuples_gradient_by_hand():
+    """Query (1, 0), positive (0, 1), one negative at distance d < 0.85: d/dn = −(m − d)/d · (n − q)."""
+    angle = 0.5
+    z = torch.tensor(
+        [[1, 0], [0, 1], [math.cos(angle), math.sin(angle)]], dtype=torch.float64, requires_grad=True
+    )
+    loss = plugins.build("losses", "contrastive_tuples", 2, 2, negatives=1, margin=0.85)(z, torch.zeros(3))
+    (grad,) = torch.autograd.grad(loss, z)
+    z = z.detach()
+    d = float((z[2] - z[0]).norm())
+    push = -(0.85 - d) / d * (z[2] - z[0])
+    assert torch.allclose(grad[2], push, atol=1e-5)
+    assert torch.allclose(grad[1], z[1] - z[0], atol=1e-5)
+    assert torch.allclose(grad[0], z[0] - z[1] - push, atol=1e-5)
+
+
+def test_tuples_of_another_size_are_refused():
+    with pytest.raises(UserError, match="same number of negatives"):
+        made("contrastive_tuples", negatives=4)(rows(), labels())
+
+
+def naive_arcface(z: Tensor, y: Tensor, weight: Tensor, margin: float, scale: float) -> Tensor:
+    total = z.new_zeros(())
+    for i in range(len(z)):
+        logits = []
+        for j in range(len(weight)):
+            cosine = z[i] @ weight[j] / weight[j].norm()
+            if j == y[i]:
+                if cosine > math.cos(math.pi - margin):
+                    cosine = torch.cos(torch.acos(cosine) + margin)
+                else:
+                    cosine = cosine - margin * math.sin(math.pi - margin)
+            logits.append(scale * cosine)
+        total = total - logits[y[i]] + torch.logsumexp(torch.stack(logits), 0)
+    return total / len(z)
+
+
+def test_arcface_is_its_formula_with_the_fallback():
+    loss, y = made("arcface", margin=0.3, scale=30.0), labels()
+    z = rows()
+    with torch.no_grad():
+        z[0] = -F.normalize(loss.weight[y[0]], dim=0) + 0.01  # beyond π − m: the fallback's side
+        z = F.normalize(z)
+    assert F.cosine_similarity(z[0], loss.weight[y[0]], dim=0) < math.cos(math.pi - 0.3)
+    assert torch.allclose(loss(z, y), naive_arcface(z, y, loss.weight, 0.3, 30.0), atol=1e-10)
+
+
+def test_arcface_margin_is_finite_on_exact_hits():
+    cosine = torch.tensor([1.0, -1.0], requires_grad=True)
+    arcface.with_margin(cosine, 0.3).sum().backward()
+    assert cosine.grad is not None
+    assert torch.isfinite(cosine.grad).all()
+
+
+def test_curricularface_is_its_formula():
+    loss, z, y = made("curricularface", margin=0.15, scale=30.0), rows(), labels()
+    unit = F.normalize(loss.weight)
+    ease = 0.01 * torch.stack([z[i] @ unit[y[i]] for i in range(len(z))]).mean()
+    total = z.new_zeros(())
+    for i in range(len(z)):
+        true = torch.cos(torch.acos(z[i] @ unit[y[i]]) + 0.15)
+        logits = []
+        for j in range(4):
+            cosine = z[i] @ unit[j]
+            if j == y[i]:
+                logits.append(true)
+            else:
+                logits.append(cosine * (ease + cosine) if cosine > true else cosine)
+        total = total + F.cross_entropy(30 * torch.stack(logits)[None], y[i : i + 1])
+    assert torch.allclose(loss(z, y), total / len(z), atol=1e-10)
+    loss.eval()
+    before = loss.ease.clone()
+    loss(z, y)
+    assert torch.equal(loss.ease, before)
+
+
+def test_triplet_sos_is_its_formula():
+    z, n = rows(spread=0.5), 5
+    first, second = 0.0, 0.0
+    for t in range(0, len(z), n + 2):
+        q, p = z[t], z[t + 1]
+        for k in range(n):
+            far, beyond = ((q - z[t + 2 + k]) ** 2).sum(), ((p - z[t + 2 + k]) ** 2).sum()
+            first += max(float(((q - p) ** 2).sum() - far + 1.25), 0)
+            second += float((far - beyond) ** 2)
+    expected = (first + 10 * math.sqrt(second)) / 2
+    assert float(made("triplet_sos")(z, labels())) == pytest.approx(expected, rel=1e-12)
+
+
+def naive_koleo(z: Tensor) -> Tensor:
+    total = z.new_zeros(())
+    for i in range(len(z)):
+        others = [(z[i] - z[j]).norm() for j in range(len(z)) if j != i]
+        total = total - torch.stack(others).min().log()
+    return total / len(z)
+
+
+def test_koleo_is_its_formula_and_its_gradient():
+    z = rows().requires_grad_()
+    ours, naive = made("koleo")(z, labels()), naive_koleo(z)
+    assert torch.allclose(ours, naive, atol=1e-7)
+    by_hand = torch.zeros_like(z)
+    for i in range(len(z)):
+        gaps = (z[i] - z).norm(dim=1).detach()
+        gaps[i] = math.inf
+        j = int(gaps.argmin())
+        pull = (z[i] - z[j]).detach() / gaps[j] ** 2 / len(z)  # d(log ‖a − b‖)/da = (a − b)/‖a − b‖²
+        by_hand[i] -= pull
+        by_hand[j] += pull
+    assert torch.allclose(torch.autograd.grad(ours, z)[0], by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dim", "expected"), [(128, -0.231), (384, -0.283), (768, -0.302)])
+def test_koleo_of_64_uniform_points_on_the_sphere(dim: int, expected: float):
+    loss = koleo.build(dim, 1)
+    values = [loss(rows(64, dim, seed).float(), torch.zeros(64)) for seed in range(5)]
+    assert float(torch.stack(values).mean()) == pytest.approx(expected, abs=0.004)
+
+
+def test_koleo_of_a_regular_simplex_is_the_lower_bound():
+    simplex = F.normalize(torch.eye(64, dtype=torch.float64) - 1 / 64)
+    assert float(koleo.build(64, 1)(simplex, torch.zeros(64))) == pytest.approx(-0.3544, abs=1e-4)
+
+
+def test_koleo_keeps_its_precision_where_the_dot_product_loses_it():
+    angle = 1e-4
+    z = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)]])
+    assert float(koleo.build(2, 1)(z, torch.zeros(2))) == pytest.approx(-math.log(angle), rel=1e-3)
+    twins = torch.tensor([[1.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    loss = koleo.build(2, 1)(twins, torch.zeros(2))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert twins.grad is not None
+    assert torch.isfinite(twins.grad).all()
+
+
+def naive_quantised_ap(z: Tensor, y: Tensor, bins: int) -> Tensor:
+    losses, width = [], 1 / (bins - 1)
+    for q in range(len(z)):
+        others = [m for m in range(len(z)) if m != q]
+        if not any(y[m] == y[q] for m in others):
+            continue
+        hits, seen = [], []
+        for b in range(bins):
+            centre = 1 - b * width
+            delta = {m: max(1 - abs(min(max(float(z[q] @ z[m]), 0), 1) - centre) / width, 0) for m in others}
+            seen.append(sum(delta.values()))
+            hits.append(sum(v for m, v in delta.items() if y[m] == y[q]))
+        positives = sum(int(y[m] == y[q]) for m in others)
+        ap = sum(
+            sum(hits[: b + 1]) / max(sum(seen[: b + 1]), 1e-12) * hits[b] / positives for b in range(bins)
+        )
+        losses.append(1 - ap)
+    return torch.tensor(losses, dtype=torch.float64).mean()
+
+
+def test_quantised_ap_is_its_formula():
+    z, y = rows(spread=0.6), labels()
+    y[0] = 9  # has no positive: left out
+    assert torch.allclose(quantised_ap.build(5, 4)(z, y), naive_quantised_ap(z, y, 25), atol=1e-10)
+
+
+def naive_recall(z: Tensor, y: Tensor, ks: tuple[int, ...]) -> float:
+    def sigmoid(x: float, temperature: float) -> float:
+        return 1 / (1 + math.exp(-x / temperature))
+
+    losses = []
+    for k in ks:
+        for q in range(len(z)):
+            positives = [x for x in range(len(z)) if x != q and y[x] == y[q]]
+            if not positives:
+                continue
+            total = 0.0
+            for x in positives:
+                rank = 1.0
+                for other in range(len(z)):
+                    if other not in (q, x):
+                        rank += sigmoid(float(z[q] @ z[other] - z[q] @ z[x]), 0.05)
+                total += sigmoid(k - rank, 1.0)
+            losses.append(1 - min(total, k) / min(len(positives), k))
+    return sum(losses) / len(losses)
+
+
+def test_recall_at_k_surrogate_is_its_formula():
+    z, y = rows(), labels()
+    loss = made("recall_at_k_surrogate", ks=(1, 2, 4), rank_temperature=0.05)
+    assert float(loss(z, y)) == pytest.approx(naive_recall(z, y, (1, 2, 4)), rel=1e-10)
+
+
+def test_recall_at_k_surrogate_nears_recall_as_the_temperatures_fall():
+    """Angles 0°, 10° | 40°, 55°: each row's nearest other is its positive, so recall@1 is 1."""
+    angle = torch.deg2rad(torch.tensor([0.0, 10.0, 40.0, 55.0], dtype=torch.float64))
+    z = torch.stack([angle.cos(), angle.sin()], dim=1)
+    loss = made("recall_at_k_surrogate", ks=(1,), rank_temperature=1e-4, k_temperature=1e-2)
+    # At its bound, rank = k, the outer sigmoid gives one half.
+    assert float(loss(z, torch.tensor([0, 0, 1, 1]))) == pytest.approx(0.5, abs=1e-6)
+    assert float(loss(z, torch.tensor([0, 1, 0, 1]))) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_gradients_agree_with_finite_differences(name: str):
+    options = {"rank_temperature": 0.1} if name == "recall_at_k_surrogate" else {}
+    loss = made(name, **options).eval()
+    z = rows(spread=0.7).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(x, labels()), (z,), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_twenty_steps_lower_every_loss(name: str):
+    loss = made(name).float()
+    free = torch.nn.Parameter(rows(28, 5, seed=3, spread=0.5).float())
+    y = torch.arange(4).repeat_interleave(7)
+    if name in TUPLE_LOSSES:
+        y = torch.tensor([0, 0, 1, 2, 3, 1, 2] * 4)
+    optimiser = torch.optim.SGD([free, *loss.parameters()], lr=0.02)
+    values = []
+    for _ in range(21):
+        value = loss(F.normalize(free), y)
+        values.append(value.item())
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_batch_without_positives_is_finite(name: str):
+    free = rows(7).float().requires_grad_()
+    value = made(name).float()(
+        free, torch.arange(7) % 4 if name in ("arcface", "curricularface") else torch.arange(7)
+    )
+    value.backward()
+    assert torch.isfinite(value)
+    assert free.grad is not None
+    assert torch.isfinite(free.grad).all()
+
+
+def test_pml_wraps_any_loss_by_name():
+    library = pytest.importorskip("pytorch_metric_learning.losses")
+    z, y = rows().float(), labels()
+    ours = plugins.build("losses", "pml", 5, 4, loss="ContrastiveLoss", arguments={"neg_margin": 0.5})
+    assert torch.equal(ours(z, y), library.ContrastiveLoss(neg_margin=0.5)(z, y))
+    filled = plugins.build("losses", "pml", 5, 4, loss="ArcFaceLoss")
+    assert torch.isfinite(filled(z, y))
+    with pytest.raises(UserError, match="ContrastiveLoss"):
+        plugins.build("losses", "pml", 5, 4, loss="ContrastivLoss")
