@@ -1,0 +1,144 @@
+"""A retrieval network: a backbone that gives tokens, a head that makes one vector of them, unit length at the end."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vitret.core import plugins
+from vitret.core.config import validate
+from vitret.core.errors import DataError
+from vitret.core.recipes import ModelSpec, Part
+from vitret.core.store import write_bytes
+
+# Options of a backbone that only say where weights come from; the weights themselves are in the state.
+_ORIGIN = ("pretrained", "weights")
+
+
+class Retriever(nn.Module):
+    """Images to descriptors: tokens, head, L2."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, spec: ModelSpec) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.spec = spec
+
+    @property
+    def dim(self) -> int:
+        """Channels D of a descriptor."""
+        return int(self.head.dim)  # type: ignore[arg-type]
+
+    @property
+    def patch(self) -> int:
+        """Image sides must be multiples of this many pixels."""
+        return int(self.backbone.patch)  # type: ignore[arg-type]
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        r, g, b = (float(v) for v in self.backbone.mean)  # type: ignore[union-attr]
+        return r, g, b
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        r, g, b = (float(v) for v in self.backbone.std)  # type: ignore[union-attr]
+        return r, g, b
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """What `forward` expects of uint8 RGB pixels (B, 3, H, W): float32, mean and deviation of the backbone."""
+        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        return (pixels.float() / 255 - mean) / std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Descriptors (B, dim), float32, of unit length (a zero vector stays zero).
+
+        `images` (B, 3, H, W) as `normalised` gives them; H and W are multiples of `patch`.
+        """
+        return functional.normalize(self.head(self.backbone(images)).float(), dim=-1)
+
+
+def build_model(spec: ModelSpec) -> Retriever:
+    """The network a spec describes; random parts draw from torch's global generator, which the caller seeds."""
+    spec = spec.resolved()
+    backbone = plugins.build("backbones", spec.backbone.name, **spec.backbone.options)
+    head = plugins.build("heads", spec.head.name, backbone.widths, **spec.head.options)
+    return Retriever(backbone, head, spec)
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers a module learns or could learn, frozen ones included, shared ones once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def model_digest(model: Retriever) -> str:
+    """Sha256 of everything in a network that can change a descriptor: spec, normalisation, parameters, buffers.
+
+    The same weights give the same digest whatever file they came from.
+    """
+    about = {"spec": _architecture(model.spec).model_dump(mode="json"), "mean": model.mean, "std": model.std}
+    sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, value in sorted(model.state_dict().items()):
+        sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def save_model(path: Path, model: Retriever, spec: ModelSpec | None = None) -> None:
+    """Write weights and spec into one safetensors file, whole or not at all."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    text = json.dumps((spec or model.spec).resolved().model_dump(mode="json"), sort_keys=True)
+    # Shared parameters would be refused; a copy of each is what strict loading wants.
+    seen: set[int] = set()
+    for name, value in state.items():
+        if value.data_ptr() in seen:
+            state[name] = value.clone()
+        seen.add(value.data_ptr())
+    write_bytes(path, safetensors.torch.save(state, metadata={"format": "pt", "vitret.model": text}))
+
+
+def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
+    """Read what `save_model` wrote; needs no other weights and no network. In evaluation mode, on the CPU."""
+    spec = read_spec(path)
+    model = build_model(_architecture(spec))
+    state = safetensors.torch.load_file(path)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise DataError(
+            f"{path}: the weights do not fit the model they describe ({error}). "
+            "Was a part changed after the file was written?"
+        ) from error
+    return Retriever(model.backbone, model.head, spec).eval(), spec
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec in the metadata of a file that `save_model` wrote."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("vitret.model")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{path}: not a whole safetensors file ({error}).") from error
+    if text is None:
+        raise DataError(
+            f"{path}: holds weights but no description of a model. Give bare weights with "
+            "`vitret extract timm:ARCH DATASET --weights FILE`."
+        )
+    value: dict[str, Any] = json.loads(text)
+    return validate(ModelSpec, value, str(path))
+
+
+def _architecture(spec: ModelSpec) -> ModelSpec:
+    """The spec without what only says where weights come from."""
+    backbone = spec.resolved().backbone
+    changes: dict[str, Any] = {"pretrained": False, "weights": None}
+    options = {key: changes[key] if key in _ORIGIN else value for key, value in backbone.options.items()}
+    return ModelSpec(backbone=Part(name=backbone.name, options=options), head=spec.resolved().head)
