@@ -1,0 +1,33 @@
+"""From a ranking and the truth to the ranks of the positives: the one place where junk is taken out.
+
+Radenović et al., CVPR 2018, section 3: at each level some judged images are junk and are removed before anything is
+counted, which moves every later image up.
+"""
+
+import numpy as np
+
+from vitret.core.errors import DataError
+from vitret.core.records import Int64, Ranking, Ranks, Truth
+
+
+def judge(ranking: Ranking, truth: Truth, level: str) -> Ranks:
+    """The junk-free ranks of each query's positives.
+
+    A ranking may stop early: positives it does not reach are counted in `n_positive` and have no rank. −1 fills short
+    rows at their end. Raises `DataError` for another number of queries than the truth has, or an image named twice.
+    """
+    if len(ranking.indices) != truth.queries:
+        raise DataError(
+            f"the ranking has {len(ranking.indices)} queries, the truth {truth.queries}. Was it made for this set?"
+        )
+    good, junk = truth.at(level)
+    ranks = [_ranks(ranking.indices[q], good.row(q), junk.row(q), q) for q in range(truth.queries)]
+    return Ranks.of(ranks, good.lengths())
+
+
+def _ranks(ranked: Int64, good: Int64, junk: Int64, query: int) -> Int64:
+    ranked = ranked[ranked >= 0]
+    if len(np.unique(ranked)) != len(ranked):
+        raise DataError(f"the ranking of query {query} names an image twice. Remove the repetition.")
+    kept = ranked[~np.isin(ranked, junk)]
+    return np.flatnonzero(np.isin(kept, good)).astype(np.int64)
