@@ -1,0 +1,141 @@
+"""DToP's parameter counts were computed from the layer tables of the project's notes (dtop.md 2.4-2.7, timm 1.0.31)."""
+
+import pytest
+import torch
+
+from vitret.core.errors import UserError
+from vitret.models.heads import dtop
+from vitret.models.tokens import Tokens
+
+
+def tokens_of(layers, width, h, w, prefix=1, batch=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return Tokens(
+        prefix=tuple(torch.randn(batch, prefix, width, generator=generator) for _ in range(layers)),
+        grids=tuple(torch.randn(batch, width, h, w, generator=generator) for _ in range(layers)),
+    )
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def full_size(**options):
+    with torch.device("meta"):
+        return dtop.build((768,) * 6, **options)
+
+
+def test_the_descriptor_is_as_wide_as_two_tokens():
+    assert full_size().dim == 1536
+
+
+def test_global_branch_counts():
+    assert count(full_size().global_branch) == 7_079_424
+    assert count(full_size(global_form="layer_mix").global_branch) == 1_181_191
+
+
+def test_local_branch_counts():
+    local = full_size().local_branch
+    assert count(local.reduce) == 3_539_712
+    assert count(local.fc) == 1_181_184
+
+
+@pytest.mark.parametrize(("expansion", "parameters"), [(2, 2_380_800), (4, 4_760_064), (6, 7_139_328)])
+def test_inverted_residual_counts(expansion, parameters):
+    assert count(full_size(expansion=expansion).local_branch.elm.irb) == parameters
+
+
+@pytest.mark.parametrize(
+    ("width", "parameters"), [(256, 6_229_760), (384, 9_590_016), (768, 20_653_824), (1536, 47_205_120)]
+)
+def test_pyramid_counts(width, parameters):
+    assert count(full_size(aspp_width=width).local_branch.elm.aspp) == parameters
+
+
+def test_fusion_counts():
+    head = full_size().head
+    assert count(head.fc) == 4_720_128
+    assert count(head.bn) == 2 * 1536
+
+
+def test_parameter_names_are_those_a_later_official_release_could_be_mapped_to():
+    names = set(dict(full_size().named_parameters()))
+    assert {
+        "global_branch.fc.weight",
+        "local_branch.reduce.weight",
+        "local_branch.elm.irb.expand.conv.weight",
+        "local_branch.elm.irb.dw.bn.weight",
+        "local_branch.elm.irb.project.conv.weight",
+        "local_branch.elm.aspp.branch0.conv.weight",
+        "local_branch.elm.aspp.branch3.bn.bias",
+        "local_branch.elm.aspp.pool.conv.weight",
+        "local_branch.elm.aspp.proj.conv.weight",
+        "local_branch.elm.aspp.out.bias",
+        "local_branch.fc.bias",
+        "head.fc.weight",
+        "head.bn.weight",
+    } <= names
+
+
+# The five token grids of group-size sampling, dtop.md 2.9.
+@pytest.mark.parametrize(("h", "w"), [(22, 32), (24, 32), (28, 28), (32, 24), (32, 22)])
+def test_every_group_size_gives_one_descriptor(h, w):
+    head = dtop.build((24,) * 3, aspp_width=8)
+    assert head(tokens_of(3, 24, h, w)).shape == (2, 48)
+
+
+@pytest.mark.parametrize("branches", ["both", "global", "local"])
+@pytest.mark.parametrize("locality", ["irb+aspp", "irb", "aspp", "off"])
+@pytest.mark.parametrize("fusion", ["fc", "concat"])
+def test_switches(branches, locality, fusion):
+    head = dtop.build((16,) * 2, branches=branches, locality=locality, fusion=fusion, aspp_width=8, dim=20)
+    assert head.dim == (40 if (branches, fusion) == ("both", "concat") else 20)
+    assert head(tokens_of(2, 16, 3, 5)).shape == (2, head.dim)
+    assert (head.global_branch is None) == (branches == "local")
+    assert (head.local_branch is None) == (branches == "global")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"global_form": "layer_mix"},
+        {"reduce": "layer_mix"},
+        {"norm_tokens": "per_layer"},
+        {"pool": "gem"},
+        {"residual": False},
+        {"global_tokens": "mean"},
+        {"dilations": (1, 2, 3)},
+    ],
+)
+def test_open_choices_build_and_run(options):
+    head = dtop.build((16,) * 2, aspp_width=8, **options)
+    assert torch.isfinite(head(tokens_of(2, 16, 4, 3))).all()
+
+
+def test_layer_mix_adds_one_weight_per_layer_and_a_bias():
+    local = dtop.build((16,) * 5, reduce="layer_mix", aspp_width=8).local_branch
+    assert count(local.reduce) == 6
+
+
+def test_a_painted_token_stays_at_its_place_in_the_local_branch():
+    head = dtop.build((4,) * 2, branches="local", locality="off")
+    grids = torch.zeros(1, 2, 4, 5, 7)
+    grids[:, :, :, 3, 6] = 1.0
+    reduced = head.local_branch.reduce(grids.flatten(1, 2))
+    changed = (reduced - reduced[:, :, :1, :1]).abs().sum(dim=(0, 1)) > 0
+    assert changed.nonzero().tolist() == [[3, 6]]
+
+
+def test_without_a_class_token_the_error_names_the_option():
+    with pytest.raises(UserError, match="global_tokens: mean"):
+        dtop.build((16,) * 2, aspp_width=8)(tokens_of(2, 16, 3, 3, prefix=0))
+
+
+def test_layers_of_different_widths_are_refused():
+    with pytest.raises(UserError, match="layers: 1"):
+        dtop.build((16, 32))
+
+
+def test_an_unknown_choice_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"locality.*irb\+aspp, irb, aspp, off"):
+        dtop.build((16,), locality="elm")
