@@ -1,0 +1,148 @@
+"""DOLG, DALG-R, SOLAR, GLAM and Token: shapes, switches, and formulas written out once more."""
+
+import pytest
+import torch
+
+from vitret.core.errors import UserError
+from vitret.models.heads import dalg, dolg, glam, solar, token
+from vitret.models.tokens import Tokens
+
+
+def tokens_of(*shapes, batch=2):
+    torch.manual_seed(0)
+    grids = tuple(torch.rand(batch, *shape) for shape in shapes)
+    return Tokens(prefix=tuple(g.new_zeros(batch, 0, g.shape[1]) for g in grids), grids=grids)
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_dolg_is_the_formula_of_its_code():
+    torch.manual_seed(1)
+    head = dolg.build((6, 8), dim=5).eval()
+    seen = tokens_of((6, 4, 6), (8, 2, 3))
+    fine, coarse = seen.grids
+    attention = head.localmodel
+    u = attention.bn(attention.conv1(fine))
+    local = torch.nn.functional.softplus(attention.conv2(u.relu())) * u / u.norm(dim=1, keepdim=True)
+    whole = head.fc_t(coarse.clamp(min=1e-6).pow(3).mean(dim=(2, 3)).pow(1 / 3))
+    rows = []
+    for i in range(2):
+        rest = torch.zeros(6)
+        for y in range(4):
+            for x in range(6):
+                f = local[i, :, y, x]
+                rest += f - (f @ whole[i]) / (whole[i] @ whole[i]) * whole[i]
+        rows.append(head.fc(torch.cat([whole[i], rest / 24])))
+    assert torch.allclose(head(seen), torch.stack(rows), atol=1e-5)
+
+
+def test_dolg_at_full_size_has_the_published_layers():
+    with torch.device("meta"):
+        head = dolg.build((1024, 2048))
+    assert head.fc_t.weight.shape == (1024, 2048)
+    assert head.fc.weight.shape == (512, 2048)
+    assert head.localmodel.conv1.weight.shape == (1024, 1024, 1, 1)
+    assert not head.p.requires_grad
+
+
+def test_dolg_with_its_front_end():
+    head = dolg.build((8, 16), dim=5, multi_atrous=True)
+    assert [tuple(layer.dilation) for layer in head.atrous.aspp] == [(1, 1), (6, 6), (12, 12), (18, 18)]
+    assert head(tokens_of((8, 4, 6), (16, 2, 3))).shape == (2, 5)
+
+
+@pytest.mark.parametrize("part", [dolg, dalg])
+def test_two_maps_are_needed(part):
+    with pytest.raises(UserError, match="layers: 2"):
+        part.build((64,))
+
+
+@pytest.mark.parametrize("fusion", dalg.FUSIONS)
+@pytest.mark.parametrize("output", ["concat", "query"])
+@pytest.mark.parametrize(("blocks", "attend"), [(2, True), (0, True), (1, False)])
+def test_dalg_switches(fusion, output, blocks, attend):
+    head = dalg.build(
+        (32, 64), dim=10, fusion=fusion, output=output, local_blocks=blocks, spatial_attention=attend, window=3,
+        fusion_width=16, fusion_heads=2,
+    )  # fmt: skip
+    assert head(tokens_of((32, 5, 7), (64, 3, 4))).shape == (2, 10)
+    assert len(head.levels) == {"cross1": 1, "cross2": 2}.get(fusion, 0)
+    assert (head.local_branch is None) == (fusion == "none")
+
+
+@pytest.mark.parametrize("pool", dalg.POOLS)
+def test_dalg_global_poolings(pool):
+    head = dalg.build((32, 64), dim=10, global_pool=pool, fusion_width=16, fusion_heads=2)
+    assert head(tokens_of((32, 5, 7), (64, 3, 4))).shape == (2, 10)
+
+
+def test_dalg_shifts_every_second_block():
+    head = dalg.build((32, 64), local_blocks=4, fusion_width=16, fusion_heads=2)
+    assert [block.attn.shift for block in head.local_branch.blocks] == [0, 3, 0, 3]
+
+
+def test_dalg_at_full_size_uses_swin_s_heads():
+    with torch.device("meta"):
+        head = dalg.build((384, 768))
+    assert head.local_branch.blocks[0].attn.heads == 12
+    assert head.dim == 512
+
+
+def test_dalg_query_that_sees_no_local_branch_is_the_global_vector():
+    torch.manual_seed(0)
+    head = dalg.build(
+        (32, 64), dim=10, fusion="cross1", output="query", fusion_width=16, fusion_heads=2
+    ).eval()
+    for level in head.levels:
+        torch.nn.init.zeros_(level.attn.proj.weight)
+        torch.nn.init.zeros_(level.attn.proj.bias)
+        torch.nn.init.zeros_(level.mlp.fc2.weight)
+        torch.nn.init.zeros_(level.mlp.fc2.bias)
+    seen = tokens_of((32, 5, 7), (64, 3, 4))
+    pooled = seen.grids[1].pow(3).mean(dim=(2, 3)).pow(1 / 3)
+    assert torch.allclose(head(seen), head.fc(head.global_fc(pooled)), atol=1e-5)
+
+
+def test_solar_starts_as_whitened_gem():
+    head = solar.build((8,)).eval()
+    seen = tokens_of((8, 3, 4))
+    pooled = seen.grids[0].pow(3).mean(dim=(2, 3)).pow(1 / 3)
+    expected = head.whiten(torch.nn.functional.normalize(pooled, dim=1))
+    assert torch.allclose(head(seen), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("local", ["off", "channel", "spatial", "both"])
+@pytest.mark.parametrize("whole", ["off", "channel", "spatial", "both"])
+def test_glam_switches(local, whole):
+    head = glam.build((16,), dim=6, local=local, whole=whole)
+    assert head(tokens_of((16, 3, 4))).shape == (2, 6)
+    assert (head.mix is None) == (local == whole == "off")
+
+
+def test_glam_fusion_weights_start_equal():
+    head = glam.build((16,))
+    assert torch.softmax(head.mix, 0).tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_token_shares_every_place_among_the_words():
+    torch.manual_seed(0)
+    head = token.build((8,), dim=5, inner=6, words=3, heads=2, enhance=0, refine=0).eval()
+    seen = tokens_of((8, 2, 3))
+    places = head.conv(seen.grids[0]).flatten(2).transpose(1, 2)
+    words = torch.zeros(2, 3, 6)
+    for i in range(2):
+        for place in places[i]:
+            share = (head.query[0] @ place).softmax(dim=0)
+            words[i] += share[:, None] * place
+    assert torch.allclose(head(seen), head.proj(head.token_norm(words).flatten(1)), atol=1e-5)
+
+
+def test_token_at_full_size_has_the_published_layers():
+    with torch.device("meta"):
+        head = token.build((2048,))
+    assert head.query.shape == (1, 4, 1024)
+    assert head.proj[0].weight.shape == (1024, 4096)
+    assert len(head.encoder) == 1
+    assert len(head.decoder) == 2
