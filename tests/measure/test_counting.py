@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitret.core.errors import DataError
+from vitret.core.records import Ragged, Ranking, Truth
+from vitret.measure.counting import count_ranks
+from vitret.measure.judge import judge
+from vitret.measure.scoring import Rows, exact_scores
+from vitret.measure.search import search
+
+
+def unit(rng, n, dim, dtype=np.float32):
+    rows = rng.standard_normal((n, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(dtype)
+
+
+def revisited(rng, queries, images):
+    """Random disjoint easy, hard and junk images; some queries lack one kind or all."""
+    kinds = {"easy": [], "hard": [], "junk": []}
+    for _ in range(queries):
+        shuffled = rng.permutation(images)
+        cuts = np.sort(rng.integers(0, images // 2 + 1, 3))
+        for kind, part in zip(kinds, np.split(shuffled, cuts)[:3], strict=True):
+            kinds[kind].append(np.sort(part))
+    return Truth(judgements={kind: Ragged.of(rows) for kind, rows in kinds.items()})
+
+
+def by_sorting(queries, database, truth, level):
+    """Sort everything by (score, index), then judge: what counting must equal."""
+    scores = np.stack([exact_scores(query, database) for query in queries])
+    order = np.stack([np.lexsort((np.arange(len(database)), -row)) for row in scores])
+    return judge(Ranking(indices=order), truth, level)
+
+
+def same(a, b):
+    assert a.values.tolist() == b.values.tolist()
+    assert a.offsets.tolist() == b.offsets.tolist()
+    assert a.n_positive.tolist() == b.n_positive.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 6),
+    st.integers(2, 80),
+    st.sampled_from([1, 2, 3, 17]),
+    st.integers(1, 90),
+    st.sampled_from([np.float16, np.float32]),
+)
+def test_counting_equals_sorting_with_many_ties(seed, queries, images, dim, block, dtype):
+    rng = np.random.default_rng(seed)
+    database = unit(rng, images, dim, dtype)[rng.integers(0, images, images)]  # many exact duplicates
+    asked = unit(rng, queries, dim, dtype)
+    truth = revisited(rng, queries, images)
+    counted = count_ranks(asked, database, truth, block=block)
+    for level in truth.levels:
+        same(counted[level], by_sorting(asked, database, truth, level))
+
+
+@pytest.mark.parametrize("dim", [16, 512])
+def test_neither_block_nor_engine_changes_a_rank(dim):
+    rng = np.random.default_rng(0)
+    # Near-duplicates a rounding error apart: any order the matrix product gives them is chance.
+    database = unit(rng, 50, dim)[rng.integers(0, 50, 3000)]
+    database += (rng.integers(-2, 3, database.shape) * 2.0**-25).astype(np.float32)
+    queries = unit(rng, 70, dim)
+    truth = revisited(rng, 70, 400)
+    expected = by_sorting(queries, database, truth, "medium")
+    for engine, block in (("numpy", 3000), ("numpy", 1), ("numpy", 333), ("torch", 512)):
+        if block == 1:
+            some = Truth(
+                judgements={k: Ragged.of([r.row(q) for q in range(2)]) for k, r in truth.judgements.items()}
+            )
+            same(
+                count_ranks(queries[:2], database, some, block=1)["medium"],
+                by_sorting(queries[:2], database, some, "medium"),
+            )
+        else:
+            same(count_ranks(queries, database, truth, block=block, engine=engine)["medium"], expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_permutation_of_the_database_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    database, queries = unit(rng, 60, 8), unit(rng, 5, 8)
+    truth = revisited(rng, 5, 60)
+    order = rng.permutation(60)
+    place = np.argsort(order)
+    moved = Truth(
+        judgements={
+            kind: Ragged.of([np.sort(place[rows.row(q)]) for q in range(5)])
+            for kind, rows in truth.judgements.items()
+        }
+    )
+    before, after = count_ranks(queries, database, truth), count_ranks(queries, database[order], moved)
+    for level in truth.levels:
+        same(before[level], after[level])
+
+
+def test_distractors_only_push_positives_down():
+    rng = np.random.default_rng(5)
+    database, queries, distractors = unit(rng, 90, 12), unit(rng, 8, 12), unit(rng, 2000, 12, np.float16)
+    truth = revisited(rng, 8, 90)
+    plain = count_ranks(queries, database, truth)
+    million = count_ranks(queries, Rows.of(database, distractors), truth, block=128)
+    both = np.concatenate([database, distractors.astype(np.float32)])
+    for level in truth.levels:
+        same(million[level], by_sorting(queries, both, truth, level))
+        assert (million[level].values >= plain[level].values).all()
+
+
+def test_equal_scores_are_ordered_by_database_index():
+    # Worked on paper: all images alike, so the ranking is 0 1 2 3 4; junk 0 leaves, positives 2 and 4 stand at 1 and 3.
+    alike = np.tile(np.array([[0.6, 0.8]], dtype=np.float32), (5, 1))
+    truth = Truth(judgements={"positive": Ragged.of([[2, 4]]), "junk": Ragged.of([[0]])})
+    assert count_ranks(alike[:1], alike, truth)["all"].values.tolist() == [1, 3]
+
+
+def test_counting_equals_searching_the_whole_database_and_judging():
+    rng = np.random.default_rng(9)
+    database, queries = unit(rng, 300, 32), unit(rng, 10, 32)
+    truth = revisited(rng, 10, 300)
+    ranking = search(queries, database, k=300, block=64)
+    for level, ranks in count_ranks(queries, database, truth).items():
+        same(ranks, judge(ranking, truth, level))
+
+
+def test_rows_that_are_not_finite_stop_the_count():
+    rows = np.eye(3, dtype=np.float32)
+    broken = rows.copy()
+    broken[1, 1] = np.inf
+    truth = Truth(judgements={"positive": Ragged.of([[0]] * 3)})
+    with pytest.raises(DataError, match="database: row 1"):
+        count_ranks(rows, broken, truth)
+    with pytest.raises(DataError, match="queries: row 1"):
+        count_ranks(broken, rows, truth)
