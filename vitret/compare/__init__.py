@@ -1,0 +1,1 @@
+"""The arena: rows, tables, paired tests and pages."""

@@ -137,6 +137,7 @@ def assign(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any
             place[_index(place, leaf, path)] = value
         else:
             place[leaf] = value
+    assert isinstance(changed, dict)
     return changed
 
 

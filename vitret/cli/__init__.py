@@ -1,0 +1,102 @@
+"""The door: one file per verb. A body imports its wing inside, calls one function, prints.
+
+The flags below work before or behind every verb; they only set the environment variable of the same meaning.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from vitret.cli import console
+from vitret.core.errors import VitretError
+
+_COMMON = {
+    "--home": "VITRET_HOME",
+    "--data": "VITRET_DATA",
+    "--results": "VITRET_RESULTS",
+    "--weights-folder": "VITRET_WEIGHTS",
+    "--configs": "VITRET_CONFIGS",
+    "--suites": "VITRET_SUITES",
+    "--include": "VITRET_INCLUDE",
+}
+
+
+def build_app() -> typer.Typer:
+    """All verbs. The modules imported here are light: the wings are imported by the bodies."""
+    from vitret.cli import bench, cache, demo, env, extract, leaderboard, list_, look, prepare, results, train
+    from vitret.cli import eval as eval_
+
+    app = typer.Typer(
+        help="Which image-retrieval method is better, when everything else is equal?",
+        epilog="Before or behind every verb: --home, --data, --results, --weights-folder, --configs, --suites, "
+        "--include DIR (parts of your own), --quiet. `vitret env` shows each location and where it came from.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command()(demo.demo)
+    app.command()(prepare.prepare)
+    app.command()(train.train)
+    app.command()(extract.extract)
+    app.command("eval")(eval_.eval_)
+    app.command()(bench.bench)
+    app.command()(leaderboard.leaderboard)
+    app.command()(look.compare)
+    app.command()(look.explain)
+    app.command()(look.diff)
+    app.command("list")(list_.list_)
+    app.command()(env.env)
+    app.add_typer(results.app, name="results")
+    app.add_typer(cache.app, name="cache")
+    return app
+
+
+def _take_common(arguments: Sequence[str]) -> list[str]:
+    """Move the common flags into the environment; what is left is the verb's."""
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word == "--quiet":
+            os.environ["VITRET_QUIET"] = "1"
+        elif flag in _COMMON:
+            given = value if equals else next(words, None)
+            if not given:
+                raise typer.BadParameter(f"{flag} needs a folder.")
+            os.environ[_COMMON[flag]] = given
+        else:
+            rest.append(word)
+    return rest
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code; errors a person can mend are one line on stderr."""
+    try:
+        code = build_app()(args=_take_common(arguments), standalone_mode=False, prog_name="vitret")
+    except VitretError as error:
+        console.complain(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        error.show()
+        return 2
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        console.complain(
+            "Interrupted. What was done is kept; the same command goes on from there:\n  vitret "
+            + " ".join(arguments)
+        )
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the `vitret` command and of `python -m vitret`."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""`vitret bench`: train what is missing, measure it, print the fair tables."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vitret.cli import console
+
+
+def bench(
+    train_set: Annotated[
+        str, typer.Option("--train-set", help="Training set of the track; `vitret list tracks`.")
+    ],
+    systems: Annotated[str, typer.Option(help="Comma-separated; default: those the track names.")] = "",
+    suite: Annotated[str, typer.Option(help="How to measure; default: the track's suite.")] = "",
+    eval_set: Annotated[
+        list[str] | None,
+        typer.Option("--eval-set", help="Measure on this set instead of the suite's; repeatable."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; default: the track's.")] = None,
+    published: Annotated[str, typer.Option(help="Papers' own recipes to run too, comma-separated.")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value: optimiser.lr=1e-4, track.batch=32.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Image-loading processes; default: by the machine.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done; touch nothing.")] = False,
+) -> None:
+    """Train what is missing, measure what has no row yet, and print the fair tables.
+
+    Examples:
+      vitret bench --train-set minitown-sfm
+      vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --device cuda
+    """
+    from vitret.compare import bench as arena
+    from vitret.core.recipes import unalias
+
+    if unalias(train_set) != train_set:
+        console.say(f"{train_set} stands for {unalias(train_set)}.")
+    places = arena.Places.default()
+    work = arena.resolve(
+        places,
+        train_set,
+        systems=_names(systems),
+        seeds=seeds,
+        suite=suite or None,
+        eval_sets=eval_set or (),
+        assignments=set_ or (),
+        published=_names(published),
+    )
+    if plan:
+        for line in arena.plan(places, work):
+            console.put(line)
+        return
+    run_and_print(work, device=device, precision=precision, workers=workers)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def run_and_print(work: object, *, device: str, precision: str, workers: int | None) -> None:
+    """Do the work of a bench and print its tables, and only its tables."""
+    from vitret.compare import bench as arena
+    from vitret.compare.printing import print_tables
+    from vitret.compare.tables import read_all, tables
+
+    assert isinstance(work, arena.Work)
+    places = arena.Places.default()
+    if any(arena.missing_rows(work, task) for task in work.tasks):
+        from vitret.describe.extract import pick_device
+
+        arena.bench(
+            places,
+            work,
+            arena.Machine(device=pick_device(device), precision=precision, workers=workers),
+            command="vitret " + " ".join(sys.argv[1:]),
+            say=console.say,
+        )
+    rows = {path for task in work.tasks for path in task.rows.values()}
+    print_tables(tables(entry for entry in read_all(places.results) if entry[0] in rows))

@@ -1,0 +1,47 @@
+"""`vitret env`: every location, where it came from, and what this machine has."""
+
+from typing import Annotated
+
+import typer
+
+from vitret.cli import console
+
+
+def env(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show where everything lives and what this machine has.
+
+    Examples:
+      vitret env
+      VITRET_DATA=/big/disk vitret env --json
+    """
+    import json
+
+    from vitret.core import config, runs
+
+    places = config.locations()
+    facts = {**runs.code(), "machine": runs.machine(), "devices": _devices()}
+    if as_json:
+        found = {p.name: {"path": str(p.path), "source": p.source, "purpose": p.purpose} for p in places}
+        console.put(json.dumps({"locations": found, **facts}, indent=2))
+        return
+    width = max(len(str(p.path)) for p in places)
+    for p in places:
+        mark = "" if p.path.exists() else "  (not there yet)"
+        console.put(f"{p.name:9} {p.path!s:{width}}  from {p.source:15} {p.purpose}{mark}")
+    console.put("")
+    console.put(f"commit    {facts['commit']}{' with changes' if facts['dirty'] else ''}")
+    console.put(
+        f"machine   {facts['machine']['system']} {facts['machine']['machine']}, {facts['machine']['cores']} cores"
+    )
+    console.put(f"devices   {', '.join(facts['devices'])}")
+    console.put("versions  " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()))
+
+
+def _devices() -> list[str]:
+    import torch
+
+    found = ["cpu"]
+    found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    return found + (["mps"] if torch.backends.mps.is_available() else [])

@@ -1,0 +1,42 @@
+"""`vitret leaderboard`: the fair tables from the measured rows."""
+
+from typing import Annotated
+
+import typer
+
+from vitret.cli import console
+
+
+def leaderboard(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 with a diff when stale.")
+    ] = False,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="Print md, csv, json, latex or html to stdout instead of writing files."
+        ),
+    ] = "",
+) -> None:
+    """Write LEADERBOARD.md, leaderboard.csv and leaderboard.html from the rows in results/.
+
+    Examples:
+      vitret leaderboard
+      vitret leaderboard --check
+      vitret leaderboard --format latex > table.tex
+    """
+    from vitret.compare import leaderboard as board
+    from vitret.core import config
+    from vitret.core.errors import UserError, did_you_mean
+
+    root = config.location("results").path
+    if form:
+        if form not in board.RENDERERS:
+            raise UserError(f"--format {form}: unknown. {did_you_mean(form, board.RENDERERS)}")
+        console.put(board.render(root, form).rstrip("\n"))
+    elif check:
+        board.check(root)
+        console.say(f"{root}: the leaderboard is what its rows give.")
+    else:
+        for path in board.write(root):
+            console.say(f"wrote {path}")

@@ -1,0 +1,103 @@
+"""`vitret list`: what there is."""
+
+from typing import Annotated
+
+import typer
+
+from vitret.cli import console
+
+_KINDS = (
+    "systems",
+    "tracks",
+    "suites",
+    "published",
+    "runs",
+    "datasets",
+    "backbones",
+    "heads",
+    "losses",
+    "samplers",
+    "metrics",
+    "rerankers",
+)
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List what there is of a kind, with its options or its state.
+
+    Examples:
+      vitret list systems
+      vitret list heads --json
+    """
+    import json
+
+    from vitret.core.errors import UserError, did_you_mean
+
+    if kind not in _KINDS:
+        raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
+    rows = _rows(kind)
+    if as_json:
+        console.put(json.dumps(rows, indent=2, default=str))
+        return
+    width = max((len(name) for name in rows), default=0)
+    for name, facts in rows.items():
+        console.put(f"{name:{width}}  {facts}".rstrip())
+    if not rows:
+        console.say(f"There are no {kind} yet.")
+
+
+def _rows(kind: str) -> dict[str, str]:
+    from vitret.core import config, plugins, runs
+
+    configs = config.location("configs").path
+    if kind in ("systems", "tracks", "published"):
+        return {name: _about(configs / kind / f"{name}.yaml") for name in config.file_names(configs / kind)}
+    if kind == "suites":
+        suites = config.location("suites").path
+        return {name: _about(suites / f"{name}.yaml") for name in config.file_names(suites)}
+    if kind == "runs":
+        home = config.location("home").path
+        return {
+            name: "finished" if runs.find_run(home, name).finished else "not finished"
+            for name in runs.run_names(home)
+        }
+    if kind == "datasets":
+        return _datasets()
+    return {name: _options(kind, name) for name in plugins.names(kind)}
+
+
+def _about(path: "object") -> str:
+    from pathlib import Path
+
+    from vitret.core.config import read_yaml
+
+    data = read_yaml(Path(str(path)))
+    title = data.get("title") or data.get("system", {}).get("title", "")
+    about = str(data.get("about", "")).strip().split("\n")[0]
+    return " — ".join(str(part) for part in (title, about) if part)
+
+
+def _options(family: str, name: str) -> str:
+    import inspect
+
+    from vitret.core import plugins
+
+    return ", ".join(
+        option if default is inspect.Parameter.empty else f"{option}={default!r}"
+        for option, default in plugins.options(family, name).items()
+    )
+
+
+def _datasets() -> dict[str, str]:
+    from vitret.core import config, plugins
+    from vitret.data import layout
+
+    root = config.location("data").path
+    own = [name for name in layout.list_sets(root) if name not in plugins.names("datasets")]
+    rows = {}
+    for name in [*plugins.names("datasets"), *own]:
+        rows[name] = "prepared" if layout.exists(root, name) else "not prepared"
+    return rows

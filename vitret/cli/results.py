@@ -1,0 +1,36 @@
+"""`vitret results`: look after the measured rows."""
+
+import typer
+
+from vitret.cli import console
+
+app = typer.Typer(help="Look after the measured rows.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _results() -> None:
+    """Look after the measured rows."""
+
+
+@app.command()
+def validate() -> None:
+    """Check every row: schema, place, fingerprint, finite values, and metrics recomputed from the stored ranks.
+
+    Examples:
+      vitret results validate
+      vitret --results other/results results validate
+    """
+    from vitret.compare.results import problems, result_files
+    from vitret.core import config
+    from vitret.core.errors import CheckError, EmptyError
+
+    root = config.location("results").path
+    count = len(result_files(root))
+    if not count:
+        raise EmptyError(
+            f"{root}: no rows to check. Run `vitret bench` first, or name the folder with --results."
+        )
+    found = list(problems(root))
+    if found:
+        raise CheckError("\n".join(found) + f"\n{len(found)} problems in {count} rows.")
+    console.say(f"{count} rows are valid; their metrics follow from their ranks.")

@@ -1,0 +1,293 @@
+"""The leaderboard: the fair tables as Markdown, CSV, JSON, LaTeX and HTML; the same results give the same bytes."""
+
+import csv
+import difflib
+import html
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from vitret.compare.published import published_section
+from vitret.compare.tables import Cell, Row, Table, head, read_all, tables
+from vitret.core.errors import CheckError, EmptyError
+from vitret.core.store import write_text
+
+FILES = {"md": "LEADERBOARD.md", "csv": "leaderboard.csv", "html": "leaderboard.html"}
+
+
+def number(cell: Cell | None, *, interval: bool = True) -> str:
+    """A cell in per cent: mean, ± standard deviation over seeds, 95 % interval over queries.
+
+    >>> number(Cell(value=0.5, std=None, low=0.45, high=0.55, n_effective=70))
+    '50.0 [45.0, 55.0]'
+    """
+    if cell is None:
+        return "–"
+    spread = "" if cell.std is None else f" ± {100 * cell.std:.1f}"
+    between = f" [{100 * cell.low:.1f}, {100 * cell.high:.1f}]" if interval else ""
+    return f"{100 * cell.value:.1f}{spread}{between}"
+
+
+def against(row: Row) -> str:
+    """The paired difference to the best row in points, with its interval."""
+    if row.against_best is None:
+        return row.rank_mark
+    t = row.against_best
+    return f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]" + (
+        " tie" if row.rank_mark else ""
+    )
+
+
+def caption(table: Table) -> list[str]:
+    """What a reader must know before comparing two rows."""
+    budget = "one budget for all" if table.budget == "track" else "each system under its own budget"
+    lines = [
+        f"Suite {table.suite}, {budget}. Protocol {table.fingerprint}: {table.protocol}.",
+        f"Values in per cent, 95 % intervals over queries in brackets. Sorted by {table.primary}, the mean over the "
+        "plain evaluation sets; the last column is the paired difference to the best row, and a tie is a row whose "
+        "interval holds 0.",
+    ]
+    if table.shortlist == "oracle":
+        lines.append(
+            "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
+        )
+    if any(row.dirty for row in table.rows):
+        lines.append("Some rows were measured with uncommitted changes.")
+    return lines + [f"Note: {warning}" for warning in table.warnings]
+
+
+def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[str], list[list[str]]]:
+    """Column heads and cells as text, for one group of metrics."""
+    columns = [(name, key) for name in table.sets for key in keys]
+    heads = ["system", "backbone", "dim", "params", "seen", "seeds", *(head(*column) for column in columns)]
+    rows = [
+        [
+            row.system,
+            row.backbone,
+            str(row.dim),
+            f"{row.parameters / 1e6:.2f}M",
+            f"{row.images_seen:,}" if row.images_seen else "frozen",
+            str(len(row.seeds)),
+            *(number(row.cells.get(column)) for column in columns),
+        ]
+        for row in table.rows
+    ]
+    if with_test:
+        heads.append(f"{table.primary} vs best")
+        for cells, row in zip(rows, table.rows, strict=True):
+            cells.append(against(row))
+    return heads, rows
+
+
+def metric_groups(table: Table) -> list[list[str]]:
+    """The keys of one metric belong in one table; Recall@K of several K share one."""
+    groups: dict[str, list[str]] = {}
+    for key in table.keys:
+        name = key.partition(" (")[0]
+        groups.setdefault(name.partition("@")[0] if name.startswith("R@") else name, []).append(key)
+    return list(groups.values())
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def markdown(found: Sequence[Table], root: Path) -> str:
+    """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
+    parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
+    for table in found:
+        parts.append(_title(table, "##"))
+        parts.append("\n".join(f"{line}  " for line in caption(table)))
+        for index, keys in enumerate(metric_groups(table)):
+            parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
+    parts += published_section(root)
+    return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _title(table: Table, hashes: str) -> str:
+    own = "" if table.budget == "track" else ", own budgets"
+    trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
+    return f"{hashes} {trained}{own} · {table.suite} · {table.fingerprint}"
+
+
+CSV_HEAD = (
+    "train_set",
+    "budget",
+    "suite",
+    "fingerprint",
+    "system",
+    "title",
+    "backbone",
+    "head",
+    "dim",
+    "parameters",
+    "images_seen",
+    "seeds",
+    "eval_set",
+    "metric",
+    "value",
+    "std",
+    "low",
+    "high",
+    "n_effective",
+    "primary",
+    "mark",
+)
+
+
+def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
+    """One record per number, fractions, for programs."""
+    for table in found:
+        for row in table.rows:
+            for (name, key), cell in row.cells.items():
+                yield {
+                    "train_set": table.train_set,
+                    "budget": table.budget,
+                    "suite": table.suite,
+                    "fingerprint": table.fingerprint,
+                    "system": row.system,
+                    "title": row.title,
+                    "backbone": row.backbone,
+                    "head": row.head,
+                    "dim": row.dim,
+                    "parameters": row.parameters,
+                    "images_seen": row.images_seen,
+                    "seeds": len(row.seeds),
+                    "eval_set": name,
+                    "metric": key,
+                    "value": cell.value,
+                    "std": cell.std,
+                    "low": cell.low,
+                    "high": cell.high,
+                    "n_effective": cell.n_effective,
+                    "primary": row.primary,
+                    "mark": row.rank_mark,
+                }
+
+
+def as_csv(found: Sequence[Table], root: Path) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=CSV_HEAD, lineterminator="\n")
+    writer.writeheader()
+    for record in rows_long(found):
+        writer.writerow(
+            {k: "" if v is None else repr(v) if isinstance(v, float) else v for k, v in record.items()}
+        )
+    return out.getvalue()
+
+
+def as_json(found: Sequence[Table], root: Path) -> str:
+    return json.dumps(list(rows_long(found)), indent=2, ensure_ascii=False) + "\n"
+
+
+def latex(found: Sequence[Table], root: Path) -> str:
+    """A booktabs table per training set; the best row in bold."""
+    parts = []
+    for table in found:
+        keys = metric_groups(table)[0]
+        heads, rows = grid(table, keys, with_test=True)
+        lines = [f"% {line}" for line in caption(table)]
+        lines += [rf"\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}", r"\toprule"]
+        lines += [" & ".join(_tex(h) for h in heads) + r" \\", r"\midrule"]
+        for cells, row in zip(rows, table.rows, strict=True):
+            shown = [_tex(c) for c in cells]
+            if row.rank_mark == "best":
+                shown[0] = rf"\textbf{{{shown[0]}}}"
+            lines.append(" & ".join(shown) + r" \\")
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _tex(text: str) -> str:
+    for plain, escaped in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("±", r"$\pm$"), ("–", "--")):
+        text = text.replace(plain, escaped)
+    return text
+
+
+_STYLE = (
+    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#1b1f24}"
+    "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;font-size:14px}"
+    "th,td{padding:.35rem .7rem;border-bottom:1px solid #d7dce1;text-align:right;white-space:nowrap}"
+    "th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}"
+    "th{background:#f4f6f8;position:sticky;top:0}tr.best td{font-weight:600}tr.tie td:first-child::after{content:' ='}"
+    "small{color:#667;font-weight:400}.wide{overflow-x:auto}p.note{background:#fff6dd;padding:.4rem .8rem}"
+)
+
+
+def as_html(found: Sequence[Table], root: Path) -> str:
+    """One page without scripts or outside files."""
+    parts = [
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
+        f"<title>vitret leaderboard</title><style>{_STYLE}</style><h1>Leaderboard</h1>",
+    ]
+    for table in found:
+        parts.append(f"<h2>{html.escape(_title(table, '').strip())}</h2>")
+        for line in caption(table):
+            cls = " class='note'" if line.startswith("Note:") else ""
+            parts.append(f"<p{cls}>{html.escape(line)}</p>")
+        for index, keys in enumerate(metric_groups(table)):
+            parts.append(_html_table(table, *grid(table, keys, with_test=index == 0)))
+    return "\n".join(parts) + "\n</html>\n"
+
+
+def _html_table(table: Table, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    body = []
+    for cells, row in zip(rows, table.rows, strict=True):
+        shown = "".join(f"<td>{_small(html.escape(cell))}</td>" for cell in cells)
+        body.append(f"<tr class='{row.rank_mark}'>{shown}</tr>")
+    top = "".join(f"<th>{html.escape(h)}</th>" for h in heads)
+    return f"<div class='wide'><table><tr>{top}</tr>{''.join(body)}</table></div>"
+
+
+def _small(cell: str) -> str:
+    value, bracket, rest = cell.partition(" [")
+    return f"{value} <small>[{rest}</small>" if bracket else cell
+
+
+RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
+    "md": lambda found, root: markdown(found, root),
+    "csv": as_csv,
+    "json": as_json,
+    "latex": latex,
+    "html": as_html,
+}
+
+
+def render(root: Path, form: str) -> str:
+    """The tables of a results folder in one of the forms of `RENDERERS`."""
+    found = tables(read_all(root))
+    if not found:
+        raise EmptyError(
+            f"{root}: no measured rows. Run `vitret bench --train-set SET` or `vitret demo` first."
+        )
+    return RENDERERS[form](found, root)
+
+
+def write(root: Path) -> list[Path]:
+    """Write LEADERBOARD.md, leaderboard.csv and leaderboard.html beside the rows."""
+    written = []
+    for form, name in FILES.items():
+        write_text(root / name, render(root, form))
+        written.append(root / name)
+    return written
+
+
+def check(root: Path) -> None:
+    """Raise `CheckError` with a diff when a written leaderboard is not what its rows give."""
+    stale = []
+    for form, name in FILES.items():
+        fresh = render(root, form)
+        path = root / name
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if old != fresh:
+            lines = difflib.unified_diff(
+                old.splitlines(), fresh.splitlines(), str(path), f"{path} from its rows", lineterm="", n=0
+            )
+            stale.append("\n".join(list(lines)[:40]))
+    if stale:
+        raise CheckError(
+            "\n".join(stale) + "\nThe leaderboard is stale. Run `vitret leaderboard` and commit the result."
+        )

@@ -1,0 +1,233 @@
+"""One JSON per measured row, with everything needed to doubt it; the per-query ranks lie beside it as .npz.
+
+results/<train set>/<system>/<eval set>[+<distractors>]/<fingerprint8>-<run8>.json
+
+Values are fractions in [0, 1]. The metrics of a row can be recomputed from its ranks, and `validate` does so.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from vitret.core.config import Strict, validate
+from vitret.core.errors import DataError, VitretError
+from vitret.core.protocol import Protocol
+from vitret.core.recipes import Recipe
+from vitret.core.records import Float64, Ranks
+from vitret.core.store import read_json, write_json, writing
+from vitret.measure.evaluate import parse_metric
+
+SCHEMA_VERSION = 1
+
+
+class ModelFacts(Strict):
+    system: str
+    title: str
+    backbone: str
+    head: str
+    dim: int = Field(gt=0)
+    parameters: int = Field(ge=0)
+    weights_sha256: str
+
+
+class TrainingFacts(Strict):
+    """What the network was trained on. `images_seen` is 0 for a frozen network."""
+
+    set: str
+    manifest: str = Field(description="digest of the training set's manifest; empty when nothing was trained")
+    images_seen: int = Field(ge=0)
+    seed: int
+    budget: Literal["track", "own"]
+    pretraining: str
+
+
+class DataFacts(Strict):
+    """What was searched, with the manifests' digests: another image-set version is another table."""
+
+    set: str
+    manifest: str
+    image_set_version: str
+    queries: int = Field(gt=0)
+    database: int = Field(gt=0)
+    distractors: str | None = None
+    distractors_manifest: str = ""
+    distractor_images: int = Field(default=0, ge=0)
+    failed_images: int = Field(default=0, ge=0)
+    warning: str = Field(default="", description="what every page that shows the number must say")
+
+
+class Metric(Strict):
+    """A mean over queries and its 95 % bootstrap interval; `n` queries, of which `n_effective` have a positive."""
+
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+    n: int
+    n_effective: int
+    higher_is_better: Literal[True] = True
+
+
+class Cost(Strict):
+    """What the row costs. Timings are of this run on this device and are not compared between rows."""
+
+    descriptor_bytes: int = Field(ge=0, description="of one image")
+    flops: int | None = Field(
+        default=None, description="2 × multiply–adds of one forward at the mean test size"
+    )
+    images_per_second: float | None = None
+    train_seconds: float | None = None
+
+
+class Environment(Strict):
+    device: str
+    precision: str
+    search_engine: str
+    commit: str
+    dirty: bool | None
+    versions: dict[str, str]
+
+
+class SuiteFacts(Strict):
+    name: str
+    primary: str
+    metrics: tuple[str, ...]
+    levels: tuple[str, ...]
+
+
+class Result(Strict):
+    """The numbers of one run under one protocol on one evaluation set."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["complete", "partial"]
+    model: ModelFacts
+    training: TrainingFacts
+    data: DataFacts
+    suite: SuiteFacts
+    protocol: Protocol
+    fingerprint: str
+    metrics: dict[str, Metric]
+    cost: Cost
+    environment: Environment
+    command: str
+    recipe: Recipe
+
+    @property
+    def eval_name(self) -> str:
+        """The evaluation set and, behind a plus, its distractors."""
+        return eval_name(self.data.set, self.data.distractors)
+
+
+def eval_name(eval_set: str, distractors: str | None) -> str:
+    return f"{eval_set}+{distractors}" if distractors else eval_set
+
+
+def metric_key(metric: str, level: str) -> str:
+    """How a metric at a level is called in results and tables.
+
+    >>> metric_key("mAP", "hard"), metric_key("R@1", "all")
+    ('mAP (hard)', 'R@1')
+    """
+    return metric if level == "all" else f"{metric} ({level})"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The inverse of `metric_key`.
+
+    >>> split_key("mAP (hard)"), split_key("R@1")
+    (('mAP', 'hard'), ('R@1', 'all'))
+    """
+    metric, _, level = key.partition(" (")
+    return metric, level.rstrip(")") or "all"
+
+
+def result_path(root: Path, recipe: Recipe, eval_name: str, protocol: Protocol) -> Path:
+    name = f"{protocol.fingerprint}-{recipe.digest[:8]}.json"
+    return root / recipe.track.train_set / recipe.system.name / eval_name / name
+
+
+def path_of(root: Path, result: Result) -> Path:
+    return result_path(root, result.recipe, result.eval_name, result.protocol)
+
+
+def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path:
+    """Write the ranks of every level, then the row: a row never stands without its ranks."""
+    path = path_of(root, result)
+    arrays = {
+        f"{level}.{part}": getattr(one, part)
+        for level, one in sorted(ranks.items())
+        for part in ("values", "offsets", "n_positive")
+    }
+    with writing(path.with_suffix(".npz")) as handle:
+        np.savez_compressed(handle, allow_pickle=False, **arrays)
+    write_json(path, result.model_dump(mode="json"))
+    return path
+
+
+def read_result(path: Path) -> Result:
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: not a result. Remove it and run the same `vitret bench` again.")
+    return validate(Result, data, str(path))
+
+
+def read_ranks(path: Path) -> dict[str, Ranks]:
+    """Level → ranks, from the .npz beside a result's JSON."""
+    file = path.with_suffix(".npz")
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            levels = sorted({name.partition(".")[0] for name in arrays.files})
+            return {
+                level: Ranks(
+                    values=arrays[f"{level}.values"],
+                    offsets=arrays[f"{level}.offsets"],
+                    n_positive=arrays[f"{level}.n_positive"],
+                )
+                for level in levels
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{file}: no readable ranks ({error}). Run the same `vitret bench` again.") from error
+
+
+def result_files(root: Path) -> list[Path]:
+    """Every row below a results folder, sorted; the published folder is not among them."""
+    return sorted(p for p in root.glob("*/*/*/*.json") if p.relative_to(root).parts[0] != "published")
+
+
+def per_query(path: Path, key: str) -> Float64:
+    """A row's per-query values of one metric, (Q,), NaN for queries without positives; from the stored ranks."""
+    metric, level = split_key(key)
+    return parse_metric(metric)(read_ranks(path)[level])
+
+
+def problems(root: Path) -> Iterator[str]:
+    """Everything that is wrong with the rows below `root`, one sentence each."""
+    for path in result_files(root):
+        try:
+            result = read_result(path)
+            ranks = read_ranks(path)
+        except VitretError as error:
+            yield str(error)
+            continue
+        yield from _problems_of(root, path, result, ranks)
+
+
+def _problems_of(root: Path, path: Path, result: Result, ranks: Mapping[str, Ranks]) -> Iterator[str]:
+    if path != path_of(root, result):
+        yield f"{path}: by its content it belongs at {path_of(root, result)}."
+    if result.fingerprint != result.protocol.fingerprint:
+        yield f"{path}: fingerprint {result.fingerprint}, but its protocol gives {result.protocol.fingerprint}."
+    for key, metric in result.metrics.items():
+        name, level = split_key(key)
+        if level not in ranks:
+            yield f"{path}: no ranks stored for '{key}'."
+            continue
+        if not metric.low <= metric.value <= metric.high:
+            yield f"{path}: {key} {metric.value} lies outside its own interval [{metric.low}, {metric.high}]."
+        values = parse_metric(name)(ranks[level])
+        again = float(np.nanmean(values)) if not np.all(np.isnan(values)) else math.nan
+        if not math.isclose(again, metric.value, rel_tol=0, abs_tol=1e-12):
+            yield f"{path}: {key} is given as {metric.value}, its ranks give {again}."

@@ -1,0 +1,276 @@
+"""Which rows may stand together, what stands in their cells, and which of them a paired test cannot tell apart.
+
+Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree.
+Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over queries.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vitret.compare.results import (
+    Result,
+    metric_key,
+    per_query,
+    read_result,
+    result_files,
+    split_key,
+)
+from vitret.compare.significance import PairedTest, bootstrap_interval, paired_bootstrap
+from vitret.core.records import Float64
+from vitret.core.store import digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A number: mean over seeds, its standard deviation over seeds, 95 % interval over queries; fractions."""
+
+    value: float
+    std: float | None
+    low: float
+    high: float
+    n_effective: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One system of a table. `cells` is keyed by (evaluation set, metric)."""
+
+    system: str
+    title: str
+    backbone: str
+    head: str
+    dim: int
+    parameters: int
+    images_seen: int
+    descriptor_bytes: int
+    seeds: tuple[int, ...]
+    cells: dict[tuple[str, str], Cell]
+    primary: float | None
+    against_best: PairedTest | None
+    dirty: bool
+
+    @property
+    def rank_mark(self) -> str:
+        """One of "best", "tie" (the paired interval to the best holds 0), "incomplete", or nothing."""
+        if self.primary is None:
+            return "incomplete"
+        if self.against_best is None:
+            return "best"
+        return "tie" if self.against_best.low <= 0 <= self.against_best.high else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that may be compared, best first; rows without all of the suite's numbers come last and are not ranked."""
+
+    train_set: str
+    budget: str
+    suite: str
+    primary: str
+    fingerprint: str
+    protocol: str
+    sets: tuple[str, ...]
+    keys: tuple[str, ...]
+    warnings: tuple[str, ...]
+    shortlist: str
+    rows: tuple[Row, ...]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        return [(name, key) for name in self.sets for key in self.keys]
+
+
+Entry = tuple[Path, Result]
+
+
+def read_all(root: Path) -> list[Entry]:
+    """Every complete row below a results folder; partial rows never rank and are left out."""
+    entries = [(path, read_result(path)) for path in result_files(root)]
+    return [(path, result) for path, result in entries if result.status == "complete"]
+
+
+def tables(entries: Iterable[Entry]) -> list[Table]:
+    """Group rows into fair tables, in a fixed order."""
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for path, result in entries:
+        groups.setdefault(_table_key(result), []).append((path, result))
+    return [_table(groups[key]) for key in sorted(groups)]
+
+
+def _table_key(result: Result) -> tuple[str, ...]:
+    """What must agree. The manifests of the data are left to `_same_data`: each evaluation set has its own."""
+    transductive = "transductive" if result.protocol.expansion.kind == "dba" else ""
+    return (
+        result.training.set,
+        result.training.budget,
+        result.suite.name,
+        result.fingerprint,
+        result.protocol.rerank.shortlist,
+        transductive,
+    )
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    entries = _newest_data(entries)
+    first = entries[0][1]
+    sets = sorted({r.eval_name for _, r in entries}, key=lambda name: (name.count("+"), name))
+    sets.sort(key=lambda name: name.partition("+")[0])
+    keys = [metric_key(metric, level) for metric in first.suite.metrics for level in first.suite.levels]
+    rows = [_row(group, sets, keys, first.suite.primary) for group in _by_recipe(entries)]
+    rows = _ranked(rows)
+    return Table(
+        train_set=first.training.set,
+        budget=first.training.budget,
+        suite=first.suite.name,
+        primary=first.suite.primary,
+        fingerprint=first.fingerprint,
+        protocol=first.protocol.line(),
+        sets=tuple(sets),
+        keys=tuple(keys),
+        warnings=tuple(sorted({r.data.warning for _, r in entries if r.data.warning})),
+        shortlist=first.protocol.rerank.shortlist,
+        rows=tuple(row for row, _ in rows),
+    )
+
+
+def _newest_data(entries: Sequence[Entry]) -> list[Entry]:
+    """Of each evaluation set only the rows on the manifest that most rows have; others cannot be compared."""
+    counts: dict[str, dict[tuple[str, str], int]] = {}
+    for _, r in entries:
+        manifests = counts.setdefault(r.eval_name, {})
+        key = (r.data.manifest, r.data.distractors_manifest)
+        manifests[key] = manifests.get(key, 0) + 1
+    chosen = {name: max(sorted(found), key=lambda k, f=found: f[k]) for name, found in counts.items()}  # type: ignore[misc]
+    return [
+        (p, r) for p, r in entries if chosen[r.eval_name] == (r.data.manifest, r.data.distractors_manifest)
+    ]
+
+
+def _by_recipe(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Entries of one recipe, whatever the seed, in the order of system names."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for path, result in entries:
+        groups.setdefault((result.model.system, family(result)), []).append((path, result))
+    return [groups[key] for key in sorted(groups)]
+
+
+def family(result: Result) -> str:
+    """Identity of a recipe without its seed."""
+    return digest(result.recipe.model_copy(update={"seed": 0}).digest)
+
+
+_Ranked = tuple[Row, Float64 | None]
+
+
+def _row(entries: Sequence[Entry], sets: Sequence[str], keys: Sequence[str], primary: str) -> _Ranked:
+    """A row, and the per-query values of the primary number that its paired test needs."""
+    first = entries[0][1]
+    by_set = {name: [(p, r) for p, r in entries if r.eval_name == name] for name in sets}
+    cells = {
+        (name, key): _cell(by_set[name], key)
+        for name in sets
+        for key in keys
+        if by_set[name] and all(key in r.metrics for _, r in by_set[name])
+    }
+    plain = [name for name in sets if "+" not in name]
+    complete = all((name, key) in cells for name in sets for key in keys)
+    values = _primary_values([by_set[name] for name in plain], primary) if complete else None
+    row = Row(
+        system=first.model.system,
+        title=first.model.title,
+        backbone=first.model.backbone,
+        head=first.model.head,
+        dim=first.model.dim,
+        parameters=first.model.parameters,
+        images_seen=first.training.images_seen,
+        descriptor_bytes=first.cost.descriptor_bytes,
+        seeds=tuple(sorted({r.training.seed for _, r in entries})),
+        cells=cells,
+        primary=None if values is None else float(np.mean(values)),
+        against_best=None,
+        dirty=any(r.environment.dirty for _, r in entries),
+    )
+    return row, values
+
+
+def _cell(entries: Sequence[Entry], key: str) -> Cell:
+    metrics = [r.metrics[key] for _, r in entries]
+    if len(entries) == 1:
+        only = metrics[0]
+        return Cell(value=only.value, std=None, low=only.low, high=only.high, n_effective=only.n_effective)
+    means = np.array([m.value for m in metrics])
+    low, high = bootstrap_interval(_mean_over_seeds(entries, key), seed=0)
+    return Cell(
+        value=float(means.mean()),
+        std=float(means.std(ddof=1)),
+        low=low,
+        high=high,
+        n_effective=metrics[0].n_effective,
+    )
+
+
+def _mean_over_seeds(entries: Sequence[Entry], key: str) -> Float64:
+    stacked = np.stack([per_query(path, key) for path, _ in entries])
+    mean: Float64 = stacked.mean(axis=0)
+    return mean
+
+
+def _primary_values(groups: Sequence[Sequence[Entry]], primary: str) -> Float64:
+    """Per-query values of the primary number over all plain evaluation sets.
+
+    They are scaled so that their mean is the mean of the sets' means: a set with more queries counts no more.
+    """
+    per_set = [_mean_over_seeds(group, primary) for group in groups]
+    per_set = [values[~np.isnan(values)] for values in per_set]
+    total = sum(len(values) for values in per_set)
+    scaled = [values * (total / (len(per_set) * len(values))) for values in per_set]
+    return np.concatenate(scaled)
+
+
+def _ranked(rows: Sequence[_Ranked]) -> list[_Ranked]:
+    """Best first, each with its paired test against the best; rows that are not complete last."""
+    complete = sorted(
+        (r for r in rows if r[0].primary is not None), key=lambda r: (-(r[0].primary or 0), r[0].system)
+    )
+    rest = [r for r in rows if r[0].primary is None]
+    if not complete:
+        return list(rest)
+    best = complete[0][1]
+    assert best is not None
+    tested: list[_Ranked] = [complete[0]]
+    for row, values in complete[1:]:
+        assert values is not None
+        test = paired_bootstrap(values, best, seed=0)
+        tested.append((_with_test(row, test), values))
+    return tested + list(rest)
+
+
+def _with_test(row: Row, test: PairedTest) -> Row:
+    return replace(row, against_best=test)
+
+
+def short(name: str) -> str:
+    """The field's short names of evaluation sets, for column heads.
+
+    >>> short("roxford5k+revisitop1m")
+    'ROxf+1M'
+    """
+    known = {
+        "roxford5k": "ROxf",
+        "rparis6k": "RPar",
+        "oxford5k": "Oxf",
+        "paris6k": "Par",
+        "revisitop1m": "1M",
+    }
+    base, plus, distractors = name.partition("+")
+    distractors = "distractors" if distractors and distractors not in known else known.get(distractors, "")
+    return known.get(base, base) + plus + distractors
+
+
+def head(name: str, key: str) -> str:
+    """Column head: set, metric, level."""
+    metric, level = split_key(key)
+    return f"{short(name)} {metric}" + {"all": "", "medium": " M", "hard": " H", "easy": " E"}[level]
