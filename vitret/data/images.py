@@ -1,0 +1,251 @@
+"""Image files → uint8 RGB arrays, and what a file is: size, digest, or the reason it cannot be read.
+
+Pillow reads every format; a JPEG goes through simplejpeg where that is installed. Both are libjpeg-turbo with the
+same settings and scale by the same powers of two, so the pixels agree (tested) and only the time differs.
+What is not 8-bit RGB is brought there as `Image.convert("RGB")` does it in every training code: alpha is dropped,
+CMYK goes without a colour profile. 16 bits are divided by 257, where Pillow would clip them.
+"""
+
+import hashlib
+import io
+import multiprocessing
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from vitret.core.errors import DataError, MachineError
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+# Twice Pillow's default: there Pillow itself refuses, as one small file may claim to unfold into terabytes.
+MAX_PIXELS = 178_956_970
+# EXIF orientation → (quarter turns anticlockwise, mirrored left to right afterwards): EXIF 2.3, tag 0x0112.
+TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+# How files that are no images begin, lower case, and what they are.
+DISGUISES = {
+    b"<!doctype html": "a web page (HTML)",
+    b"<html": "a web page (HTML)",
+    b"<head": "a web page (HTML)",
+    b"<?xml": "an XML document",
+    b"version https://git-lfs": "a Git LFS pointer without its content",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageReport:
+    """What one file is: stored width and height in pixels, EXIF orientation 1…8, bytes, sha256, or the problem."""
+
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    orientation: int = 1
+    size: int = 0
+    sha256: str = ""
+    problem: str | None = None
+
+
+def decode(
+    path: Path, *, box: Box | None = None, draft: tuple[int, int] | None = None, exif: bool = False
+) -> Pixels:
+    """Read one image as (H, W, 3) uint8 RGB, contiguous.
+
+    `box` x0 y0 x1 y1 in pixels of the stored image crops it: see `whole_pixels`.
+    `draft` (width, height) lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as small as both sides stay at
+    least that long; it does nothing for other formats, nor beside a box, whose pixels would not be whole.
+    `exif` turns the image upright by its EXIF orientation, after cropping; `draft` means the upright image.
+    A file that is missing, truncated, not an image or beyond `MAX_PIXELS` raises `DataError` with the reason.
+    """
+    return decode_bytes(_read(path), path, box=box, draft=draft, exif=exif)
+
+
+def decode_bytes(
+    data: bytes,
+    path: Path,
+    *,
+    box: Box | None = None,
+    draft: tuple[int, int] | None = None,
+    exif: bool = False,
+) -> Pixels:
+    """`decode` of a file's bytes; `path` only names it in errors."""
+    image = _open(data, path)
+    orientation = _orientation(image) if exif else 1
+    scale = 1
+    if draft is not None and box is None and image.format == "JPEG":
+        scale = _scale(image.size, draft[::-1] if orientation >= 5 else draft)
+    if box is not None:
+        box = whole_pixels(box, image.size, path)
+    pixels = _pixels(image, data, scale, path)
+    if box is not None:
+        x0, y0, x1, y1 = (int(v) for v in box)
+        pixels = pixels[y0:y1, x0:x1]
+    turns, mirrored = TURNS.get(orientation, (0, False))
+    pixels = np.rot90(pixels, turns)
+    return np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
+
+
+def whole_pixels(box: Box, size: tuple[int, int], path: Path) -> Box:
+    """The box in whole pixels inside an image of `size` (width, height).
+
+    Each coordinate is rounded to the nearest integer, halves to the even one, as Pillow's `crop` does in the
+    revisited protocol's published code; what hangs over the border is cut off, where Pillow would add black.
+    Nothing left raises `DataError`.
+    """
+    width, height = size
+    rounded = [round(v) for v in box]
+    x0, x1 = (min(max(v, 0), width) for v in rounded[0::2])
+    y0, y1 = (min(max(v, 0), height) for v in rounded[1::2])
+    if x0 >= x1 or y0 >= y1:
+        shown = ", ".join(f"{v:g}" for v in box)
+        raise DataError(
+            f"{path}: the box ({shown}) holds no pixel of the {width}×{height} image. Boxes are x0, y0, x1, y1."
+        )
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def check(path: Path) -> ImageReport:
+    """Open one file, decode it whole, and say what it is; a bad file is a report with a problem, never an error."""
+    try:
+        data = _read(path)
+    except DataError as error:
+        return ImageReport(problem=_reason(error, path))
+    facts = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        image = _open(data, path)
+        width, height = image.size
+        report = ImageReport(
+            width=width,
+            height=height,
+            format=image.format or "",
+            orientation=_orientation(image),
+            size=len(data),
+            sha256=str(facts["sha256"]),
+        )
+        _pixels(image, data, 1, path)
+    except DataError as error:
+        return ImageReport(size=len(data), sha256=str(facts["sha256"]), problem=_reason(error, path))
+    return report
+
+
+def check_all(paths: Sequence[Path], workers: int) -> Iterator[ImageReport]:
+    """`check` of every path, in order, on a pool of processes; at most a few thousand are under way at a time.
+
+    With `workers` 0 it runs in this process.
+    """
+    if workers <= 0:
+        yield from map(check, paths)
+        return
+    # Not fork: the caller may have threads. Workers import this module only, not torch.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        todo = iter(paths)
+        try:
+            while batch := list(islice(todo, 256 * workers)):
+                yield from pool.map(check, batch, chunksize=16)
+        except BrokenProcessPool as error:
+            raise MachineError(
+                "A process that checks images was killed, as the system does when memory runs out. "
+                "Run the same command again with fewer --workers: finished work is kept."
+            ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if not data:
+        raise DataError(f"{path}: is empty (0 bytes). Fetch or copy the file again.")
+    return data
+
+
+def _open(data: bytes, path: Path) -> Image.Image:
+    """Read the header."""
+    # Pillow warns about large images, odd EXIF and short TIFFs; here each is an error of ours or of no concern.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: {_disguise(data)} Fetch or copy the file again.") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: has more than {MAX_PIXELS:,} pixels. Make it smaller.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: is damaged ({error}). Fetch or copy the file again.") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(
+            f"{path}: is {image.width}×{image.height}, more than {MAX_PIXELS:,} pixels. Make it smaller."
+        )
+    return image
+
+
+def _disguise(data: bytes) -> str:
+    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for prefix, meaning in DISGUISES.items():
+        if start.startswith(prefix):
+            return f"is {meaning}, not an image."
+    return f"is not an image in a known format; it begins with {data[:8]!r}."
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+        return 1  # EXIF that cannot be read says nothing; the picture itself may be sound.
+    return value if isinstance(value, int) and value in TURNS else 1
+
+
+def _scale(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """The largest of 8, 4, 2 that divides both sides and leaves them at least as long as wanted, else 1."""
+    return next((s for s in (8, 4, 2) if size[0] // s >= wanted[0] and size[1] // s >= wanted[1]), 1)
+
+
+def _pixels(image: Image.Image, data: bytes, scale: int, path: Path) -> Pixels:
+    if simplejpeg is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
+        # The smallest size that libjpeg offers with both sides at least this long is exactly 1/scale.
+        lowest = {"min_height": -(-image.height // scale), "min_width": -(-image.width // scale)}
+        try:
+            fast: Pixels = simplejpeg.decode_jpeg(data, "RGB", **(lowest if scale > 1 else {}))
+            return fast
+        except ValueError:
+            pass  # Pillow decides whether the file is broken or only unusual, so that both setups agree.
+    try:
+        if scale > 1:
+            image.draft(None, (image.width // scale, image.height // scale))
+        return _rgb(image)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise DataError(f"{path}: is damaged ({error}). Fetch or copy the file again.") from error
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):
+        wide = np.asarray(image).astype(np.int64)
+        if wide.size and (wide.min() < 0 or wide.max() > 65535):
+            raise ValueError("whole numbers outside 0…65535, of no known brightness")
+        grey = np.round(wide / 257).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, of no known brightness")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))
+
+
+def _reason(error: DataError, path: Path) -> str:
+    """The message without the path, which the list of failures names already."""
+    return str(error).removeprefix(f"{path}: ")
