@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_serializer, model_validator
 
 from vitret.core import plugins
-from vitret.core.config import Strict, assign, file_names, named_file, read_yaml, validate
+from vitret.core.config import Model, Strict, assign, file_names, named_file, read_yaml, validate
 from vitret.core.errors import UserError
 from vitret.core.store import digest
 
@@ -108,6 +108,16 @@ class System(Strict):
     def frozen(self) -> bool:
         return not self.losses
 
+    def resolved(self) -> "System":
+        """The same system with every option of every part written out; refuses unknown options."""
+        return self.model_copy(
+            update={
+                "model": self.model.resolved(),
+                "losses": tuple(loss.resolved("losses") for loss in self.losses),
+                "sampler": self.sampler.resolved("samplers"),
+            }
+        )
+
 
 class ImagePolicy(Strict):
     """How training images become tensors: one square, aspect-ratio groups, or the longer side with aspect kept."""
@@ -182,35 +192,29 @@ def unalias(train_set: str) -> str:
 def read_system(configs: Path, name: str, assignments: Sequence[str] = ()) -> System:
     """A system by name or by path; `assignments` are `optimiser.lr=1e-4` and the like."""
     path = named_file("system", configs / "systems", name)
-    system = validate(System, assign(read_yaml(path), assignments), str(path))
-    return system.model_copy(
-        update={
-            "model": system.model.resolved(),
-            "losses": tuple(loss.resolved("losses") for loss in system.losses),
-            "sampler": system.sampler.resolved("samplers"),
-        }
-    )
+    system = validate(System, read_yaml(path), str(path)).resolved()
+    return _changed(system, assignments, path).resolved()
+
+
+def _changed(record: Model, assignments: Sequence[str], path: Path) -> Model:
+    """A record with `--set` applied after its defaults are written out, so that every option can be named."""
+    if not assignments:
+        return record
+    return validate(type(record), assign(record.model_dump(mode="json"), assignments), str(path))
 
 
 def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -> Track:
     """The track of a training set, by the set's name (aliases too) or by path."""
     path = named_file("track", configs / "tracks", unalias(train_set))
-    return validate(Track, assign(read_yaml(path), assignments), str(path))
+    return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
 
 
 def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> Recipe:
     """A paper's own recipe, whole in one file; its rows carry "own budget" and stand apart."""
     path = named_file("published recipe", configs / "published", name)
-    data = assign(read_yaml(path), assignments)
-    recipe = validate(Recipe, {**data, "budget": "own"}, str(path))
-    resolved = recipe.system.model_copy(
-        update={
-            "model": recipe.system.model.resolved(),
-            "losses": tuple(loss.resolved("losses") for loss in recipe.system.losses),
-            "sampler": recipe.system.sampler.resolved("samplers"),
-        }
-    )
-    return recipe.model_copy(update={"system": resolved})
+    recipe = validate(Recipe, {**read_yaml(path), "budget": "own"}, str(path))
+    recipe = _changed(recipe.model_copy(update={"system": recipe.system.resolved()}), assignments, path)
+    return recipe.model_copy(update={"system": recipe.system.resolved()})
 
 
 def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -27,7 +27,8 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             os.fsync(handle.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise machine_error(path, error) from error
     except BaseException:
         part.unlink(missing_ok=True)

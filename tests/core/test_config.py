@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from vitret.core.config import Strict, assign, location, named_file, parse_yaml, read_yaml, validate
+from vitret.core.errors import DataError, UserError
+
+
+class Optimiser(Strict):
+    lr: float = 0.1
+    name: str = "sgd"
+
+
+class Recipe(Strict):
+    optimiser: Optimiser = Optimiser()
+    size: int = 3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("2E5", 2e5),
+        ("-3.5e-2", -0.035),
+        (".5", 0.5),
+        ("12", 12),
+        ("1_0", "1_0"),
+        ("v1.2", "v1.2"),
+    ],
+)
+def test_numbers_are_numbers(text: str, value: object):
+    read = parse_yaml(f"x: {text}", "here")["x"]
+    if text == "1_0":  # YAML 1.1 would make 10 of it; either reading is harmless, silence is not
+        assert read in (10, "1_0")
+    else:
+        assert read == value
+        assert type(read) is type(value)
+
+
+def test_a_key_written_twice_is_refused_with_its_line():
+    with pytest.raises(UserError, match=r"line 3: the key 'a' is written twice"):
+        parse_yaml("a: 1\nb: 2\na: 3\n", "here")
+
+
+def test_an_unknown_key_names_the_nearest_known_one():
+    with pytest.raises(UserError, match=r"unknown key 'optimiser.lrr'. Did you mean 'lr'\?"):
+        validate(Recipe, {"optimiser": {"lrr": 1}}, "r.yaml")
+
+
+def test_all_problems_are_named_at_once():
+    with pytest.raises(UserError) as caught:
+        validate(Recipe, {"size": "wide", "optimiser": {"lr": "fast"}}, "r.yaml")
+    assert "size" in str(caught.value)
+    assert "optimiser.lr" in str(caught.value)
+
+
+def test_assign_changes_one_value_and_not_its_argument():
+    before = {"optimiser": {"lr": 0.1}, "losses": [{"name": "arcface"}]}
+    after = assign(before, ["optimiser.lr=1e-4", "losses.0.margin=0.2"])
+    assert after == {"optimiser": {"lr": 1e-4}, "losses": [{"name": "arcface", "margin": 0.2}]}
+    assert before["optimiser"]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "wrong", ["optimiser", "optimizer.lr=1", "losses.3.margin=1", "losses.x.margin=1", "=3"]
+)
+def test_assign_refuses_what_leads_nowhere(wrong: str):
+    with pytest.raises(UserError, match="--set"):
+        assign({"optimiser": {"lr": 0.1}, "losses": [{}]}, [wrong])
+
+
+def test_reading_a_file_that_is_not_yaml_names_it(tmp_path: Path):
+    path = tmp_path / "x.yaml"
+    with pytest.raises(UserError, match="no such file"):
+        read_yaml(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_yaml(path)
+    path.write_text("- 1\n- 2\n")
+    with pytest.raises(UserError, match="expected a mapping"):
+        read_yaml(path)
+    path.write_text("a: [1, 2\n")
+    with pytest.raises(UserError, match=r"x\.yaml"):
+        read_yaml(path)
+
+
+def test_a_location_comes_from_flag_then_environment_then_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("VITRET_DATA", str(tmp_path))
+    assert location("data", tmp_path / "flag").source == "--data"
+    assert location("data").source == "VITRET_DATA"
+    monkeypatch.delenv("VITRET_DATA")
+    assert location("data").source == "default"
+    assert location("data").path == location("home").path / "data"
+
+
+def test_a_named_file_is_found_by_name_or_path(tmp_path: Path):
+    (tmp_path / "dtop.yaml").write_text("name: dtop\n")
+    assert named_file("system", tmp_path, "dtop") == tmp_path / "dtop.yaml"
+    assert named_file("system", Path("elsewhere"), str(tmp_path / "dtop.yaml")) == tmp_path / "dtop.yaml"
+    with pytest.raises(UserError, match="Did you mean 'dtop'"):
+        named_file("system", tmp_path, "dtpo")
+    with pytest.raises(DataError, match="vitret env"):
+        named_file("system", tmp_path / "nowhere", "dtop")

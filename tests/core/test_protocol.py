@@ -1,0 +1,53 @@
+import pytest
+
+from vitret.core.config import validate
+from vitret.core.errors import UserError
+from vitret.core.protocol import Protocol, Suite, WhiteningSpec, differences
+
+
+def test_every_switch_changes_the_fingerprint():
+    changes = [
+        {"crop": "none"}, {"size": 512}, {"size_rule": "square"}, {"upscale": True}, {"query_size": "same_size"},
+        {"centre_crop": 224}, {"fit": "pad"}, {"interpolation": "bilinear"}, {"decode": "scaled"}, {"exif": "apply"},
+        {"scales": (0.5, 1.0)}, {"aggregation": "max"},
+        {"whitening": {"kind": "lw", "data": "sfm120k"}}, {"whitening": {"kind": "lw", "data": "sfm30k"}},
+        {"expansion": {"kind": "aqe"}}, {"rerank": {"kind": "rrt"}}, {"rerank": {"kind": "rrt", "shortlist": "oracle"}},
+    ]  # fmt: skip
+    fingerprints = {Protocol.model_validate(change).fingerprint for change in changes} | {
+        Protocol().fingerprint
+    }
+    assert len(fingerprints) == len(changes) + 1
+
+
+def test_the_fingerprint_is_the_same_on_every_machine():
+    assert Protocol().fingerprint == "384b6348"  # published rows carry it: a change here is a new protocol
+
+
+def test_whitening_must_name_its_data():
+    with pytest.raises(UserError, match="must name the training set"):
+        validate(Protocol, {"whitening": {"kind": "lw"}}, "p.yaml")
+
+
+def test_extraction_leaves_out_what_comes_after_the_descriptors():
+    same = Protocol.model_validate({"expansion": {"kind": "aqe"}, "rerank": {"kind": "rrt"}})
+    assert same.extraction() == Protocol().extraction()
+    assert Protocol(whitening=WhiteningSpec(kind="lw", data="a")).extraction() != Protocol().extraction()
+
+
+def test_the_caption_names_what_readers_ask_first():
+    line = Protocol(size=384).line()
+    assert "longer side 384" in line
+    assert "query cropped" in line
+    assert "no whitening" in line
+
+
+def test_a_suite_must_sort_by_something_it_measures():
+    with pytest.raises(UserError, match="primary"):
+        validate(Suite, {"name": "s", "sets": ["a"], "primary": "R@1"}, "s.yaml")
+
+
+def test_differences_are_dotted():
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}) == {
+        "a.c": (2, 3),
+        "d": (None, 4),
+    }

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vitret.core.errors import UserError
+from vitret.core.recipes import Recipe, System, make_recipe, require_trainable
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    (tmp_path / "systems").mkdir()
+    (tmp_path / "tracks").mkdir()
+    (tmp_path / "systems" / "tiny.yaml").write_text(
+        "name: tiny\ntitle: Tiny\n"
+        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false}, head: {name: gem, p: 2}}\n"
+        "losses: [{name: arcface, weight: 0.5}]\n"
+    )
+    (tmp_path / "tracks" / "toy.yaml").write_text("name: toy\ntrain_set: toy\nimages_seen: 64\n")
+    return tmp_path
+
+
+def test_a_recipe_names_every_default(configs: Path):
+    recipe = make_recipe(configs, "tiny", "toy")
+    dumped = recipe.model_dump(mode="json")
+    assert dumped["system"]["model"]["head"]["p"] == 2
+    assert "layers" in dumped["system"]["model"]["backbone"]
+    assert dumped["system"]["losses"][0]["weight"] == 0.5
+    assert "margin" in dumped["system"]["losses"][0]
+
+
+def test_a_recipe_survives_yaml(configs: Path):
+    recipe = make_recipe(configs, "tiny", "toy", seed=3)
+    again = Recipe.model_validate(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json"))))
+    assert again == recipe
+    assert again.run_id == recipe.run_id
+
+
+def test_the_digest_follows_what_changes_weights_and_nothing_else(configs: Path):
+    recipe = make_recipe(configs, "tiny", "toy")
+    titled = recipe.model_copy(update={"system": recipe.system.model_copy(update={"title": "Other"})})
+    assert titled.digest == recipe.digest
+    assert make_recipe(configs, "tiny", "toy", seed=1).digest != recipe.digest
+    assert make_recipe(configs, "tiny", "toy", assignments=["optimiser.lr=1e-3"]).digest != recipe.digest
+
+
+def test_changing_the_track_makes_it_an_own_budget(configs: Path):
+    assert make_recipe(configs, "tiny", "toy").budget == "track"
+    changed = make_recipe(configs, "tiny", "toy", assignments=["track.images_seen=128"])
+    assert (changed.track.images_seen, changed.budget) == (128, "own")
+
+
+def test_unknown_options_of_a_part_are_refused(configs: Path):
+    with pytest.raises(UserError, match="no option 'q'"):
+        make_recipe(configs, "tiny", "toy", assignments=["model.head.q=3"])
+
+
+def test_what_has_no_loss_is_not_trained(configs: Path):
+    recipe = make_recipe(configs, "tiny", "toy", assignments=["losses=[]"])
+    assert recipe.system.frozen
+    with pytest.raises(UserError, match="has no loss"):
+        require_trainable(recipe)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "systems").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_committed_system_resolves_under_its_own_name(path: Path):
+    recipe = make_recipe(CONFIGS, path.stem, "coil20")
+    assert recipe.system.name == path.stem
+    assert isinstance(recipe.system, System)
