@@ -3,7 +3,7 @@
 The pixels are a function of the seed and that place, never of which worker read them or when.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -25,16 +25,20 @@ Place = tuple[int, int, int, int]
 """(row, epoch, step, slot); epoch −1 asks for the image without augmentation."""
 
 
-def stored_sizes(images: Images) -> Int64:
-    """(n, ≥2) width and height of the stored images: from a prepared set's table, else from the files' headers."""
+def image_sizes(images: Images) -> Int64:
+    """(n, 2) width and height: of an image's box, from a prepared set's table, or from the file's header."""
     folder = images.root.parent
     if layout.exists(folder.parent, folder.name):
-        return layout.load_sizes(folder.parent, folder.name, images)
-    sizes = np.empty((len(images), 2), np.int64)
-    for i in range(len(images)):
-        with Image.open(images.file(i)) as image:
-            sizes[i] = image.size
-    return sizes
+        sizes = layout.load_sizes(folder.parent, folder.name, images)[:, :2]
+    else:
+        sizes = np.empty((len(images), 2), np.int64)
+        for i in range(len(images)):
+            with Image.open(images.file(i)) as image:
+                sizes[i] = image.size
+    if images.boxes is None:
+        return sizes
+    boxed = images.boxes[:, 2:] - images.boxes[:, :2]
+    return np.where(np.isnan(boxed), sizes, boxed.round()).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Batch:
         most = -(-sum(len(places) for places, _ in self.parts) // parts)
         pieces = []
         for places, pixels in self.parts:
-            pieces += list(zip(places.split(most), pixels.split(most), strict=True))
+            pieces += list(zip(torch.split(places, most), torch.split(pixels, most), strict=True))
         return Batch(tuple(pieces))
 
 
@@ -96,7 +100,7 @@ class TrainImages(Dataset[Tensor]):
                 -self.policy.size * 8 // 7
             )  # a group's longer side is 8/7 of its size
             return 3 * side * side * len(self.images)
-        return 3 * int(stored_sizes(self.images)[:, :2].prod(axis=1).sum())
+        return 3 * int(image_sizes(self.images).prod(axis=1).sum())
 
     def keep(self, workers: int, *, most: int = CACHE_BYTES) -> bool:
         """Read every image now and keep it, if all fit in `most` bytes. Says whether they did."""
@@ -110,7 +114,7 @@ class TrainImages(Dataset[Tensor]):
 
 def batches(
     dataset: TrainImages,
-    places: Sequence[Sequence[Place]],
+    places: Iterable[list[Place]],
     *,
     workers: int,
     device: torch.device,
@@ -138,17 +142,17 @@ def batches(
         yield ahead
 
 
-def plan_places(plan: Int64, epoch: int, first: int, slots: slice) -> list[list[Place]]:
+def plan_places(plan: Int64, epoch: int, first: int, slots: slice) -> Iterator[list[Place]]:
     """Places of a plan (steps, B) from step `first` on; `slots` is the share of this process."""
     picked = range(*slots.indices(plan.shape[1]))
-    return [
-        [(int(plan[step, slot]), epoch, step, slot) for slot in picked] for step in range(first, len(plan))
-    ]
+    for step in range(first, len(plan)):
+        yield [(int(plan[step, slot]), epoch, step, slot) for slot in picked]
 
 
-def describe_places(rows: Int64, batch: int) -> list[list[Place]]:
+def describe_places(rows: Int64, batch: int) -> Iterator[list[Place]]:
     """Places of images without augmentation, in order."""
-    return [[(int(r), -1, 0, 0) for r in rows[s : s + batch]] for s in range(0, len(rows), batch)]
+    for start in range(0, len(rows), batch):
+        yield [(int(row), -1, 0, 0) for row in rows[start : start + batch]]
 
 
 Forward = Callable[[Tensor], Tensor]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from vitret.core import plugins
@@ -82,12 +81,3 @@ def build_objective(
         )
     rows = round(memory.size * images) if isinstance(memory.size, float) else memory.size
     return Objective(losses, Memory(max(rows, batch), dim), memory)
-
-
-@torch.no_grad()
-def update_momentum(encoder: nn.Module, model: nn.Module, momentum: float) -> None:
-    """Move a slow copy towards the model: weights by the momentum, buffers copied."""
-    for slow, fast in zip(encoder.parameters(), model.parameters(), strict=True):
-        slow.lerp_(fast.to(slow.dtype), 1 - momentum)
-    for old, new in zip(encoder.buffers(), model.buffers(), strict=True):
-        old.copy_(new)

@@ -1,0 +1,76 @@
+"""What a training needs to go on as if nothing had happened: one file, whole or absent.
+
+$run/state/trainer.pt holds weights, losses, optimiser, average, memory, random states and the place in the plan. It is
+read with `weights_only`, and goes when the training ends.
+"""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitret.core.errors import DataError
+from vitret.core.store import write_text, writing
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    with writing(folder / "trainer.pt") as handle:
+        torch.save(state, handle)
+
+
+def load_state(folder: Path, *, recipe: str, processes: int) -> dict[str, Any] | None:
+    """The saved state, on the CPU; None where nothing was saved.
+
+    `recipe` is the digest it must have been saved with; `processes` their number, since each has a random state.
+    """
+    path = folder / "trainer.pt"
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(f"{path}: damaged ({error}). Remove it; the training starts over.") from error
+    if state["recipe"] != recipe:
+        raise DataError(f"{path}: belongs to another recipe. Remove it; the training starts over.")
+    if len(state["random"]) != processes:
+        raise DataError(
+            f"{path}: was saved by {len(state['random'])} processes, these are {processes}. Go on with as many as "
+            "before, or remove the file to start over."
+        )
+    return state
+
+
+def clear_state(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def cut_log(log: Path, step: int) -> None:
+    """Take out of log.jsonl what was written after `step`, for it will be written again; a torn last line too."""
+    if not log.is_file():
+        return
+    kept = []
+    for line in log.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if entry.get("step", 0) <= step:
+            kept.append(line + "\n")
+    write_text(log, "".join(kept))
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Torch's random states that dropping paths and units draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,196 @@
+"""Everything that a training step changes, and the step: forward, loss of the whole batch, gradients, update."""
+
+import contextlib
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitret.core.errors import MachineError, UserError
+from vitret.core.recipes import Recipe
+from vitret.learn import distributed
+from vitret.learn.checkpoints import random_state, set_random_state
+from vitret.learn.loading import Batch, forward
+from vitret.learn.objective import Objective, build_objective
+from vitret.learn.optimise import batch_norm_to_eval, make_optimiser, update_copy
+from vitret.models.model import Retriever, build_model
+
+
+def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
+    """The type that matrix products run in; None for float32 throughout.
+
+    "auto" is bf16 on a CUDA device that has it, fp16 on one that has not, float32 elsewhere.
+    """
+    if precision == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    known = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision not in known:
+        raise UserError(f"precision '{precision}' is not known. Choose auto, fp32, bf16 or fp16.")
+    if precision == "fp16" and device.type == "cpu":
+        raise MachineError("training in fp16 needs a GPU. Use `--precision fp32` or bf16.")
+    return known[precision]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """The network and what trains it. `average` is its EMA, `slow` the momentum encoder of the memory."""
+
+    model: Retriever
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: Retriever | None
+    slow: Retriever | None
+    device: torch.device
+    dtype: torch.dtype | None
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def best(self) -> Retriever:
+        """The network to validate and to keep."""
+        return self.model if self.average is None else self.average
+
+    def encode(self, model: nn.Module, pixels: Tensor) -> Tensor:
+        """Unit descriptors (b, D), float32, of pixels (b, 3, H, W) uint8."""
+        images = (pixels.float() / 255 - self.mean) / self.std
+        # One context per call: a cache of converted weights must not outlive a pass without gradients.
+        with torch.autocast(self.device.type, dtype=self.dtype) if self.dtype else contextlib.nullcontext():
+            descriptors = model(images)
+        assert isinstance(descriptors, Tensor)
+        return descriptors
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "slow": None if self.slow is None else self.slow.state_dict(),
+            "random": distributed.from_all(random_state(self.device)),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        for name, copied in (("average", self.average), ("slow", self.slow)):
+            if copied is not None:
+                copied.load_state_dict(state[name])
+        set_random_state(state["random"][distributed.rank()], self.device)
+
+
+def initial_model(recipe: Recipe) -> Retriever:
+    """The network before its first step: pretrained weights where the recipe has them, the rest drawn from its seed."""
+    torch.manual_seed(recipe.seed)
+    return build_model(recipe.system.model)
+
+
+def make_learner(
+    recipe: Recipe, *, classes: int, images: int, device: torch.device, precision: str
+) -> Learner:
+    """All parts at step 0, on the device. Afterwards each process has a random state of its own."""
+    system = recipe.system
+    dtype = autocast_dtype(device, precision)
+    model = initial_model(recipe)
+    objective = build_objective(
+        system.losses, system.memory, dim=model.dim, classes=classes, images=images, batch=recipe.track.batch
+    )
+    model.to(device)
+    objective.to(device)
+    if device.type == "cuda":
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if dtype is not None:
+            # Class weights and similarities stay float32; their products may use tensor cores.
+            torch.set_float32_matmul_precision("high")
+    momentum = None if system.memory is None else system.memory.momentum
+    torch.manual_seed(recipe.seed * 1009 + distributed.rank())
+    return Learner(
+        model=model,
+        objective=objective,
+        optimiser=make_optimiser(
+            system.optimiser, model.backbone, [model.head, objective], fused=device.type == "cuda"
+        ),
+        scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
+        average=_copy(model) if system.optimiser.ema is not None else None,
+        slow=_copy(model) if momentum is not None else None,
+        device=device,
+        dtype=dtype,
+        mean=torch.tensor(model.mean, device=device).view(3, 1, 1),
+        std=torch.tensor(model.std, device=device).view(3, 1, 1),
+    )
+
+
+def _copy(model: Retriever) -> Retriever:
+    # In eval mode for good: a key must not depend on dropped paths.
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def train_step(
+    learner: Learner, recipe: Recipe, batch: Batch, labels: Tensor, *, step: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One update. Returns the loss of the whole batch and its terms, on the device, detached.
+
+    `batch` holds this process's images, `labels` (B,) those of all processes in the plan's order.
+    """
+    spec, memory = recipe.system.optimiser, recipe.system.memory
+    learner.model.train()
+    if spec.freeze_batch_norm:
+        batch_norm_to_eval(learner.model)
+    learner.optimiser.zero_grad(set_to_none=True)
+    loss, terms = _backward(learner, batch, labels, step=step, parts=spec.accumulate)
+    distributed.sum_gradients(learner.model.parameters())
+    learned = [p for group in learner.optimiser.param_groups for p in group["params"]]
+    if spec.clip is not None:
+        learner.scaler.unscale_(learner.optimiser)
+        terms["gradient norm"] = nn.utils.clip_grad_norm_(learned, spec.clip)
+    learner.scaler.step(learner.optimiser)
+    learner.scaler.update()
+    if learner.average is not None and spec.ema is not None:
+        update_copy(learner.average, learner.model, spec.ema)
+    if learner.slow is not None and memory is not None and memory.momentum is not None:
+        update_copy(learner.slow, learner.model, memory.momentum)
+    return loss, terms
+
+
+def _backward(
+    learner: Learner, batch: Batch, labels: Tensor, *, step: int, parts: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Gradients of the whole batch's loss; with `parts` > 1 the network holds one part of it at a time.
+
+    Descriptors of all parts come first, without a graph; the loss gives the gradient of each; then every part runs
+    again with the same random numbers and takes its gradient on (Gao et al., "Scaling Deep Contrastive Learning Batch
+    Size under Memory Limited Setup", 2021). So a loss over pairs sees all pairs, at the price of a second forward
+    pass. Batch norm that is not frozen sees one part at a time, as it sees one process's images.
+    """
+    keys = None
+    if learner.slow is not None:
+        slow = learner.slow
+        with torch.no_grad():
+            keys = distributed.gather(forward(batch, lambda x: learner.encode(slow, x)))
+    if parts == 1:
+        descriptors = forward(batch, lambda x: learner.encode(learner.model, x))
+        loss, terms = learner.objective(distributed.gather(descriptors), labels, step=step, keys=keys)
+        learner.scaler.scale(loss).backward()
+        return loss.detach(), terms
+    pieces = batch.split(parts).parts
+    states, outputs = [], []
+    with torch.no_grad():
+        for _, pixels in pieces:
+            states.append(random_state(learner.device))
+            outputs.append(learner.encode(learner.model, pixels))
+    order = torch.cat([places for places, _ in pieces])
+    leaf = torch.cat(outputs)[torch.argsort(order).to(learner.device)].requires_grad_()
+    loss, terms = learner.objective(distributed.gather(leaf), labels, step=step, keys=keys)
+    learner.scaler.scale(loss).backward()
+    assert leaf.grad is not None
+    for (places, pixels), state in zip(pieces, states, strict=True):
+        set_random_state(state, learner.device)
+        torch.autograd.backward(learner.encode(learner.model, pixels), leaf.grad[places.to(learner.device)])
+    return loss.detach(), terms
