@@ -87,7 +87,7 @@ class OptimiserSpec(Strict):
     warmup: float = Field(default=0.05, ge=0, lt=1, description="fraction of all steps")
     clip: float | None = Field(default=1.0, gt=0, description="gradient norm")
     ema: float | None = Field(default=None, gt=0, lt=1)
-    accumulate: int = Field(default=1, ge=1, description="batches per step")
+    accumulate: int = Field(default=1, ge=1, description="parts a batch is computed in")
     freeze_batch_norm: bool = False
 
 
