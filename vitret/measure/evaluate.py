@@ -1,0 +1,129 @@
+"""From descriptors to numbers: expand if the protocol says so, count ranks, apply metrics; the mean comes last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitret.core import plugins
+from vitret.core.errors import DataError, UserError, did_you_mean
+from vitret.core.protocol import Protocol
+from vitret.core.records import Descriptors, EvalSet, Float64, Ranks
+from vitret.measure import expansion
+from vitret.measure.counting import count_ranks
+from vitret.measure.scoring import Rows
+
+Metric = Callable[[Ranks], Float64]
+
+# How tables spell a metric, and the part that computes it. Other parts go by their own name: "mine", "mine@5".
+SPELT = {
+    "mAP": "average_precision",
+    "mP@k": "precision_at_k",
+    "R@k": "recall_at_k",
+    "R-precision": "r_precision",
+    "MAP@R": "map_at_r",
+    "mAP@k": "map_at_k",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measurement:
+    """Ranks per level, and per (level, metric) the values (Q,) in [0, 1], NaN for queries without positives."""
+
+    ranks: Mapping[str, Ranks]
+    per_query: Mapping[tuple[str, str], Float64]
+
+    @property
+    def n(self) -> int:
+        """How many queries were asked."""
+        return len(next(iter(self.ranks.values())))
+
+    def n_effective(self, level: str) -> int:
+        """How many of them have a positive at a level and count in its means."""
+        return int((self.ranks[level].n_positive > 0).sum())
+
+    def mean(self, level: str, metric: str) -> float:
+        """The mean over the queries that have a positive; NaN where none has."""
+        values = self.per_query[level, metric]
+        kept = values[~np.isnan(values)]
+        return float(kept.mean()) if len(kept) else float("nan")
+
+
+def parse_metric(name: str) -> Metric:
+    """The function of a metric's name in tables, "mAP", "mP@10", "R@1", or of a part's name, "mine@5".
+
+    >>> parse_metric("mP@2")(Ranks.of([[0, 5]], [2]))
+    array([0.5])
+    """
+    stem, at, k = re.fullmatch(r"(.*?)(?:(@)(\d+))?", name, flags=re.DOTALL).groups()  # type: ignore[union-attr]
+    part = SPELT.get(f"{stem}@k" if at else stem)
+    if part is None and stem in plugins.names("metrics"):
+        part = stem
+    if part is None or (at and int(k) < 1):
+        known = [spelt.replace("@k", f"@{max(int(k or 10), 1)}") for spelt in SPELT]
+        same_letters = [word for word in known if word.lower() == name.lower()]
+        raise UserError(
+            f"There is no metric called '{name}'. {did_you_mean(same_letters[0] if same_letters else name, known)}"
+        )
+    metric: Metric = plugins.build("metrics", part, **({"k": int(k)} if at else {}))
+    return metric
+
+
+def measure(ranks: Mapping[str, Ranks], metrics: Sequence[str]) -> Measurement:
+    """Every metric at every level, from ranks alone: also how stored results are checked."""
+    functions = {name: parse_metric(name) for name in metrics}
+    per_query = {
+        (level, name): function(one) for level, one in ranks.items() for name, function in functions.items()
+    }
+    return Measurement(ranks=ranks, per_query=per_query)
+
+
+def evaluate(
+    queries: Descriptors,
+    database: Descriptors,
+    evalset: EvalSet,
+    *,
+    protocol: Protocol,
+    metrics: Sequence[str],
+    levels: Sequence[str] | None = None,
+    distractors: Descriptors | None = None,
+    engine: str = "numpy",
+    device: str | None = None,
+) -> Measurement:
+    """Measure descriptors on an evaluation set, at all its levels or at some.
+
+    Distractors are searched with the database and are negatives of every query. `engine` is "numpy" or "torch" (on
+    `device`) and does not change the result. Raises `DataError` where rows and images differ in number, `UserError`
+    for a metric, level or re-ranking that is not there.
+    """
+    for what, rows, images in (("query", queries, evalset.queries), ("database", database, evalset.database)):
+        if len(rows) != len(images):
+            raise DataError(
+                f"{evalset.name}: {len(images)} {what} images but {len(rows)} descriptors. Extract again."
+            )
+    for level in levels or ():
+        if level not in evalset.truth.levels:
+            raise UserError(
+                f"{evalset.name} has no level '{level}'. {did_you_mean(level, evalset.truth.levels)}"
+            )
+    if protocol.rerank.kind != "none":
+        raise UserError(
+            f"re-ranking '{protocol.rerank.kind}' needs more than global descriptors. Measure with rerank.kind: none."
+        )
+    functions = list(dict.fromkeys(metrics))
+    for name in functions:
+        parse_metric(name)  # a misspelt metric ends the command before the work, not after it
+    searched = Rows.of(database.rows, *([] if distractors is None else [distractors.rows]))
+    asked, searched = expansion.apply(
+        protocol.expansion,
+        queries.rows,
+        searched,
+        query_rows=evalset.query_rows,
+        engine=engine,
+        device=device,
+    )
+    ranks = count_ranks(asked, searched, evalset.truth, levels=levels, engine=engine, device=device)
+    return measure(ranks, functions)
