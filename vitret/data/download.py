@@ -102,6 +102,7 @@ def fetch(
     progress: Progress | None = None,
     mirror: str | None = None,
     patience: Patience | None = None,
+    stop: threading.Event | None = None,
 ) -> list[Fetched]:
     """Bring every file to `folder/<name>`, in the order given; files that are there and right are not asked for again.
 
@@ -109,7 +110,7 @@ def fetch(
     as MIRROR/HOST/PATH. Safe to run twice at once: the second run waits for the first, file by file.
 
     Raises DataError when a file cannot be had or is not what its hash says, MachineError when the disk is full; what
-    has come so far is kept, and the same call goes on from there.
+    has come so far is kept, and the same call goes on from there. Setting `stop` ends it soon, with StoppedError.
     """
     if len({file.name for file in files}) < len(files):
         raise UserError("Two of the files to fetch have the same name.")
@@ -117,7 +118,7 @@ def fetch(
     files = [through(file, mirror) for file in files] if mirror else list(files)
     patience = patience or Patience(jitter=random.Random())
     connections = max(1, min(connections, MOST_CONNECTIONS, len(files)))
-    stop = threading.Event()
+    stop = stop or threading.Event()
     with client(patience.timeout, connections) as http, ThreadPoolExecutor(connections) as pool:
         fetcher = _Fetcher(folder, http=http, patience=patience, progress=progress, stop=stop)
         futures = [pool.submit(fetcher.one, file) for file in files]
@@ -131,7 +132,7 @@ def fetch(
             raise
     problems = [error for future in futures if (error := future.exception()) is not None]
     for error in problems:
-        if not isinstance(error, DataError | _Stopped):
+        if not isinstance(error, DataError | StoppedError):
             raise error
     if said := [str(error) for error in problems if isinstance(error, DataError)]:
         raise DataError("\n".join(said))
@@ -155,8 +156,8 @@ def discard(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-class _Stopped(Exception):  # noqa: N818 -- not an error: another file's error ended this one
-    """Another file failed in a way that ends all."""
+class StoppedError(Exception):
+    """Another file failed in a way that ends all, or the caller gave up."""
 
 
 class _WrongBytes(Exception):  # noqa: N818 -- an answer about bytes, told to the person as DataError
@@ -206,7 +207,7 @@ class _Fetcher:
 
     def _check_stop(self) -> None:
         if self.stop.is_set():
-            raise _Stopped
+            raise StoppedError
 
     def _tell(self, name: str, done: int, total: int | None) -> None:
         if self._progress is not None:

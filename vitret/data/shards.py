@@ -1,0 +1,195 @@
+"""Sets of many archives, one by one: fetch, verify, unpack, delete; any number of finished shards is a valid state.
+
+A shard is finished when its record `<state>/<name>.parquet` exists (path, size and sha256 of every file it brought),
+which is written after its files are on the disk. So a kill at any moment costs one shard, and the same call goes on.
+"""
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitret.core.errors import DataError, UserError
+from vitret.core.store import writing
+from vitret.data.archive import Member, extract
+from vitret.data.download import Fetched, Patience, Progress, RemoteFile, discard, fetch
+from vitret.data.packed import index_path, make_index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One archive of many: `about` is its rounded size in bytes, `md5_file` a text that begins with its md5."""
+
+    file: RemoteFile
+    about: int
+    md5_file: RemoteFile | None = None
+    strip_prefix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progressed:
+    """Which shards are finished, in their order, which are not, and why it stopped early (empty: it did not)."""
+
+    done: tuple[str, ...]
+    left: tuple[str, ...]
+    stopped: str
+
+    @property
+    def complete(self) -> bool:
+        return not self.left
+
+
+def extract_shards(
+    shards: Sequence[Shard],
+    *,
+    downloads: Path,
+    folder: Path,
+    state: Path,
+    max_disk: int | None = None,
+    packed: bool = False,
+    keep: bool = False,
+    progress: Progress | None = None,
+    told: Callable[[str, int, int], None] | None = None,
+    mirror: str | None = None,
+    patience: Patience | None = None,
+) -> Progressed:
+    """Bring shards into `folder` one after the other, the next being fetched while one is unpacked.
+
+    `max_disk` bounds the bytes of archives and files together, in this set; the shard that would not fit is not begun.
+    An archive needs room twice while it is unpacked. `packed` moves the tar to `folder/<name>` with an index instead of
+    unpacking it; `keep` leaves archives in `downloads`. `told` gets (shard, how many are finished, of how many).
+
+    Raises DataError at the first shard that cannot be had or is broken (a broken archive is forgotten, so that the
+    next run fetches it anew), MachineError when the disk is full. Finished shards stay finished.
+    """
+    if len({shard.file.name for shard in shards}) < len(shards):
+        raise UserError("Two shards have the same name.")
+    done = {shard.file.name for shard in shards if _record(state, shard).exists()}
+    todo = [shard for shard in shards if shard.file.name not in done]
+    used = sum(member.size for shard in shards if shard.file.name in done for member in members(state, shard))
+    stopped = ""
+    stop = threading.Event()
+
+    def bring(shard: Shard) -> Fetched:
+        (fetched,) = fetch(
+            [_with_md5(shard, downloads, mirror=mirror, patience=patience)],
+            downloads,
+            progress=progress,
+            mirror=mirror,
+            patience=patience,
+            stop=stop,
+        )
+        return fetched
+
+    with ThreadPoolExecutor(1) as pool, _set_on_error(stop):
+        ahead: Future[Fetched] | None = None
+        for shard, following in itertools.zip_longest(todo, todo[1:]):
+            need = shard.about * (1 if packed else 2)
+            if max_disk is not None and used + need > max_disk:
+                stopped = (
+                    f"--max-disk {max_disk:,}: {used:,} bytes are used, the next shard needs {need:,} more"
+                )
+                break
+            fetched = ahead.result() if ahead else bring(shard)
+            two = used + need + (following.about if following else 0)
+            fits = max_disk is None or two <= max_disk
+            ahead = pool.submit(bring, following) if following and fits else None
+            used += _finish(shard, fetched, folder, state, packed=packed)
+            if not keep:
+                # Its record stays: should it ever be fetched again, it must be the same.
+                fetched.path.unlink(missing_ok=True)
+            done.add(shard.file.name)
+            if told is not None:
+                told(shard.file.name, len(done), len(shards))
+    names = [shard.file.name for shard in shards]
+    return Progressed(
+        done=tuple(name for name in names if name in done),
+        left=tuple(name for name in names if name not in done),
+        stopped=stopped,
+    )
+
+
+@contextlib.contextmanager
+def _set_on_error(stop: threading.Event) -> Iterator[None]:
+    """Whatever ends the loop also ends the fetch that runs ahead of it."""
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+
+
+def members(state: Path, shard: Shard) -> list[Member]:
+    """The files that a finished shard brought; raises DataError for a shard that is not finished."""
+    path = _record(state, shard)
+    try:
+        table = pq.read_table(path)
+        columns = [table[name].to_pylist() for name in ("path", "size", "sha256")]
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise DataError(f"{path}: no readable record of this shard. Remove it, then run again.") from error
+    return [Member(path=p, size=s, sha256=h.hex()) for p, s, h in zip(*columns, strict=True)]
+
+
+def _record(state: Path, shard: Shard) -> Path:
+    return state / f"{shard.file.name}.parquet"
+
+
+def _finish(shard: Shard, fetched: Fetched, folder: Path, state: Path, *, packed: bool) -> int:
+    """Unpack or adopt one archive and record it; returns the bytes it takes in `folder`."""
+    brought: Sequence[Member]
+    try:
+        if packed:
+            found = make_index(fetched.path, strip_prefix=shard.strip_prefix)
+            folder.mkdir(parents=True, exist_ok=True)
+            target = folder / fetched.path.name
+            index_path(fetched.path).replace(index_path(target))
+            fetched.path.replace(target)
+            brought = [Member(path=m.path, size=m.size, sha256=m.sha256) for m in found]
+        else:
+            brought = extract(fetched.path, folder, strip_prefix=shard.strip_prefix)
+    except DataError:
+        discard(fetched.path)
+        raise
+    # The record promises that the files are there: they must reach the disk before it does.
+    os.sync()
+    table = pa.table(
+        {
+            "path": pa.array([member.path for member in brought], pa.string()),
+            "size": pa.array([member.size for member in brought], pa.int64()),
+            "sha256": pa.array([bytes.fromhex(member.sha256) for member in brought], pa.binary(32)),
+        }
+    )
+    with writing(_record(state, shard)) as handle:
+        pq.write_table(table, handle, compression="zstd")
+    return fetched.size if packed else sum(member.size for member in brought)
+
+
+def _with_md5(shard: Shard, downloads: Path, *, mirror: str | None, patience: Patience | None) -> RemoteFile:
+    """The shard's file with the md5 that its publisher offers in a text of its own."""
+    if shard.md5_file is None or shard.file.hash_known:
+        return shard.file
+    (text,) = fetch([shard.md5_file], downloads, mirror=mirror, patience=patience)
+    return with_md5(shard.file, text.path)
+
+
+def with_md5(file: RemoteFile, text: Path) -> RemoteFile:
+    """`file` with the first word of `text` as its md5; raises DataError, and forgets the text, when that is none."""
+    word = text.read_text(encoding="utf-8", errors="replace")[:200].split(maxsplit=1)
+    if not word or len(word[0]) != 32 or set(word[0].lower()) - set("0123456789abcdef"):
+        discard(text)
+        raise DataError(f"{text}: does not begin with an md5. Run the same command again.")
+    return RemoteFile(
+        name=file.name,
+        urls=file.urls,
+        size=file.size,
+        md5=word[0].lower(),
+        hash_source="publisher",
+        by_hand=file.by_hand,
+    )
