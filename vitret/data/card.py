@@ -29,13 +29,15 @@ class File(_Record):
 
     `name` is what the file is called in the download folder; `urls` are tried in order. `into` is the folder
     of the official tree that receives the file or the archive's members; `strip_prefix` is taken off every member's
-    name, `flatten` drops all folders (a collision is an error). A size or hash of None is recorded at first use.
+    name, `flatten` drops all folders (a collision is an error). A size or hash of None is recorded at first use;
+    `about` is a rounded size, for planning only.
     """
 
     name: str
     role: Literal["images", "truth", "labels", "attribution"]
     urls: tuple[str, ...] = ()
     size: int | None = None
+    about: int | None = None
     md5: str | None = None
     sha256: str | None = None
     hash_source: HashSource = "none"
@@ -173,8 +175,8 @@ class Card(_Record):
 
     @property
     def fetch_bytes(self) -> int:
-        """Bytes to fetch as far as sizes are known."""
-        files = sum(file.size or 0 for file in self.files)
+        """Bytes to fetch as far as sizes are known, exactly or rounded."""
+        files = sum(file.size or file.about or 0 for file in self.files)
         return files + sum(shards.count * shards.bytes_each for shards in self.shards)
 
     @property

@@ -81,13 +81,13 @@ def sop(path: Path) -> Labelled:
     return Labelled([row[3] for row in rows[1:]], [row[1] for row in rows[1:]])
 
 
-def cub(folder: Path) -> Labelled:
+def cub(images: Path, labels: Path) -> Labelled:
     """`images.txt` joined with `image_class_labels.txt` by image id, in the order of images.txt."""
-    classes = dict(columns(folder / "image_class_labels.txt", ("image_id", "class_id")))
+    classes = dict(columns(labels, ("image_id", "class_id")))
     out = Labelled([], [])
-    for image, name in columns(folder / "images.txt", ("image_id", "path")):
+    for image, name in columns(images, ("image_id", "path")):
         if image not in classes:
-            raise DataError(f"{folder / 'image_class_labels.txt'}: no class for image {image} ({name}).")
+            raise DataError(f"{labels}: no class for image {image} ({name}).")
         out.paths.append(name)
         out.labels.append(classes[image])
     return out

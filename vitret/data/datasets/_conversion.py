@@ -1,0 +1,99 @@
+"""Steps that many conversions share: find what is there, hand images over, classes 1…C split into training and test."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitret.core.errors import DataError, EmptyError
+from vitret.core.records import Int64
+from vitret.data.formats.text import Labelled
+from vitret.data.formats.trees import walk_files
+from vitret.data.tables import Bytes, encoded
+from vitret.data.writer import LayoutWriter
+
+Converter = Callable[[Path, LayoutWriter], None]
+"""Reads the official tree of a set in a folder and hands images, rows and truth to the writer."""
+
+
+def numbered(labels: Sequence[str]) -> Sequence[str] | Int64:
+    """Labels as whole numbers where all of them are, so that class 10 comes after class 2.
+
+    >>> numbered(["10", "2"]).tolist()
+    [10, 2]
+    """
+    if labels and all(label.isdecimal() for label in labels):
+        return np.array([int(label) for label in labels], dtype=np.int64)
+    return labels
+
+
+def require(root: Path, paths: Sequence[str], what: str) -> None:
+    """Raise `DataError` with the number and the first of the files that are not there."""
+    missing = [path for path in paths if not (root / path).is_file()]
+    if missing:
+        raise DataError(
+            f"{root}: {len(missing)} of {len(paths)} {what} are not there; first: {missing[0]}. Is the download or the "
+            "copy complete?"
+        )
+
+
+def among(root: Path, paths: Bytes) -> NDArray[np.bool_]:
+    """Which of the paths exist below a folder, in one walk over it, (n,)."""
+    return np.isin(paths, encoded(list(walk_files(root))))
+
+
+def some(kept: NDArray[np.bool_], root: Path, what: str) -> Int64:
+    """Rows of what is there; raises `EmptyError` when nothing is."""
+    rows = np.flatnonzero(kept)
+    if len(rows) == 0:
+        raise EmptyError(f"{root}: none of the {len(kept)} listed {what} is there.")
+    return rows
+
+
+def hand_over(writer: LayoutWriter, root: Path, paths: Sequence[str]) -> None:
+    """Give files to the set under their own relative names."""
+    writer.images(root, paths, paths)
+
+
+def hand_over_folder(writer: LayoutWriter, folder: Path, paths: Bytes, name: str) -> Bytes:
+    """Give a folder to the set as one, for sets of millions; returns the paths inside images/, below `name`."""
+    writer.link(folder, name)
+    return np.strings.add(f"{name}/".encode(), paths)
+
+
+def add_train(writer: LayoutWriter, root: Path, listed: Labelled, **more: Any) -> None:
+    """The training part: every listed image with its label."""
+    require(root, listed.paths, "training images")
+    hand_over(writer, root, listed.paths)
+    writer.train(listed.paths, numbered(listed.labels), **more)
+
+
+def add_self_queries(writer: LayoutWriter, root: Path, listed: Labelled) -> None:
+    """The evaluation part in which every image asks all the others; its own image is junk."""
+    require(root, listed.paths, "test images")
+    hand_over(writer, root, listed.paths)
+    labels = numbered(listed.labels)
+    rows = np.arange(len(listed.paths), dtype=np.int64)
+    writer.evaluation(
+        listed.paths, listed.paths, database_labels=labels, query_labels=labels, query_rows=rows
+    )
+
+
+def add_category_set(writer: LayoutWriter, root: Path, train: Labelled, test: Labelled) -> None:
+    """A metric-learning set: a training part, and test images that ask each other."""
+    add_train(writer, root, train)
+    add_self_queries(writer, root, test)
+
+
+def split_classes(listed: Labelled, *, train: range) -> tuple[Labelled, Labelled]:
+    """Images of the classes numbered in `train`, and all others: the zero-shot split by class number.
+
+    >>> split_classes(Labelled(["a", "b"], ["1", "101"]), train=range(1, 101))[1].paths
+    ['b']
+    """
+    rows = list(zip(listed.paths, listed.labels, strict=True))
+    inside = [row for row in rows if int(row[1]) in train]
+    outside = [row for row in rows if int(row[1]) not in train]
+    return tuple(Labelled([p for p, _ in part], [c for _, c in part]) for part in (inside, outside))  # type: ignore[return-value]

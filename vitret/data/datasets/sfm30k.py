@@ -1,0 +1,25 @@
+"""retrieval-SfM-30k as cirtorch uses it: pairs for learned whitening; Radenović, Tolias, Chum, TPAMI 2018."""
+
+from vitret.data.card import Card
+from vitret.data.datasets import _sfm
+from vitret.data.datasets._conversion import Converter
+
+CARD = Card(
+    name="sfm30k",
+    title="retrieval-SfM-30k, whitening pairs",
+    kind=("train",),
+    homepage=_sfm.HOME,
+    citation=_sfm.CITATION,
+    licence=_sfm.LICENCE,
+    terms=_sfm.TERMS,
+    files=(_sfm.database("retrieval-SfM-30k-whiten"), _sfm.IMAGES),
+    tree=_sfm.tree("retrieval-SfM-30k-whiten"),
+    needs_disk=70_000_000_000,
+    protocol="Pairs from which a whitening is fitted; not a training set.",
+    notes=("Where the database names no clusters, images connected by pairs share a label.",),
+)
+
+
+def build() -> Converter:
+    """Pairs as they stand; labels are clusters, or components of the pairs where there are none."""
+    return _sfm.convert(CARD)
