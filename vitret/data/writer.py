@@ -63,6 +63,7 @@ class LayoutWriter:
         *,
         workers: int | None = None,
         report: Callable[[str], None] = lambda _: None,
+        hard: bool = False,
     ) -> None:
         if not NAME.fullmatch(name) or name.endswith(UNFINISHED):
             raise UserError(
@@ -76,6 +77,7 @@ class LayoutWriter:
         self._replace = replace
         self._workers = os.cpu_count() or 1 if workers is None else workers
         self._report = report
+        self._hard = hard
         self._lock = FileLock(data_root / f".{name}.lock")
         self._train: Train | None = None
         self._evaluation: Evaluation | None = None
@@ -83,6 +85,7 @@ class LayoutWriter:
         self._card: Mapping[str, Any] = {}
         self._source: Mapping[str, Any] = {}
         self._folders: set[Path] = set()
+        self._attached: set[str] = set()
 
     def __enter__(self) -> LayoutWriter:
         try:
@@ -105,16 +108,44 @@ class LayoutWriter:
         return self._place(relative).exists()
 
     def link(self, source: Path, relative: str) -> None:
-        """Link images/`relative` to a file, or to a folder whose files the tables then name; copy where links fail."""
+        """Link images/`relative` to a file, or to a folder whose files the tables then name; copy where links fail.
+
+        A writer made with `hard` gives the file itself a second name, so that the source can be removed afterwards.
+        """
         place = self._place(relative)
         target = source.absolute()
         if not target.exists():
             raise DataError(f"{source}: no such file.")
         try:
             self._make_folder(place.parent)
-            _link_or_copy(target, place)
+            if self._hard:
+                self._second_name(target, place)
+            else:
+                _link_or_copy(target, place)
         except OSError as error:
             raise machine_error(place, error) from error
+
+    def _second_name(self, target: Path, place: Path) -> None:
+        if not target.is_dir():
+            _hard_link_or_copy(target, place)
+            return
+        for folder, _, files in os.walk(target):
+            inside = place / Path(folder).relative_to(target)
+            self._make_folder(inside)
+            for name in files:
+                _hard_link_or_copy(Path(folder) / name, inside / name)
+
+    def attach(self, source: Path) -> None:
+        """Keep a copy of a file (an attribution list) beside the tables, under its own name."""
+        place = self.part / source.name
+        try:
+            self._make_folder(self.part)
+            fresh = place.with_name(f".{place.name}.new")
+            shutil.copyfile(source, fresh)
+            fresh.replace(place)
+        except OSError as error:
+            raise machine_error(place, error) from error
+        self._attached.add(source.name)
 
     def images(self, root: Path, paths: Sequence[str], names: Sequence[str]) -> None:
         """Link images/`names[i]` to `root/paths[i]` for every i."""
@@ -225,7 +256,7 @@ class LayoutWriter:
             write_json(self.part / "card.json", dict(self._card))
             facts = {"version": VERSION, "set": self.name, **_facts(self._card), "source": dict(self._source)}
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory)})
-            self._purge({*kept, "card.json", "manifest.json"}, inventory.files["path"])
+            self._purge({*kept, *self._attached, "card.json", "manifest.json"}, inventory.files["path"])
             self._rename()
         except OSError as error:
             raise machine_error(self.part, error) from error
@@ -276,6 +307,21 @@ class LayoutWriter:
 
 def _facts(card: Mapping[str, Any]) -> dict[str, Any]:
     return {"image_set_version": card.get("image_set_version", "1"), "shards": card.get("shards")}
+
+
+def _hard_link_or_copy(target: Path, place: Path) -> None:
+    if place.exists() and place.samefile(target):
+        return
+    place.unlink(missing_ok=True)
+    try:
+        # What an official tree links to (a folder of a sister set) is followed: the set holds files.
+        place.hardlink_to(target.resolve())
+    except OSError as error:
+        if error.errno not in {*NO_LINKS, errno.EXDEV, errno.EMLINK}:
+            raise
+        fresh = place.with_name(f".{place.name}.new")
+        shutil.copyfile(target, fresh)
+        fresh.replace(place)
 
 
 def _link_or_copy(target: Path, place: Path) -> None:
