@@ -54,7 +54,7 @@ def target_size(policy: ImagePolicy, width: int, height: int, patch: int) -> tup
     >>> target_size(ImagePolicy(policy="groups", size=448), 300, 200, 16)
     (352, 512)
     >>> target_size(ImagePolicy(policy="longer", size=224), 640, 480, 16)
-    (160, 224)
+    (176, 224)
     """
     if policy.policy == "square":
         return policy.size, policy.size
