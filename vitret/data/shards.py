@@ -6,21 +6,17 @@ which is written after its files are on the disk. So a kill at any moment costs 
 
 import contextlib
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from vitret.core.errors import DataError, UserError
-from vitret.core.store import writing
 from vitret.data.archive import Member, extract
 from vitret.data.download import Fetched, Patience, Progress, RemoteFile, discard, fetch
 from vitret.data.packed import index_path, make_index
+from vitret.data.unpack import locked, read_record, write_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,35 +67,29 @@ def extract_shards(
     """
     if len({shard.file.name for shard in shards}) < len(shards):
         raise UserError("Two shards have the same name.")
-    done = {shard.file.name for shard in shards if _record(state, shard).exists()}
-    todo = [shard for shard in shards if shard.file.name not in done]
-    used = sum(member.size for shard in shards if shard.file.name in done for member in members(state, shard))
-    stopped = ""
     stop = threading.Event()
 
     def bring(shard: Shard) -> Fetched:
-        (fetched,) = fetch(
-            [_with_md5(shard, downloads, mirror=mirror, patience=patience)],
-            downloads,
-            progress=progress,
-            mirror=mirror,
-            patience=patience,
-            stop=stop,
-        )
+        file = _with_md5(shard, downloads, mirror=mirror, patience=patience)
+        (fetched,) = fetch([file], downloads, progress=progress, mirror=mirror, patience=patience, stop=stop)
         return fetched
 
-    with ThreadPoolExecutor(1) as pool, _set_on_error(stop):
+    with locked(state / "shards"), ThreadPoolExecutor(1) as pool, _set_on_error(stop):
+        done = {shard.file.name for shard in shards if _record(state, shard).exists()}
+        todo = [shard for shard in shards if shard.file.name not in done]
+        used = sum(m.size for shard in shards if shard.file.name in done for m in members(state, shard))
+        stopped = ""
         ahead: Future[Fetched] | None = None
         for shard, following in itertools.zip_longest(todo, todo[1:]):
-            need = shard.about * (1 if packed else 2)
+            need = _room(shard, packed=packed)
             if max_disk is not None and used + need > max_disk:
                 stopped = (
                     f"--max-disk {max_disk:,}: {used:,} bytes are used, the next shard needs {need:,} more"
                 )
                 break
             fetched = ahead.result() if ahead else bring(shard)
-            two = used + need + (following.about if following else 0)
-            fits = max_disk is None or two <= max_disk
+            both = used + need + (_room(following, packed=packed) if following else 0)
+            fits = max_disk is None or both <= max_disk
             ahead = pool.submit(bring, following) if following and fits else None
             used += _finish(shard, fetched, folder, state, packed=packed)
             if not keep:
@@ -116,6 +106,11 @@ def extract_shards(
     )
 
 
+def _room(shard: Shard, *, packed: bool) -> int:
+    """Bytes that must be free to take a shard: the archive and, for a while, what is in it."""
+    return shard.about * (1 if packed else 2)
+
+
 @contextlib.contextmanager
 def _set_on_error(stop: threading.Event) -> Iterator[None]:
     """Whatever ends the loop also ends the fetch that runs ahead of it."""
@@ -128,13 +123,7 @@ def _set_on_error(stop: threading.Event) -> Iterator[None]:
 
 def members(state: Path, shard: Shard) -> list[Member]:
     """The files that a finished shard brought; raises DataError for a shard that is not finished."""
-    path = _record(state, shard)
-    try:
-        table = pq.read_table(path)
-        columns = [table[name].to_pylist() for name in ("path", "size", "sha256")]
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise DataError(f"{path}: no readable record of this shard. Remove it, then run again.") from error
-    return [Member(path=p, size=s, sha256=h.hex()) for p, s, h in zip(*columns, strict=True)]
+    return read_record(_record(state, shard))
 
 
 def _record(state: Path, shard: Shard) -> Path:
@@ -157,17 +146,7 @@ def _finish(shard: Shard, fetched: Fetched, folder: Path, state: Path, *, packed
     except DataError:
         discard(fetched.path)
         raise
-    # The record promises that the files are there: they must reach the disk before it does.
-    os.sync()
-    table = pa.table(
-        {
-            "path": pa.array([member.path for member in brought], pa.string()),
-            "size": pa.array([member.size for member in brought], pa.int64()),
-            "sha256": pa.array([bytes.fromhex(member.sha256) for member in brought], pa.binary(32)),
-        }
-    )
-    with writing(_record(state, shard)) as handle:
-        pq.write_table(table, handle, compression="zstd")
+    write_record(_record(state, shard), brought)
     return fetched.size if packed else sum(member.size for member in brought)
 
 
