@@ -25,7 +25,7 @@ from vitret.core.records import Int64
 Float32 = NDArray[np.float32]
 Scorer = Callable[[slice, NDArray[Any]], Float32]
 
-ENGINES = ("numpy", "torch", "faiss")
+ENGINES = ("numpy", "torch")
 BLOCK = 8192  # database rows a block: its scores stay in the second-level cache while they are counted
 QUERY_BLOCK = 1024
 _INDEX = 0xFFFFFFFF
