@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from vitret.compare.significance import bootstrap_interval, paired_bootstrap, tied_with_best
+from vitret.compare.significance import (
+    bootstrap_interval,
+    bootstrap_intervals,
+    paired_bootstrap,
+    tied_with_best,
+)
 from vitret.core.errors import EmptyError, UserError
 
 
@@ -14,10 +19,18 @@ def test_the_interval_of_a_mean_agrees_with_its_standard_error():
 
 
 def test_equal_values_have_no_width_and_the_seed_decides():
-    assert bootstrap_interval(np.full(9, 0.25), seed=0) == (0.25, 0.25)
+    assert bootstrap_interval(np.full(9, 0.25), seed=0) == pytest.approx((0.25, 0.25), abs=1e-15)
     values = np.random.default_rng(0).random(30)
     assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
     assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+
+
+def test_intervals_of_several_metrics_are_those_of_each():
+    rng = np.random.default_rng(0)
+    columns = [rng.random(40), rng.random((3, 40))]
+    together = bootstrap_intervals(columns, seed=2)
+    assert together[0] == pytest.approx(bootstrap_interval(columns[0], seed=2))
+    assert all(low < np.mean(column) < high for column, (low, high) in zip(columns, together, strict=True))
 
 
 def test_queries_without_positives_are_left_out():

@@ -45,9 +45,15 @@ def bootstrap_interval(
     >>> bool(0.35 < low < 0.5 < high < 0.65)
     True
     """
-    (table,) = _kept(values)
-    means = _resampled_means([table], seed=seed, resamples=resamples)[0]
-    return _percentiles(means, level)
+    return bootstrap_intervals([values], seed=seed, resamples=resamples, level=level)[0]
+
+
+def bootstrap_intervals(
+    columns: Sequence[Float64], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
+) -> list[tuple[float, float]]:
+    """`bootstrap_interval` of several metrics of the same queries, for hardly more time than one."""
+    means = _resampled_means(_kept(*columns), seed=seed, resamples=resamples)
+    return [_percentiles(one, level) for one in means]
 
 
 def paired_bootstrap(
@@ -107,17 +113,20 @@ def _kept(*systems: Float64) -> list[Float64]:
 def _resampled_means(tables: Sequence[Float64], *, seed: int, resamples: int) -> list[Float64]:
     """(resamples,) means of each system; queries are drawn once for all, seeds for each."""
     rng = np.random.default_rng(seed)
-    queries = tables[0].shape[1]
-    means = [np.empty((resamples, len(table))) for table in tables]
+    stacked = np.concatenate(tables)
+    queries = stacked.shape[1]
+    means = np.empty((resamples, len(stacked)))
     for some in _chunks(resamples, queries):
-        drawn = rng.integers(0, queries, (some.stop - some.start, queries), dtype=np.int32)
-        for table, out in zip(tables, means, strict=True):
-            for s, row in enumerate(table):
-                out[some, s] = row[drawn].mean(axis=1)
-    return [
-        np.take_along_axis(out, rng.integers(0, out.shape[1], out.shape), axis=1).mean(axis=1)
-        for out in means
-    ]
+        n = some.stop - some.start
+        drawn = rng.integers(0, queries, (n, queries), dtype=np.int32)
+        # A resample is how often each query was drawn: one product then gives all means.
+        times = np.bincount((drawn + queries * np.arange(n)[:, None]).ravel(), minlength=n * queries)
+        means[some] = times.reshape(n, queries).astype(np.float64) @ stacked.T / queries
+    found = []
+    for own in np.split(means, np.cumsum([len(table) for table in tables])[:-1], axis=1):
+        seeds = rng.integers(0, own.shape[1], own.shape)
+        found.append(np.take_along_axis(own, seeds, axis=1).mean(axis=1))
+    return found
 
 
 def _chunks(resamples: int, queries: int) -> Iterator[slice]:
