@@ -5,11 +5,14 @@ texts, lists, tuples, dicts and sets may be there, so a hostile file is refused 
 revisited ground truth needs no other (`pickletools` of Python names the instructions; PEP 307, PEP 3154).
 """
 
+import importlib
 import io
 import pickle
 import pickletools
 from pathlib import Path
 from typing import Any, NoReturn
+
+import numpy as np
 
 from vitret.core.errors import DataError
 
@@ -25,6 +28,18 @@ PLAIN = frozenset(
     EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
     """.split()  # noqa: SIM905 -- sixty lines of one word each read worse
 )
+# What numpy needs to rebuild an array of numbers, under its names before and after version 2.
+ARRAYS = frozenset({"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"})
+ARRAY_PARTS = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **{
+        (module, name): getattr(importlib.import_module("numpy._core.multiarray"), name)
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for name in ("_reconstruct", "scalar")
+    },
+    ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
+}
 # What a damaged stream makes the machine raise: Python documents UnpicklingError "and others, not limited to" these.
 DAMAGE = (
     pickle.UnpicklingError,
@@ -44,10 +59,18 @@ class _NoNames(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
-def load_plain(path: Path) -> Any:
+class _ArrayNames(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ARRAY_PARTS:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return ARRAY_PARTS[module, name]
+
+
+def load_plain(path: Path, *, arrays: bool = False) -> Any:
     """The plain value in a pickle; anything else in it, damage, or excess raises `DataError` before it does harm.
 
-    At most `LARGEST` bytes, `DEEPEST` lists inside lists, and no more values than bytes: a small file cannot stand for
+    `arrays` also lets numpy arrays of numbers in, which other people's training databases may hold. At most
+    `LARGEST` bytes, `DEEPEST` lists inside lists, and no more values than bytes: a small file cannot stand for
     a huge value by naming the same list many times.
     """
     try:
@@ -57,8 +80,8 @@ def load_plain(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     try:
-        _look_through(data)
-        value = _NoNames(io.BytesIO(data), encoding="utf-8").load()
+        _look_through(data, PLAIN | ARRAYS if arrays else PLAIN)
+        value = (_ArrayNames if arrays else _NoNames)(io.BytesIO(data), encoding="utf-8").load()
         _measure(value, len(data))
     except DAMAGE as error:
         raise DataError(
@@ -67,9 +90,9 @@ def load_plain(path: Path) -> Any:
     return value
 
 
-def _look_through(data: bytes) -> None:
+def _look_through(data: bytes, allowed: frozenset[str]) -> None:
     for opcode, argument, position in pickletools.genops(data):
-        if opcode.name not in PLAIN:
+        if opcode.name not in allowed:
             raise pickle.UnpicklingError(f"instruction {opcode.name} at byte {position}, {argument!r:.60}")
         # The machine would make room for this many entries at once.
         if "PUT" in opcode.name and int(argument or 0) > len(data):
@@ -80,6 +103,8 @@ def _measure(value: Any, most: int) -> None:
     seen = 1
     level = [value]
     for _ in range(DEEPEST):
+        if any(isinstance(value, np.ndarray) and value.dtype.hasobject for value in level):
+            raise pickle.UnpicklingError("an array of objects, not of numbers")
         containers = [outer for outer in level if isinstance(outer, dict | list | tuple | set | frozenset)]
         seen += sum(2 * len(outer) if isinstance(outer, dict) else len(outer) for outer in containers)
         if seen > most:

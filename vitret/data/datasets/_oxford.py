@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 
 from vitret.core.errors import DataError
-from vitret.core.records import Ragged, Truth
+from vitret.core.records import Int64, Ragged, Truth
 from vitret.data.card import Card
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.oxford import OxfordQuery, read_oxford
-from vitret.data.formats.revisited import Gnd, read_gnd
 from vitret.data.formats.trees import locate, walk_files
+from vitret.data.ground_truth import GroundTruth, read_revisited
 from vitret.data.writer import LayoutWriter
 
 QueryImage = Literal["as_listed", "junk"]
@@ -22,12 +22,12 @@ def convert_revisited(card: Card) -> Converter:
 
     def convert(source: Path, writer: LayoutWriter) -> None:
         tree = locate(source, card)
-        gnd = read_gnd(tree["truth"])
-        if "easy" not in gnd.judgements:
+        truth = read_revisited(tree["truth"])
+        if truth.judgements.levels == ("all",):
             raise DataError(f"{tree['truth']}: judges ok and junk; {card.name} needs easy, hard and junk.")
-        database, queries = (_files(tree["images"], names) for names in (gnd.database, gnd.queries))
+        database, queries = (_files(tree["images"], names) for names in (truth.database, truth.queries))
         hand_over(writer, tree["images"], database + queries)
-        writer.evaluation(database, queries, boxes=gnd.boxes, judgements=_truth(gnd.judgements))
+        writer.evaluation(database, queries, boxes=truth.boxes, judgements=truth.judgements)
 
     return convert
 
@@ -37,27 +37,31 @@ def convert_original(card: Card, query_image: QueryImage) -> Converter:
 
     def convert(source: Path, writer: LayoutWriter) -> None:
         tree = locate(source, card)
-        gnd = _from_texts(tree, card) if tree["truth"].is_dir() else read_gnd(tree["truth"])
-        row = {name: i for i, name in enumerate(gnd.database)}
-        if unknown := [name for name in gnd.queries if name not in row]:
+        truth = _from_texts(tree, card) if tree["truth"].is_dir() else read_revisited(tree["truth"])
+        row = {name: i for i, name in enumerate(truth.database)}
+        if unknown := [name for name in truth.queries if name not in row]:
             raise DataError(f"{tree['truth']}: query {unknown[0]} is not in the database.")
-        own = np.array([row[name] for name in gnd.queries], dtype=np.int64)
-        judgements = gnd.judgements
-        if query_image == "junk":
-            judgements = {
-                "positive": [
-                    [i for i in rows if i != own[q]] for q, rows in enumerate(judgements["positive"])
-                ],
-                "junk": [sorted({*rows, int(own[q])}) for q, rows in enumerate(judgements["junk"])],
-            }
-        database, queries = (_files(tree["images"], names) for names in (gnd.database, gnd.queries))
+        own = np.array([row[name] for name in truth.queries], dtype=np.int64)
+        judgements = _own_as_junk(truth.judgements, own) if query_image == "junk" else truth.judgements
+        database, queries = (_files(tree["images"], names) for names in (truth.database, truth.queries))
         hand_over(writer, tree["images"], database)
-        writer.evaluation(database, queries, boxes=gnd.boxes, judgements=_truth(judgements), query_rows=own)
+        writer.evaluation(database, queries, boxes=truth.boxes, judgements=judgements, query_rows=own)
 
     return convert
 
 
-def _from_texts(tree: dict[str, Path], card: Card) -> Gnd:
+def _own_as_junk(truth: Truth, own: Int64) -> Truth:
+    """The judgements with each query's own database row moved to junk."""
+    positives, junk = (truth.judgements[kind] for kind in ("positive", "junk"))
+    return Truth(
+        judgements={
+            "positive": Ragged.of([np.setdiff1d(positives.row(q), row) for q, row in enumerate(own)]),
+            "junk": Ragged.of([np.union1d(junk.row(q), row) for q, row in enumerate(own)]),
+        }
+    )
+
+
+def _from_texts(tree: dict[str, Path], card: Card) -> GroundTruth:
     """Truth from Oxford's text files over the sorted photographs of the folder."""
     broken = {bad.path for bad in card.known_bad}
     names = sorted(
@@ -77,14 +81,16 @@ def _from_texts(tree: dict[str, Path], card: Card) -> Gnd:
             )
         return [row[name] for name in wanted]
 
-    return Gnd(
+    return GroundTruth(
         database=names,
         queries=[query.image for query in queries],
         boxes=np.array([query.box for query in queries], dtype=np.float64),
-        judgements={
-            "positive": [rows(query, query.good + query.ok) for query in queries],
-            "junk": [rows(query, query.junk) for query in queries],
-        },
+        judgements=Truth(
+            judgements={
+                "positive": Ragged.of([rows(query, query.good + query.ok) for query in queries]),
+                "junk": Ragged.of([rows(query, query.junk) for query in queries]),
+            }
+        ),
     )
 
 
@@ -92,7 +98,3 @@ def _files(images: Path, names: list[str]) -> list[str]:
     files = [f"{name}.jpg" for name in names]
     require(images, files, "photographs")
     return files
-
-
-def _truth(judgements: dict[str, list[list[int]]]) -> Truth:
-    return Truth(judgements={kind: Ragged.of(rows) for kind, rows in judgements.items()})

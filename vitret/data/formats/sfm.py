@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
 from vitret.core.records import Int64
-from vitret.data.formats.pickles import read_pickle
+from vitret.data.unpickle import load_plain
 
 
 class Tuples(NamedTuple):
@@ -23,7 +23,7 @@ class Tuples(NamedTuple):
 
 def read_sfm(path: Path) -> dict[str, Tuples]:
     """Parts `train` and `val`, or one part `train` where the file has no parts (the whitening databases)."""
-    value = read_pickle(path)
+    value = load_plain(path, arrays=True)
     if not isinstance(value, Mapping):
         raise DataError(f"{path}: holds a {type(value).__name__}, expected a dict of lists.")
     parts = value if "train" in value else {"train": value}
