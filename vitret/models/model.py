@@ -100,7 +100,8 @@ def save_model(path: Path, model: Retriever, spec: ModelSpec | None = None) -> N
         if value.data_ptr() in seen:
             state[name] = value.clone()
         seen.add(value.data_ptr())
-    write_bytes(path, safetensors.torch.save(state, metadata={"format": "pt", "vitret.model": text}))
+    # One key only: safetensors writes several in an order of its own, and the same weights must give the same bytes.
+    write_bytes(path, safetensors.torch.save(state, metadata={"vitret.model": text}))
 
 
 def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
