@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         console.complain(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        error.show()
+        console.complain(_usage(error))
         return 2
     except typer.Exit as error:
         return error.exit_code
@@ -95,6 +95,13 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    """A mistake in the command line, with the help that mends it."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "vitret"
+    return f"{getattr(error, 'format_message', error.__str__)()} Try: {path} --help"
 
 
 def main() -> None:

@@ -35,9 +35,8 @@ def compare_rows(a: Path, b: Path) -> Iterator[str]:
         if key not in right.metrics:
             continue
         test = paired_bootstrap(per_query(b, key), per_query(a, key), seed=0)
-        verdict = (
-            "tie" if test.low <= 0 <= test.high else ("B is better" if test.difference > 0 else "A is better")
-        )
+        better = "B is better" if test.difference > 0 else "A is better"
+        verdict = better if test.separated else "tie"
         yield (
             f"{key:14} A {100 * left.metrics[key].value:5.1f}  B {100 * right.metrics[key].value:5.1f}  "
             f"B−A {100 * test.difference:+5.1f} [{100 * test.low:+.1f}, {100 * test.high:+.1f}]  "

@@ -63,6 +63,11 @@ class Machine:
     precision: str
     workers: int | None
 
+    @property
+    def engine(self) -> str:
+        """What searches: torch where there is an accelerator; the ranks are the same either way."""
+        return "numpy" if self.device.type == "cpu" else "torch"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -349,6 +354,8 @@ def _measure(places: Places, work: Work, machine: Machine, model: Retriever, nam
         metrics=work.suite.metrics,
         levels=work.suite.levels,
         distractors=distractors,
+        engine=machine.engine,
+        device=str(machine.device),
     )
     return _Measured(measurement=measurement, queries=queries, database=database, distractors=distractors)
 
@@ -359,7 +366,11 @@ def _metrics(measurement: Measurement) -> dict[str, results.Metric]:
         low, high = bootstrap_interval(values, seed=0)
         kept = values[~np.isnan(values)]
         found[results.metric_key(metric, level)] = results.Metric(
-            value=float(kept.mean()), low=low, high=high, n=len(values), n_effective=len(kept)
+            value=float(kept.mean()),
+            low=max(0.0, low),
+            high=min(1.0, high),
+            n=len(values),
+            n_effective=len(kept),
         )
     return found
 
@@ -414,7 +425,7 @@ def _row(
         environment=results.Environment(
             device=_device_name(machine.device),
             precision=machine.precision,
-            search_engine="numpy",
+            search_engine=machine.engine,
             commit=provenance["commit"],
             dirty=provenance["dirty"],
             versions=provenance["versions"],

@@ -63,7 +63,7 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
     heads = ["system", "backbone", "dim", "params", "seen", "seeds", *(head(*column) for column in columns)]
     rows = [
         [
-            row.system,
+            row.title,
             row.backbone,
             str(row.dim),
             f"{row.parameters / 1e6:.2f}M",

@@ -225,7 +225,7 @@ def _problems_of(root: Path, path: Path, result: Result, ranks: Mapping[str, Ran
         if level not in ranks:
             yield f"{path}: no ranks stored for '{key}'."
             continue
-        if not metric.low <= metric.value <= metric.high:
+        if not metric.low - 1e-9 <= metric.value <= metric.high + 1e-9:
             yield f"{path}: {key} {metric.value} lies outside its own interval [{metric.low}, {metric.high}]."
         values = parse_metric(name)(ranks[level])
         again = float(np.nanmean(values)) if not np.all(np.isnan(values)) else math.nan

@@ -59,7 +59,7 @@ class Row:
             return "incomplete"
         if self.against_best is None:
             return "best"
-        return "tie" if self.against_best.low <= 0 <= self.against_best.high else ""
+        return "" if self.against_best.separated else "tie"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,11 @@ def _row(entries: Sequence[Entry], sets: Sequence[str], keys: Sequence[str], pri
         if by_set[name] and all(key in r.metrics for _, r in by_set[name])
     }
     plain = [name for name in sets if "+" not in name]
-    complete = all((name, key) in cells for name in sets for key in keys)
+    seeds = {name: {r.training.seed for _, r in found} for name, found in by_set.items()}
+    complete = (
+        all((name, key) in cells for name in sets for key in keys)
+        and len(set(map(frozenset, seeds.values()))) == 1
+    )
     values = _primary_values([by_set[name] for name in plain], primary) if complete else None
     row = Row(
         system=first.model.system,
@@ -202,7 +206,7 @@ def _cell(entries: Sequence[Entry], key: str) -> Cell:
         only = metrics[0]
         return Cell(value=only.value, std=None, low=only.low, high=only.high, n_effective=only.n_effective)
     means = np.array([m.value for m in metrics])
-    low, high = bootstrap_interval(_mean_over_seeds(entries, key), seed=0)
+    low, high = bootstrap_interval(_by_seed(entries, key), seed=0)
     return Cell(
         value=float(means.mean()),
         std=float(means.std(ddof=1)),
@@ -212,22 +216,22 @@ def _cell(entries: Sequence[Entry], key: str) -> Cell:
     )
 
 
-def _mean_over_seeds(entries: Sequence[Entry], key: str) -> Float64:
-    stacked = np.stack([per_query(path, key) for path, _ in entries])
-    mean: Float64 = stacked.mean(axis=0)
-    return mean
+def _by_seed(entries: Sequence[Entry], key: str) -> Float64:
+    """Per-query values (seeds, Q) of one evaluation set."""
+    ordered = sorted(entries, key=lambda entry: entry[1].training.seed)
+    return np.stack([per_query(path, key) for path, _ in ordered])
 
 
 def _primary_values(groups: Sequence[Sequence[Entry]], primary: str) -> Float64:
-    """Per-query values of the primary number over all plain evaluation sets.
+    """Per-query values (seeds, Q) of the primary number over all plain evaluation sets, Q counted over the sets.
 
     They are scaled so that their mean is the mean of the sets' means: a set with more queries counts no more.
     """
-    per_set = [_mean_over_seeds(group, primary) for group in groups]
-    per_set = [values[~np.isnan(values)] for values in per_set]
-    total = sum(len(values) for values in per_set)
-    scaled = [values * (total / (len(per_set) * len(values))) for values in per_set]
-    return np.concatenate(scaled)
+    per_set = [_by_seed(group, primary) for group in groups]
+    per_set = [values[:, ~np.isnan(values).any(axis=0)] for values in per_set]
+    total = sum(values.shape[1] for values in per_set)
+    scaled = [values * (total / (len(per_set) * values.shape[1])) for values in per_set]
+    return np.concatenate(scaled, axis=1)
 
 
 def _ranked(rows: Sequence[_Ranked]) -> list[_Ranked]:

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from vitret.compare.arena import compare_rows, find_protocol
+from vitret.core.errors import UserError
+from vitret.core.protocol import Protocol
+
+
+def test_two_rows_are_tested_on_their_shared_queries(write):
+    a, b = write("a", [0] * 30), write("b", [9] * 30)
+    lines = list(compare_rows(a, b))
+    assert any("mAP (hard)" in line and "A is better" in line for line in lines)
+
+
+def test_rows_under_different_protocols_are_refused_and_told_why(write):
+    a, b = write("a", [0] * 30), write("b", [9] * 30, protocol=Protocol(size=512))
+    with pytest.raises(UserError, match=r"protocol\.size: 1024 / 512"):
+        list(compare_rows(a, b))
+
+
+def test_a_fingerprint_is_found_in_rows(write, tmp_path: Path):
+    protocol = Protocol(size=333)
+    write("a", [0] * 3, protocol=protocol)
+    assert find_protocol(protocol.fingerprint, tmp_path / "none", tmp_path / "results") == protocol
+    with pytest.raises(UserError, match="No suite or row"):
+        find_protocol("deadbeef", tmp_path / "none", tmp_path / "results")

@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitret.compare import results
+from vitret.core.errors import DataError
+
+
+def _edit(path: Path, **changes: object) -> None:
+    row = json.loads(path.read_text())
+    for dotted, value in changes.items():
+        place = row
+        *parents, leaf = dotted.split("__")
+        for key in parents:
+            place = place[key]
+        place[leaf] = value
+    path.write_text(json.dumps(row))
+
+
+def test_a_row_stands_where_its_content_says(write, tmp_path: Path):
+    path = write("gem", [0, 1, 2], distractors="far")
+    assert path.parent == tmp_path / "results" / "town" / "gem" / "east+far"
+    row = results.read_result(path)
+    assert path.name == f"{row.fingerprint}-{row.recipe.digest[:8]}.json"
+    assert list(results.problems(tmp_path / "results")) == []
+
+
+def test_metrics_follow_from_the_stored_ranks(write):
+    path = write("gem", [0, 1, 3])
+    values = results.per_query(path, "mAP (hard)")
+    assert values == pytest.approx(
+        [1.0, 0.25, 0.125]
+    )  # trapezoids, one positive: (0/r + 1/(r+1)) / 2, and 1 at rank 0
+    assert results.read_result(path).metrics["mAP (hard)"].value == pytest.approx(np.mean(values))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metrics": {}, "schema_version": 2}, "schema_version"),
+        ({"fingerprint": "00000000"}, "its protocol gives"),
+        ({"protocol__size": 512}, "belongs at"),
+        ({"model__dim": -1}, "model.dim"),
+        ({"colour": "red"}, "unknown key 'colour'"),
+    ],
+)
+def test_a_changed_row_is_found(write, tmp_path: Path, changes: dict[str, object], said: str):
+    _edit(write("gem", [0, 1, 2]), **changes)
+    assert said in "\n".join(results.problems(tmp_path / "results"))
+
+
+def test_a_typed_in_value_is_found(write, tmp_path: Path):
+    path = write("gem", [0, 1, 2])
+    row = json.loads(path.read_text())
+    row["metrics"]["mAP (hard)"]["value"] = 0.95
+    row["metrics"]["mAP (hard)"]["high"] = 0.99
+    path.write_text(json.dumps(row))
+    assert "is given as 0.95, its ranks give" in "\n".join(results.problems(tmp_path / "results"))
+
+
+def test_a_value_that_is_not_finite_cannot_be_read(write):
+    path = write("gem", [0, 1, 2])
+    path.write_text(path.read_text().replace('"value": ', '"value": NaN, "was": ', 1))
+    with pytest.raises(Exception, match="value"):
+        results.read_result(path)
+
+
+def test_lost_or_broken_ranks_are_found(write, tmp_path: Path):
+    path = write("gem", [0, 1, 2])
+    path.with_suffix(".npz").write_bytes(b"PK not really")
+    with pytest.raises(DataError, match="no readable ranks"):
+        results.read_ranks(path)
+    path.with_suffix(".npz").unlink()
+    assert "no readable ranks" in "\n".join(results.problems(tmp_path / "results"))
+
+
+def test_the_same_row_is_the_same_bytes(write):
+    path = write("gem", [0, 1, 2])
+    before = path.read_bytes(), path.with_suffix(".npz").read_bytes()
+    assert write("gem", [0, 1, 2]) == path
+    assert (path.read_bytes(), path.with_suffix(".npz").read_bytes()) == before

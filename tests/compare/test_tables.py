@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitret.compare.tables import read_all, tables
+from vitret.core.protocol import Protocol
+
+GOOD = [0] * 20 + [1] * 10
+BAD = [9] * 30
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def test_rows_share_a_table_only_when_everything_else_is_equal(write, root: Path):
+    write("a", GOOD)
+    write("b", BAD)
+    write("a", GOOD, protocol=Protocol(size=512))
+    write("a", GOOD, train_set="other")
+    write("a", GOOD, budget="own", lr=1e-2)
+    write("a", GOOD, protocol=Protocol.model_validate({"rerank": {"kind": "rrt", "shortlist": "oracle"}}))
+    found = tables(read_all(root))
+    assert sorted(len(table.rows) for table in found) == [1, 1, 1, 1, 2]
+
+
+def test_the_best_is_first_and_a_clear_loser_is_no_tie(write, root: Path):
+    write("worse", BAD)
+    write("better", GOOD)
+    (table,) = tables(read_all(root))
+    assert [row.system for row in table.rows] == ["better", "worse"]
+    assert [row.rank_mark for row in table.rows] == ["best", ""]
+    test = table.rows[1].against_best
+    assert test is not None
+    assert test.high < 0
+
+
+def test_a_difference_on_few_queries_is_a_tie(write, root: Path):
+    write("a", GOOD)
+    write("b", [1, *GOOD[1:-1], 0])
+    (table,) = tables(read_all(root))
+    assert [row.rank_mark for row in table.rows] == ["best", "tie"]
+
+
+def test_a_row_that_lacks_a_set_does_not_rank(write, root: Path):
+    write("whole", BAD)
+    write("whole", BAD, eval_set="west")
+    write("half", GOOD)
+    (table,) = tables(read_all(root))
+    assert [(row.system, row.rank_mark) for row in table.rows] == [("whole", "best"), ("half", "incomplete")]
+
+
+def test_seeds_are_one_row_with_mean_and_standard_deviation(write, root: Path):
+    for seed, ranks in enumerate((GOOD, BAD)):
+        write("a", ranks, seed=seed)
+    (table,) = tables(read_all(root))
+    (row,) = table.rows
+    cell = row.cells["east", "mAP (hard)"]
+    means = [np.mean([1.0] * 20 + [0.25] * 10), 0.05]
+    assert row.seeds == (0, 1)
+    assert cell.value == pytest.approx(np.mean(means))
+    assert cell.std == pytest.approx(np.std(means, ddof=1))
+
+
+def test_a_changed_recipe_is_another_row(write, root: Path):
+    write("a", GOOD, lr=1e-4)
+    write("a", BAD, lr=1e-3)
+    (table,) = tables(read_all(root))
+    assert len(table.rows) == 2
+
+
+def test_sets_count_alike_whatever_their_number_of_queries(write, root: Path):
+    write("a", [0] * 40)
+    write("a", [1] * 2, eval_set="west")
+    (table,) = tables(read_all(root))
+    assert table.rows[0].primary == pytest.approx((1.0 + 0.25) / 2)
+
+
+def test_distractors_are_shown_but_do_not_sort(write, root: Path):
+    write("a", GOOD)
+    write("a", BAD, distractors="far")
+    write("b", [0] * 30)
+    write("b", BAD, distractors="far")
+    (table,) = tables(read_all(root))
+    assert table.sets == ("east", "east+far")
+    assert [row.system for row in table.rows] == ["b", "a"]
+
+
+def test_rows_on_other_bytes_of_the_data_are_left_out(write, root: Path):
+    write("a", GOOD)
+    write("b", GOOD)
+    write("c", GOOD, manifest="other")
+    (table,) = tables(read_all(root))
+    assert [row.system for row in table.rows] == ["a", "b"]
