@@ -11,7 +11,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ def extract(
     strip_prefix: str = "",
     flatten: bool = False,
     skip: Sequence[str] = (),
+    wanted: Container[str] | None = None,
     limits: Limits | None = None,
     workers: int = 3,
     progress: Callable[[int, int], None] | None = None,
@@ -63,14 +64,15 @@ def extract(
     """Unpack `archive` into `folder` and return its files in the order of the archive.
 
     `strip_prefix` is taken off the names that have it, `flatten` leaves only the last part of each name; members whose
-    name matches a pattern in `skip` are passed over, whatever they are. `progress` gets (members, bytes) so far.
+    name matches a pattern in `skip` are passed over, whatever they are, and so are files whose path is not in `wanted`,
+    where that is given. `progress` gets (members, bytes) so far.
     Files of an earlier, interrupted extraction are replaced. The kind of archive is told by its first bytes.
 
     Raises DataError for anything unsafe or broken, before a byte is written outside or beyond the limits;
     MachineError when the disk is full. What was unpacked until then stays, and is only good for another try.
     """
     limits = limits or Limits()
-    names = _Names(strip_prefix, flatten=flatten, skip=skip)
+    names = _Names(strip_prefix, flatten=flatten, skip=skip, wanted=wanted)
     folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,21 +147,28 @@ def check_archive(path: Path, *, name: str) -> str | None:
 class _Names:
     """From a member's name to the path of its file, or a refusal; remembers every path given."""
 
-    def __init__(self, strip_prefix: str, *, flatten: bool, skip: Sequence[str]) -> None:
+    def __init__(
+        self, strip_prefix: str, *, flatten: bool, skip: Sequence[str], wanted: Container[str] | None = None
+    ) -> None:
         self._prefix, self._flatten, self._skip = strip_prefix, flatten, tuple(skip)
+        self._wanted = wanted
         self._given: set[str] = set()
 
     def skips(self, name: str) -> bool:
+        if self._wanted is not None and not name.endswith("/") and self._path(name) not in self._wanted:
+            return True
         return any(fnmatch.fnmatchcase(name.removeprefix("./"), pattern) for pattern in self._skip)
+
+    def _path(self, name: str) -> str:
+        path = "/".join(part for part in name.split("/") if part not in ("", "."))
+        path = path.removeprefix(self._prefix).lstrip("/")
+        return path.rpartition("/")[2] if self._flatten else path
 
     def target(self, archive: Path, name: str) -> str:
         """A path below the folder, in POSIX form."""
         if problem := unsafe(name):
             raise DataError(f"{archive}: the member {name!r} {problem}: refused, nothing of it was written.")
-        path = "/".join(part for part in name.split("/") if part not in ("", "."))
-        path = path.removeprefix(self._prefix).lstrip("/")
-        if self._flatten:
-            path = path.rpartition("/")[2]
+        path = self._path(name)
         if not path:
             raise DataError(f"{archive}: the member {name!r} has no name left after '{self._prefix}'.")
         if path in self._given:

@@ -7,7 +7,7 @@ which is written after its files are on the disk. So a kill at any moment costs 
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ def extract_shards(
     folder: Path,
     state: Path,
     max_disk: int | None = None,
+    wanted: Container[str] | None = None,
     packed: bool = False,
     keep: bool = False,
     progress: Progress | None = None,
@@ -58,9 +59,10 @@ def extract_shards(
 ) -> Progressed:
     """Bring shards into `folder` one after the other, the next being fetched while one is unpacked.
 
-    `max_disk` bounds the bytes of archives and files together, in this set; the shard that would not fit is not begun.
-    An archive needs room twice while it is unpacked. `packed` moves the tar to `folder/<name>` with an index instead of
-    unpacking it; `keep` leaves archives in `downloads`. `told` gets (shard, how many are finished, of how many).
+    `max_disk` bounds the bytes of archives and files together, in this set; the shard that would not fit is not
+    begun. An archive needs room twice while it is unpacked. `wanted` names the paths that are unpacked (None: all).
+    `packed` moves the tar to `folder/<name>` with an index instead of unpacking it; `keep` leaves archives in
+    `downloads`. `told` gets (shard, how many are finished, of how many).
 
     Raises DataError at the first shard that cannot be had or is broken (a broken archive is forgotten, so that the
     next run fetches it anew), MachineError when the disk is full. Finished shards stay finished.
@@ -91,7 +93,7 @@ def extract_shards(
             both = used + need + (_room(following, packed=packed) if following else 0)
             fits = max_disk is None or both <= max_disk
             ahead = pool.submit(bring, following) if following and fits else None
-            used += _finish(shard, fetched, folder, state, packed=packed)
+            used += _finish(shard, fetched, folder, state, wanted=wanted, packed=packed)
             if not keep:
                 # Its record stays: should it ever be fetched again, it must be the same.
                 fetched.path.unlink(missing_ok=True)
@@ -130,7 +132,9 @@ def _record(state: Path, shard: Shard) -> Path:
     return state / f"{shard.file.name}.parquet"
 
 
-def _finish(shard: Shard, fetched: Fetched, folder: Path, state: Path, *, packed: bool) -> int:
+def _finish(
+    shard: Shard, fetched: Fetched, folder: Path, state: Path, *, wanted: Container[str] | None, packed: bool
+) -> int:
     """Unpack or adopt one archive and record it; returns the bytes it takes in `folder`."""
     brought: Sequence[Member]
     try:
@@ -142,7 +146,7 @@ def _finish(shard: Shard, fetched: Fetched, folder: Path, state: Path, *, packed
             fetched.path.replace(target)
             brought = [Member(path=m.path, size=m.size, sha256=m.sha256) for m in found]
         else:
-            brought = extract(fetched.path, folder, strip_prefix=shard.strip_prefix)
+            brought = extract(fetched.path, folder, strip_prefix=shard.strip_prefix, wanted=wanted)
     except DataError:
         discard(fetched.path)
         raise
