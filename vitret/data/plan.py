@@ -1,0 +1,154 @@
+"""What preparing a set would cost, before the first byte: files, bytes, disk, terms. Touches nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vitret.core.errors import UserError
+from vitret.data.card import Card, Shards
+from vitret.data.terms import accepted, statement
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedFile:
+    """One file or one series of shards; `size` in bytes, None where nobody states it, `exact` where it is verified."""
+
+    name: str
+    url: str
+    size: int | None
+    exact: bool
+    hash_source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Bytes to fetch (as far as known), disk needed and free, terms; `by_hand` says what a person must do first."""
+
+    set: str
+    title: str
+    files: tuple[PlannedFile, ...]
+    fetch_bytes: int
+    sizes_unknown: int
+    disk_needed: int
+    disk_free: int
+    shards: str
+    terms: str
+    terms_accepted: bool
+    gated: str
+    by_hand: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The plan for a person, a line a fact."""
+        more = f", and {self.sizes_unknown} files whose size nobody states" if self.sizes_unknown else ""
+        lines = [
+            f"{self.set}: {self.title}",
+            f"  fetch    {readable(self.fetch_bytes)}{more}",
+            f"  disk     {readable(self.disk_needed)} needed, {readable(self.disk_free)} free",
+        ]
+        if self.shards:
+            lines.append(f"  shards   {self.shards}")
+        lines += [
+            f"  file     {file.name}  {_size(file)}  hash: {file.hash_source}  {file.url}"
+            for file in self.files
+        ]
+        lines.append(f"  terms    {'accepted: ' if self.terms_accepted else ''}{self.terms}")
+        if self.by_hand:
+            lines.append(f"  by hand  {self.by_hand}")
+        return lines
+
+
+def make_plan(card: Card, data_root: Path, *, shards: str | None = None, adopt: bool = False) -> Plan:
+    """The plan for a set; adopting a folder fetches nothing and needs room for the tables only."""
+    chosen = [choose(series, shards if i == 0 else None) for i, series in enumerate(card.shards)]
+    files = () if adopt else _files(card, chosen)
+    parts = [len(numbers) / series.count for series, numbers in zip(card.shards, chosen, strict=True)]
+    share = sum(parts) / len(parts) if parts else 1.0
+    existing = next(folder for folder in (data_root, *data_root.absolute().parents) if folder.exists())
+    return Plan(
+        set=card.name,
+        title=card.title,
+        files=files,
+        fetch_bytes=sum(file.size or 0 for file in files),
+        sizes_unknown=sum(file.size is None for file in files),
+        disk_needed=0 if adopt else int(card.needs_disk * share),
+        disk_free=shutil.disk_usage(existing).free,
+        shards=", ".join(
+            f"{len(numbers)} of {series.count} ({series.into})"
+            for series, numbers in zip(card.shards, chosen, strict=True)
+        ),
+        terms=statement(card),
+        terms_accepted=accepted(data_root, card) is not None,
+        gated=card.gated,
+        by_hand="" if adopt else card.by_hand,
+    )
+
+
+def choose(series: Shards, text: str | None) -> list[int]:
+    """Shard numbers that a text like `0-9,12` names; all of them for None.
+
+    >>> choose(Shards(name="{n}.tar", url="http://h/{n}.tar", first=1, count=4, bytes_each=1), "2-3,1")
+    [1, 2, 3]
+    """
+    if text is None:
+        return list(series.numbers)
+    chosen: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.strip().partition("-")
+        if not low.isdecimal() or (high and not high.isdecimal()):
+            raise UserError(
+                f"--shards {text}: '{part}' is not a number or a range. For example: --shards 0-9,12"
+            )
+        chosen.update(range(int(low), int(high or low) + 1))
+    if outside := sorted(chosen - set(series.numbers)):
+        last = series.first + series.count - 1
+        raise UserError(f"--shards {text}: there is no shard {outside[0]}; they are {series.first}-{last}.")
+    return sorted(chosen)
+
+
+def readable(size: int) -> str:
+    """A number of bytes for a person.
+
+    >>> readable(1_938_238_004)
+    '1.94 GB'
+    """
+    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} bytes"
+
+
+def _size(file: PlannedFile) -> str:
+    if file.size is None:
+        return "size not stated"
+    return readable(file.size) if file.exact else f"about {readable(file.size)}"
+
+
+def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ...]:
+    single = [
+        PlannedFile(
+            name=file.name,
+            url=file.urls[0] if file.urls else "by hand",
+            size=file.size or file.about,
+            exact=file.size is not None,
+            hash_source=file.hash_source,
+        )
+        for file in card.files
+    ]
+    series = [
+        PlannedFile(
+            name=f"{len(numbers)} × {shards.name}",
+            url=shards.url,
+            size=len(numbers) * shards.bytes_each,
+            exact=False,
+            hash_source="publisher" if shards.md5_url else "none",
+        )
+        for shards, numbers in zip(card.shards, chosen, strict=True)
+    ]
+    return (*single, *series)
