@@ -150,7 +150,7 @@ def _has_tokens(model: Any) -> bool:
 
 def _indices(arch: str, layers: int | Sequence[int], count: int) -> list[int]:
     """Ascending, non-negative layer indices."""
-    asked = range(count - layers, count) if isinstance(layers, int) else layers
+    asked = range(-layers, 0) if isinstance(layers, int) else layers
     chosen = sorted({index + count if index < 0 else index for index in asked})
     if not chosen or chosen[0] < 0 or chosen[-1] >= count:
         raise UserError(f"layers={layers}: '{arch}' has {count} layers, 0…{count - 1}.")
