@@ -1,5 +1,7 @@
 """Attentions that several parts share: windows, cross-attention, second order, DOLG's spatial attention."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,15 +18,18 @@ def heads_for(width: int, heads: int, what: str) -> int:
 
 
 class Mlp(nn.Module):
-    """Linear, GELU, linear: (..., D) -> (..., D)."""
+    """Linear, activation, linear: (..., D) -> (..., D)."""
 
-    def __init__(self, width: int, *, ratio: float, bias: bool = True) -> None:
+    def __init__(
+        self, width: int, *, ratio: float, activation: Callable[[Tensor], Tensor] = functional.gelu
+    ) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, int(width * ratio), bias=bias)
-        self.fc2 = nn.Linear(int(width * ratio), width, bias=bias)
+        self.fc1 = nn.Linear(width, int(width * ratio))
+        self.fc2 = nn.Linear(int(width * ratio), width)
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.fc2(functional.gelu(self.fc1(x)))
+        y: Tensor = self.fc2(self.activation(self.fc1(x)))
         return y
 
 

@@ -1,0 +1,138 @@
+"""LV-ViT, a ViT whose patch tokens learn labels of their own: Jiang et al., "All tokens matter", NeurIPS 2021.
+
+Read in the authors' code: convolutional stem, MLP ratio 3, no bias for query, key and value, residual branches divided
+by a constant, and beside the class token's classifier a second one for patch tokens. MixToken exchanges a box of tokens
+after the stem between an image and its partner, the batch in reverse order; the dense classifier's answers are put
+back into place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vitret.core.errors import UserError, did_you_mean
+from vitret.models.checkpoints_of_others import load_backbone
+from vitret.models.vision_transformer import ConvStem, VisionTransformer
+
+# width, depth, heads, what residual branches are divided by, channels of the stem
+ARCHITECTURES = {
+    "lvvit_t": (240, 12, 4, 1.0, 64),
+    "lvvit_s": (384, 16, 6, 2.0, 64),
+    "lvvit_m": (512, 20, 8, 2.0, 64),
+    "lvvit_l": (768, 24, 12, 3.0, 128),
+}
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelLogits:
+    """What token labelling trains on: class token's logits (B, C), patch tokens' (B, h, w, C), the exchanged box."""
+
+    image: Tensor
+    patches: Tensor
+    box: Box | None
+
+    @property
+    def partner_share(self) -> float:
+        """Share of the tokens that came from the partner: its label's weight in the mixed label of the image."""
+        if self.box is None:
+            return 0.0
+        top, left, bottom, right = self.box
+        return (bottom - top) * (right - left) / (self.patches.shape[1] * self.patches.shape[2])
+
+
+def mix_box(height: int, width: int, *, generator: torch.Generator) -> Box:
+    """MixToken's box (top, left, bottom, right) on the token grid: its share of the area is 1 - lambda ~ U(0, 1).
+
+    lambda ~ Beta(1, 1), which is uniform; the centre is uniform too and the box is cut at the rim, so that the real
+    share is smaller: use the box's own.
+    """
+    side = (1 - torch.rand((), generator=generator).item()) ** 0.5
+    tall, wide = int(height * side), int(width * side)
+    y = int(torch.randint(height, (), generator=generator))
+    x = int(torch.randint(width, (), generator=generator))
+    return max(0, y - tall // 2), max(0, x - wide // 2), min(height, y + tall // 2), min(width, x + wide // 2)
+
+
+class LvVit(VisionTransformer):
+    """The transformer and, when there are classes, its two classifiers (`head`, `aux_head`)."""
+
+    def with_classifiers(self, classes: int) -> "LvVit":
+        """Add the classifiers; without them the network is a backbone alone."""
+        width = self.widths[-1]
+        self.head = nn.Linear(width, classes)
+        self.aux_head = nn.Linear(width, classes)
+        for layer in (self.head, self.aux_head):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        return self
+
+    def label_logits(self, images: Tensor, *, box: Box | None = None) -> LabelLogits:
+        """Logits of image and patches; with a box its tokens come from the batch in reverse order (MixToken).
+
+        The image's logits belong to the mixture; the patches' are given in the order of the unmixed images.
+        """
+        if not self.norm_layers or self.layers[-1] != len(self.blocks) - 1:
+            raise UserError(
+                "lvvit: token labels need the last block and its norm. Set norm: shared_final, layers: 1."
+            )
+        grid = self.embed(images)
+        if box is not None:
+            grid = _exchanged(grid, box)
+        tokens = self.encode(grid)
+        patches = self.aux_head(tokens.grids[-1].permute(0, 2, 3, 1))
+        if box is not None:
+            patches = _exchanged(patches.permute(0, 3, 1, 2), box).permute(0, 2, 3, 1)
+        return LabelLogits(image=self.head(tokens.prefix[-1][:, 0]), patches=patches, box=box)
+
+    def class_logits(self, images: Tensor) -> Tensor:
+        """Inference: class token's logits plus half the greatest over patch tokens; (B, 3, H, W) -> (B, C)."""
+        found = self.label_logits(images)
+        return found.image + 0.5 * found.patches.amax(dim=(1, 2))
+
+
+def _exchanged(grid: Tensor, box: Box) -> Tensor:
+    top, left, bottom, right = box
+    mixed = grid.clone()
+    mixed[:, :, top:bottom, left:right] = grid.flip(0)[:, :, top:bottom, left:right]
+    return mixed
+
+
+def build(
+    *,
+    arch: str = "lvvit_s",
+    classes: int = 0,
+    weights: str | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    heads: int | None = None,
+    channels: int | None = None,
+    img_size: int = 224,
+    drop_path: float = 0.0,
+    layers: int | Sequence[int] = 1,
+    norm: Literal["shared_final", "none"] = "shared_final",
+) -> LvVit:
+    """An LV-ViT; `classes` adds the classifiers of token labelling, `weights` is an official checkpoint file.
+
+    `width`, `depth`, `heads` and `channels` (of the stem) replace the architecture's. The authors drop paths at
+    0.1 / 0.2 / 0.3 for the sizes S / M / L.
+    """
+    if arch not in ARCHITECTURES:
+        raise UserError(f"lvvit has no architecture '{arch}'. {did_you_mean(arch, ARCHITECTURES)}")
+    named = ARCHITECTURES[arch]
+    inner = width or named[0]
+    model = LvVit(
+        stem=ConvStem(inner, channels=channels or named[4]), patch=16, grid=(img_size // 16, img_size // 16),
+        width=inner, depth=depth or named[1], heads=heads or named[2], mlp_ratio=3.0, qkv_bias=False,
+        residual_scale=named[3], drop_path=drop_path, eps=1e-5, layers=layers, norm=norm,
+    )  # fmt: skip
+    if classes:
+        model.with_classifiers(classes)
+    if weights is not None:
+        load_backbone(model, Path(weights), layout="lvvit")
+    return model
