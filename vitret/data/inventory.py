@@ -5,6 +5,7 @@ still those it was written for; a last line cut short by a kill is left out.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from vitret.data.tables import Bytes
 
 # Starting a process costs as much as checking this many small images.
 FILES_PER_WORKER = 200
+# Seconds between two words to the person, and between two flushes of the journal.
+TELL_EVERY = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,20 +51,26 @@ def take_inventory(
     todo = [i for i, name in enumerate(names) if not _still_good(known.get(name), stamps[i])]
     if len(todo) < len(names):
         report(f"{len(names) - len(todo)} of {len(names)} images were checked before")
-    workers = min(workers, len(todo) // FILES_PER_WORKER)
-    reports = check_all([images / names[i] for i in todo], workers)
+    reports = check_all([images / names[i] for i in todo], pool_size(len(todo), workers))
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as handle:
         # A line that a kill cut short must not swallow the first new one.
         handle.write("\n")
+        told = time.monotonic()
         for done, (i, found) in enumerate(zip(todo, reports, strict=True), start=1):
             entry = _entry(names[i], stamps[i], found)
             known[names[i]] = entry
             handle.write(json.dumps(entry) + "\n")
-            if done % 256 == 0:
+            if time.monotonic() - told > TELL_EVERY:
+                told = time.monotonic()
                 handle.flush()
                 report(f"{done} of {len(todo)} images checked")
     return _gather(names, known)
+
+
+def pool_size(files: int, workers: int) -> int:
+    """How many processes are worth starting for so many files; 0 means this one."""
+    return min(workers, files // FILES_PER_WORKER)
 
 
 def _still_good(entry: Mapping[str, Any] | None, stamp: Sequence[int]) -> bool:

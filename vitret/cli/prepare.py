@@ -1,0 +1,88 @@
+"""`vitret prepare`: official, drawn and own data into the one layout."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitret.cli import console
+
+
+def prepare(
+    names: Annotated[list[str], typer.Argument(help="Sets; `vitret list datasets` shows the known ones.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Your own data: gnd_NAME.pkl beside jpg/, a table (label, path, split, is_query, is_gallery), or one "
+            "folder per class. For a known set: the official files that you have.",
+        ),
+    ] = None,
+    hold_out: Annotated[
+        float,
+        typer.Option(help="With class folders: the fraction of classes, last by name, kept for evaluation."),
+    ] = 0.0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the set: key=value.")] = None,
+    accept_terms: Annotated[bool, typer.Option(help="You have read the set's terms and agree.")] = False,
+    replace: Annotated[
+        bool, typer.Option(help="Build anew what is there; the old set stays until then.")
+    ] = False,
+    verify: Annotated[bool, typer.Option(help="Open and hash every image of a prepared set again.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that check images; default: all cores.")
+    ] = None,
+) -> None:
+    """Prepare data sets: link or fetch the images, check and hash each, write the tables.
+
+    Examples:
+      vitret prepare my-shop --from ~/photos/shop
+      vitret prepare my-shop --verify
+    """
+    import os
+
+    from vitret.core import config
+    from vitret.core.errors import CheckError, PartialError, UserError
+    from vitret.data import prepare as preparing
+    from vitret.data.layout import load_manifest
+
+    data_root = config.location("data").path
+    if source is not None and len(names) > 1:
+        raise UserError(f"--from gives one set; {len(names)} names were given.")
+    if verify:
+        wrong = []
+        for name in names:
+            found = preparing.verify(name, data_root=data_root, workers=workers or os.cpu_count() or 1)
+            wrong += [f"{name}: {sentence}" for sentence in found]
+        for sentence in wrong:
+            console.put(sentence)
+        if wrong:
+            raise CheckError(
+                f"{len(wrong)} images differ from what was prepared. Build anew: vitret prepare … --replace"
+            )
+        console.say(f"{', '.join(names)}: every image is as it was prepared.")
+        return
+    options = config.assign({}, set_ or [])
+    broken = []
+    for name in names:
+        folder = preparing.prepare(
+            name,
+            data_root=data_root,
+            source=source,
+            accept_terms=accept_terms,
+            report=console.say,
+            options=options,
+            hold_out=hold_out,
+            replace=replace,
+            workers=workers,
+        )
+        manifest = load_manifest(data_root, name)
+        counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items() if count)
+        console.put(f"{folder}: {manifest['images']} images; {counts}")
+        for failed in manifest["failed"]:
+            console.say(f"left out: {failed['path']} {failed['reason']}")
+        if manifest["failed"]:
+            broken.append(
+                f"{name}: {len(manifest['failed'])} broken images were left out; first: {manifest['failed'][0]['path']}"
+            )
+    if broken:
+        raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")

@@ -1,0 +1,137 @@
+"""From a name to a prepared set: an official or drawn set by its part in `datasets/`, otherwise a person's own data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vitret.core import plugins
+from vitret.core.errors import DataError, UserError, did_you_mean
+from vitret.data.card import Card
+from vitret.data.images import check_all
+from vitret.data.inventory import pool_size
+from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
+from vitret.data.own import read_own
+from vitret.data.tables import read_table
+from vitret.data.terms import require_accepted
+
+Report = Callable[[str], None]
+
+
+def prepare(
+    name: str,
+    *,
+    data_root: Path,
+    source: Path | None = None,
+    accept_terms: bool = False,
+    report: Report = lambda _: None,
+    options: Mapping[str, Any] | None = None,
+    hold_out: float = 0.0,
+    replace: bool = False,
+    workers: int | None = None,
+) -> Path:
+    """Prepare a set and return its folder; what is already there, from the same source, is left as it is.
+
+    A set whose folder exists is replaced only with `replace`, and then only when its successor is whole.
+    Broken images that nobody asks about are left out; they stand in the manifest under "failed".
+    """
+    if name in plugins.names("datasets"):
+        return _official(
+            name,
+            data_root=data_root,
+            source=source,
+            accept_terms=accept_terms,
+            report=report,
+            options=options or {},
+            replace=replace,
+            workers=workers,
+        )
+    if options:
+        raise UserError(f"'{name}' is no known set, so it has no options. {_known(name)}")
+    if source is None:
+        if exists(data_root, name):
+            return data_root / name
+        raise DataError(
+            f"'{name}' is no known set. {_known(name)} For your own images: vitret prepare {name} --from DIR"
+        )
+    own = read_own(source, name, hold_out=hold_out)
+    for note in (f"{source}: {own.kind}, {len(own.paths)} images", *own.notes):
+        report(note)
+    if exists(data_root, name) and not replace:
+        return _same_source(name, data_root, own.source, source)
+    try:
+        with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
+            own.into(writer)
+            return writer.finish()
+    except AlreadyThereError:
+        # Another process was faster.
+        return _same_source(name, data_root, own.source, source)
+
+
+def _known(name: str) -> str:
+    return did_you_mean(name, plugins.names("datasets"))
+
+
+def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path) -> Path:
+    if load_manifest(data_root, name).get("source") == found:
+        return data_root / name
+    raise UserError(
+        f"'{name}' is already prepared from other data than {source} now holds. Give another name, or build it anew: "
+        f"vitret prepare {name} --from {source} --replace"
+    )
+
+
+def _official(
+    name: str,
+    *,
+    data_root: Path,
+    source: Path | None,
+    accept_terms: bool,
+    report: Report,
+    options: Mapping[str, Any],
+    replace: bool,
+    workers: int | None,
+) -> Path:
+    card: Card = plugins.load("datasets", name).CARD
+    convert = plugins.build("datasets", name, **options)
+    resolved = plugins.resolve("datasets", name, options)
+    # How many processes work changes no byte.
+    stated = {"kind": "part", "options": {k: v for k, v in resolved.items() if k != "workers"}}
+    if exists(data_root, name) and not replace:
+        if load_manifest(data_root, name).get("source") == stated:
+            return data_root / name
+        raise UserError(f"'{name}' is already prepared with other options. Build it anew with --replace.")
+    if source is None and (card.files or card.shards or card.gated != "none"):
+        raise DataError(
+            f"{name}: its official files are needed ({card.by_hand or card.homepage}). With them at hand: "
+            f"vitret prepare {name} --from DIR"
+        )
+    require_accepted(data_root, card, accept=accept_terms)
+    try:
+        with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
+            writer.card(card.model_dump(mode="json"))
+            convert(source, writer)
+            writer.source(stated)
+            return writer.finish()
+    except AlreadyThereError:
+        return data_root / name
+
+
+def verify(name: str, *, data_root: Path, workers: int, report: Report = lambda _: None) -> list[str]:
+    """Open and hash every image of a prepared set again; what differs from the manifest, one sentence each."""
+    manifest = load_manifest(data_root, name)
+    folder = data_root / name
+    expected = read_table(folder / "files.parquet")
+    names = [path.decode() for path in expected["path"].tolist()]
+    sentences = []
+    if len(names) != manifest["images"]:
+        sentences.append(f"files.parquet: {len(names)} images, the manifest says {manifest['images']}.")
+    reports = check_all([folder / "images" / name for name in names], pool_size(len(names), workers))
+    for name, digest, found in zip(names, expected["sha256"].tolist(), reports, strict=True):
+        if found.problem is not None:
+            sentences.append(f"{name}: {found.problem}")
+        elif found.sha256 != digest.hex():
+            sentences.append(f"{name}: has other bytes than when it was prepared.")
+    report(f"{len(names)} images checked")
+    return sentences
