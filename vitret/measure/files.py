@@ -75,7 +75,7 @@ def _turned(
     upright = array.shape[0] == count if count is not None else dim is None or array.shape[1] == dim
     lying = array.shape[1] == count if count is not None else array.shape[0] == dim
     if upright:
-        if lying:
+        if lying and path.suffix == ".mat":
             notes.append(f"{path}: {role} are square, {array.shape}; taken as one row an image.")
         return array
     if lying and path.suffix == ".mat":

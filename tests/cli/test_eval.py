@@ -1,0 +1,119 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vitret.cli.eval import eval_
+from vitret.core.errors import DataError, EmptyError, UserError
+
+GND = {
+    "imlist": ["a", "b", "c", "d"],
+    "qimlist": ["q", "r"],
+    # Worked on paper: q at 0° sees b (easy, 5°), a (junk, 10°), c (20°), d (hard, 30°). r has no easy positive.
+    "gnd": [
+        {"bbx": [0, 0, 9, 9], "easy": [1], "hard": [3], "junk": [0]},
+        {"bbx": [0, 0, 9, 9], "easy": [], "hard": [3], "junk": []},
+    ],
+}
+
+
+def circle(*degrees):
+    angles = np.deg2rad(np.array(degrees, dtype=np.float64))
+    return np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "gnd_toy.json").write_text(json.dumps(GND))
+    np.save(tmp_path / "q.npy", circle(0, 40))
+    np.save(tmp_path / "db.npy", circle(10, 5, 20, 30))
+    return {
+        "queries": str(tmp_path / "q.npy"),
+        "database": str(tmp_path / "db.npy"),
+        "truth": tmp_path / "gnd_toy.json",
+    }
+
+
+def test_the_table_on_stdout_and_nothing_else(files, capsys):
+    eval_(**files, metrics="mAP,mP@10")
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert lines[0] == "toy: 4 images, 3 dimensions; per cent"
+    assert lines[1].split() == ["level", "queries", "mAP", "mP@10"]
+    assert lines[2].startswith("easy    1 of 2   100.00 [100.0, 100.0]")
+    assert lines[3].split()[:4] == ["medium", "2", "of", "2"]
+    assert "89.58" in lines[3]  # (19/24 + 1) / 2
+
+
+def test_json_holds_fractions_and_intervals(files, capsys):
+    eval_(**files, form="json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["levels"]["easy"]["queries_with_positives"] == 1
+    hard = summary["levels"]["hard"]["metrics"]
+    assert hard["mAP"]["value"] == pytest.approx((0.25 + 1) / 2)
+    assert hard["mAP"]["low"] <= hard["mAP"]["value"] <= hard["mAP"]["high"]
+    assert list(hard) == ["mAP", "mP@1", "mP@5", "mP@10"]
+
+
+def test_distractors_and_normalising_are_said(files, tmp_path, capsys):
+    np.save(tmp_path / "noise.npy", 3 * circle(-1, 25))
+    eval_(**files, distractors=str(tmp_path / "noise.npy"), levels="medium", metrics="mAP")
+    shown = capsys.readouterr()
+    assert "normalised" in shown.err
+    assert "+ 2 distractors" in shown.out
+    assert shown.out.splitlines()[2].startswith("medium")
+
+
+def test_both_engines_give_the_same_bytes(files, capsys):
+    eval_(**files, form="json")
+    plain = capsys.readouterr().out
+    eval_(**files, form="json", engine="torch")
+    assert capsys.readouterr().out == plain
+
+
+def test_wrong_uses(files, tmp_path):
+    with pytest.raises(UserError, match="either --set NAME"):
+        eval_(**files, set_="roxford5k")
+    with pytest.raises(UserError, match="either --set NAME"):
+        eval_(queries="q.npy", database="db.npy")
+    with pytest.raises(UserError, match="Did you mean 'json'"):
+        eval_(**files, form="jsn")
+    with pytest.raises(UserError, match=r"Did you mean 'mP@10'"):
+        eval_(**files, metrics="mp@10")
+    with pytest.raises(DataError, match="no such file"):
+        eval_(**{**files, "queries": str(tmp_path / "none.npy")})
+    with pytest.raises(DataError, match="but the list has 2 images"):
+        eval_(**{**files, "queries": files["database"]})
+    nothing = {**GND, "gnd": [{"easy": [], "hard": [], "junk": []}] * 2}
+    (tmp_path / "gnd_none.json").write_text(json.dumps(nothing))
+    with pytest.raises(EmptyError, match="no query has a positive"):
+        eval_(**{**files, "truth": tmp_path / "gnd_none.json"})
+
+
+def test_no_torch_is_imported(files):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom vitret.cli.eval import eval_\n"
+        f"eval_(queries={files['queries']!r}, database={files['database']!r}, truth=Path({str(files['truth'])!r}))\n"
+        "assert not {'torch', 'timm', 'faiss', 'torchvision'} & set(sys.modules), 'torch was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["roxford5k", "rparis6k"])
+def test_the_real_ground_truth_alone_is_enough(shared, tmp_path, capsys, name):
+    images = {"roxford5k": 4993, "rparis6k": 6322}[name]
+    rng = np.random.default_rng(0)
+    for file, n in (("q.npy", 70), ("db.npy", images)):
+        rows = rng.standard_normal((n, 8)).astype(np.float32)
+        np.save(tmp_path / file, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    truth = shared / "groundtruth" / f"gnd_{name}.pkl"
+    eval_(queries=str(tmp_path / "q.npy"), database=str(tmp_path / "db.npy"), truth=truth, form="json")
+    levels = json.loads(capsys.readouterr().out)["levels"]
+    assert [levels[level]["queries_with_positives"] for level in ("easy", "medium", "hard")] == [
+        68 if name == "roxford5k" else 70,
+        70,
+        70,
+    ]

@@ -1,0 +1,123 @@
+"""`vitret eval`: official numbers for descriptors of any framework, without torch."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitret.cli import console
+
+if TYPE_CHECKING:
+    from vitret.core.records import EvalSet
+    from vitret.measure.bare import Scored
+
+
+def eval_(
+    queries: Annotated[
+        str,
+        typer.Option(
+            help="Query descriptors: .npy, .npz, .h5, .mat or .safetensors; FILE:NAME for one array of several."
+        ),
+    ],
+    database: Annotated[str, typer.Option(help="Database descriptors, one row an image in the set's order.")],
+    set_: Annotated[str, typer.Option("--set", help="A prepared evaluation set: vitret list datasets.")] = "",
+    truth: Annotated[
+        Path | None, typer.Option(help="Instead of --set: gnd_NAME.pkl or .json; no images are needed.")
+    ] = None,
+    distractors: Annotated[
+        str, typer.Option(help="Descriptors searched too, negatives of every query.")
+    ] = "",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help="With commas: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k. Default: the set's usual."
+        ),
+    ] = "",
+    levels: Annotated[
+        str, typer.Option(help="With commas: easy, medium, hard. Default: all there are.")
+    ] = "",
+    form: Annotated[str, typer.Option("--format", help="table (per cent) or json (fractions).")] = "table",
+    engine: Annotated[
+        str, typer.Option(help="numpy, or torch on --device; the numbers are the same.")
+    ] = "numpy",
+    device: Annotated[str, typer.Option(help="For --engine torch: cpu, cuda, mps.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
+) -> None:
+    """Measure bare descriptors of any framework with the official metrics.
+
+    Examples:
+      vitret eval --queries q.npy --database db.npy --set roxford5k
+      vitret eval --queries f.mat:Q --database f.mat:X --truth gnd_roxford5k.pkl --metrics mAP,mP@10 --format json
+    """
+    from vitret.core.config import location
+    from vitret.core.errors import UserError, did_you_mean
+    from vitret.data.layout import load_eval
+    from vitret.measure.bare import score_files, truth_of_file
+
+    if form not in ("table", "json"):
+        raise UserError(f"--format {form}: unknown. {did_you_mean(form, ('table', 'json'))}")
+    if bool(set_) == (truth is not None):
+        raise UserError("say what to measure on: either --set NAME (prepared) or --truth FILE, not both.")
+    evalset = truth_of_file(truth) if truth else load_eval(location("data").path, set_)
+    scored = score_files(
+        queries,
+        database,
+        evalset,
+        distractors=distractors or None,
+        metrics=_words(metrics),
+        levels=_words(levels),
+        engine=engine,
+        device=device,
+    )
+    for note in scored.notes:
+        console.say(note)
+    summary = _summary(evalset, scored, seed)
+    console.put(json.dumps(summary, indent=2) if form == "json" else _table(summary))
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _summary(evalset: "EvalSet", scored: "Scored", seed: int) -> dict[str, Any]:
+    from vitret.compare.significance import bootstrap_intervals
+
+    found = scored.measurement
+    levels: dict[str, Any] = {}
+    for level in found.ranks:
+        columns = {metric: values for (of, metric), values in found.per_query.items() if of == level}
+        levels[level] = {"queries_with_positives": found.n_effective(level), "metrics": {}}
+        if found.n_effective(level):
+            intervals = bootstrap_intervals(list(columns.values()), seed=seed)
+            levels[level]["metrics"] = {
+                metric: {"value": found.mean(level, metric), "low": low, "high": high}
+                for metric, (low, high) in zip(columns, intervals, strict=True)
+            }
+    return {
+        "set": evalset.name,
+        "queries": found.n,
+        "database": len(evalset.database),
+        "distractors": scored.distractors,
+        "dim": scored.dim,
+        "levels": levels,
+        "measured": "exact search, ties by database index, junk removed, queries without positives left out; "
+        "95 % bootstrap intervals over queries; how the descriptors were made is not known here",
+        "notes": list(scored.notes),
+    }
+
+
+def _table(summary: dict[str, Any]) -> str:
+    metrics = next(level["metrics"] for level in summary["levels"].values() if level["metrics"])
+    lines = [["level", "queries", *metrics]]
+    for name, level in summary["levels"].items():
+        cells = [
+            f"{100 * m['value']:.2f} [{100 * m['low']:.1f}, {100 * m['high']:.1f}]"
+            for m in level["metrics"].values()
+        ] or ["–"] * len(metrics)
+        lines.append([name, f"{level['queries_with_positives']} of {summary['queries']}", *cells])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
+    head = f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent"
+    rows = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([head, *rows, summary["measured"]])

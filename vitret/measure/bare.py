@@ -1,0 +1,81 @@
+"""Files of bare descriptors, whoever made them, measured on a prepared set or on a ground-truth file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitret.core.errors import EmptyError
+from vitret.core.protocol import Protocol
+from vitret.core.records import Descriptors, EvalSet, Images
+from vitret.measure.evaluate import Measurement, evaluate
+from vitret.measure.files import read_rows
+
+# What is measured when nothing is asked for: the revisited protocol's numbers, and those of category retrieval.
+REVISITED = ("mAP", "mP@1", "mP@5", "mP@10")
+CATEGORY = ("mAP", "R@1", "R@10", "R-precision", "MAP@R")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """A measurement with what was done to the files, and the number of distractors among the database."""
+
+    measurement: Measurement
+    dim: int
+    distractors: int
+    notes: tuple[str, ...]
+
+
+def truth_of_file(path: Path) -> EvalSet:
+    """An evaluation set without images: the lists and judgements of a `gnd_NAME.pkl` or `.json`."""
+    from vitret.data.ground_truth import read_revisited
+
+    known = read_revisited(path)
+    return EvalSet(
+        name=path.stem.removeprefix("gnd_"),
+        queries=Images.of(path.parent, known.queries),
+        database=Images.of(path.parent, known.database),
+        truth=known.judgements,
+    )
+
+
+def score_files(
+    queries: str,
+    database: str,
+    evalset: EvalSet,
+    *,
+    distractors: str | None = None,
+    metrics: Sequence[str] = (),
+    levels: Sequence[str] = (),
+    engine: str = "numpy",
+    device: str | None = None,
+) -> Scored:
+    """Measure files of descriptors, one row an image in the order of the set's lists.
+
+    Files are FILE or FILE:NAME, see `files.read_rows`. Without `metrics` or `levels` all usual ones are measured.
+    Raises `EmptyError` where no query has a positive at any level.
+    """
+    asked = read_rows(queries, role="queries", count=len(evalset.queries))
+    searched = read_rows(database, role="database", count=len(evalset.database))
+    dim = searched.rows.shape[1]
+    added = None if distractors is None else read_rows(distractors, role="distractors", dim=dim)
+    measurement = evaluate(
+        Descriptors(rows=asked.rows),
+        Descriptors(rows=searched.rows),
+        evalset,
+        protocol=Protocol(),
+        metrics=metrics or (CATEGORY if "all" in evalset.truth.levels else REVISITED),
+        levels=levels or None,
+        distractors=None if added is None else Descriptors(rows=added.rows),
+        engine=engine,
+        device=device,
+    )
+    if not any(measurement.n_effective(level) for level in measurement.ranks):
+        raise EmptyError(f"{evalset.name}: no query has a positive at {', '.join(measurement.ranks)}.")
+    return Scored(
+        measurement=measurement,
+        dim=dim,
+        distractors=0 if added is None else len(added.rows),
+        notes=asked.notes + searched.notes + (() if added is None else added.notes),
+    )
