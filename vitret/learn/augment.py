@@ -82,7 +82,8 @@ def load(path: Path, policy: ImagePolicy, *, box: Box | None, patch: int) -> Ten
     # The smallest random crop must still have the pixels of the target.
     wanted = math.ceil((policy.resize or _longest(policy)) / math.sqrt(min(policy.crop_area)))
     pixels = decode(path, box=box, draft=(wanted, wanted))
-    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    # Some decoders give read-only memory, which torch will not wrap.
+    image = torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
     if random_crop(policy):
         return image
     height, width = image.shape[1:]

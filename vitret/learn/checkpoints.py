@@ -7,6 +7,7 @@ read with `weights_only`, and goes when the training ends.
 import json
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def load_state(folder: Path, *, recipe: str, processes: int) -> dict[str, Any] |
     path = folder / "trainer.pt"
     if not path.is_file():
         return None
+    if not zipfile.is_zipfile(path):  # torch.load would take it for its old format and fail in many ways
+        raise DataError(f"{path}: damaged. Remove it; the training starts over.")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

@@ -1,0 +1,29 @@
+"""One set of patterns for all trainings of a test run."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_SCRIPT = Path(__file__).parent / "support" / "tiny_training.py"
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The module of `support/tiny_training.py`."""
+    spec = importlib.util.spec_from_file_location("tiny_training", _SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tiny_training"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def patterns(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("patterns") / "images"
+    tiny.draw(folder)
+    return folder
