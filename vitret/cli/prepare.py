@@ -28,6 +28,22 @@ def prepare(
         bool, typer.Option(help="Build anew what is there; the old set stays until then.")
     ] = False,
     verify: Annotated[bool, typer.Option(help="Open and hash every image of a prepared set again.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(help="Say what would be fetched, how much room it needs, and the terms; touch nothing."),
+    ] = False,
+    shards: Annotated[
+        str | None,
+        typer.Option(help="Of a set in many archives only these, as 0-9,12; a valid, named subset."),
+    ] = None,
+    max_disk: Annotated[
+        str | None, typer.Option(help="Stop before a set of many archives takes more than this, as 200GB.")
+    ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Of rgldv2-clean: a file of landmark ids to leave out, one a line.")
+    ] = None,
+    keep_downloads: Annotated[bool, typer.Option(help="Keep the archives when the set is whole.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The plan for programs.")] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes that check images; default: all cores.")
     ] = None,
@@ -35,6 +51,9 @@ def prepare(
     """Prepare data sets: link or fetch the images, check and hash each, write the tables.
 
     Examples:
+      vitret prepare roxford5k rparis6k --plan
+      vitret prepare sop --accept-terms
+      vitret prepare roxford5k --from ~/cirtorch/data
       vitret prepare my-shop --from ~/photos/shop
       vitret prepare my-shop --verify
     """
@@ -44,10 +63,15 @@ def prepare(
     from vitret.core.errors import CheckError, PartialError, UserError
     from vitret.data import prepare as preparing
     from vitret.data.layout import load_manifest
+    from vitret.data.official import Choices
+    from vitret.data.plan import size_in_bytes
 
     data_root = config.location("data").path
     if source is not None and len(names) > 1:
         raise UserError(f"--from gives one set; {len(names)} names were given.")
+    if plan:
+        _plan(names, data_root, shards=shards, adopt=source is not None, as_json=as_json)
+        return
     if verify:
         wrong = []
         for name in names:
@@ -62,6 +86,13 @@ def prepare(
         console.say(f"{', '.join(names)}: every image is as it was prepared.")
         return
     options = config.assign({}, set_ or [])
+    if exclude is not None:
+        options["exclude"] = str(exclude.absolute())
+    choices = Choices(
+        shards=shards,
+        max_disk=None if max_disk is None else size_in_bytes(max_disk),
+        keep_downloads=keep_downloads,
+    )
     broken = []
     for name in names:
         folder = preparing.prepare(
@@ -71,6 +102,7 @@ def prepare(
             accept_terms=accept_terms,
             report=console.say,
             options=options,
+            choices=choices,
             hold_out=hold_out,
             replace=replace,
             workers=workers,
@@ -86,3 +118,22 @@ def prepare(
             )
     if broken:
         raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
+
+
+def _plan(names: list[str], data_root: Path, *, shards: str | None, adopt: bool, as_json: bool) -> None:
+    """Print what each set would cost."""
+    import json
+
+    from vitret.core import plugins
+    from vitret.data.plan import make_plan
+
+    plans = [
+        make_plan(plugins.load("datasets", name).CARD, data_root, shards=shards, adopt=adopt)
+        for name in names
+    ]
+    if as_json:
+        console.put(json.dumps([plan.as_dict() for plan in plans], indent=2, ensure_ascii=False))
+        return
+    for plan in plans:
+        for line in plan.lines():
+            console.put(line)

@@ -83,11 +83,12 @@ class Contents:
             "bytes": int(inventory.files["size"].sum()),
             "failed": [{"path": path, "reason": why} for path, why in sorted(inventory.problems.items())],
             "complete": not inventory.problems,
-            "counts": self._counts(),
+            "counts": self.counts(),
             "digests": self._digests(inventory),
         }
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
+        """Rows of every table, classes, pairs, and judgements by kind."""
         counts: dict[str, int] = {}
         if self.train is not None:
             counts["train"] = int((~self.train.validation).sum())

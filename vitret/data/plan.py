@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -122,6 +123,19 @@ def readable(size: int) -> str:
         if size >= scale:
             return f"{size / scale:.3g} {unit}"
     return f"{size} bytes"
+
+
+def size_in_bytes(text: str) -> int:
+    """A number of bytes as a person writes it.
+
+    >>> size_in_bytes("1.5 GB")
+    1500000000
+    """
+    units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text.strip().lower())
+    if found is None or found[2] not in units:
+        raise UserError(f"'{text}' is not a number of bytes. For example: 200GB")
+    return int(float(found[1]) * units[found[2]])
 
 
 def _size(file: PlannedFile) -> str:

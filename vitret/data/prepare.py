@@ -9,9 +9,11 @@ from typing import Any
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError, did_you_mean
 from vitret.data.card import Card
+from vitret.data.download import Progress
 from vitret.data.images import check_all
 from vitret.data.inventory import pool_size
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
+from vitret.data.official import Choices, prepare_official
 from vitret.data.own import read_own
 from vitret.data.tables import read_table
 from vitret.data.terms import require_accepted
@@ -27,13 +29,16 @@ def prepare(
     accept_terms: bool = False,
     report: Report = lambda _: None,
     options: Mapping[str, Any] | None = None,
+    choices: Choices | None = None,
     hold_out: float = 0.0,
     replace: bool = False,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Prepare a set and return its folder; what is already there, from the same source, is left as it is.
 
     A set whose folder exists is replaced only with `replace`, and then only when its successor is whole.
+    `options` are those of the set's part, `choices` those of fetching; `progress` follows every file that is fetched.
     Broken images that nobody asks about are left out; they stand in the manifest under "failed".
     """
     if name in plugins.names("datasets"):
@@ -44,8 +49,10 @@ def prepare(
             accept_terms=accept_terms,
             report=report,
             options=options or {},
+            choices=choices or Choices(),
             replace=replace,
             workers=workers,
+            progress=progress,
         )
     if options:
         raise UserError(f"'{name}' is no known set, so it has no options. {_known(name)}")
@@ -90,25 +97,44 @@ def _official(
     accept_terms: bool,
     report: Report,
     options: Mapping[str, Any],
+    choices: Choices,
     replace: bool,
     workers: int | None,
+    progress: Progress | None,
 ) -> Path:
-    card: Card = plugins.load("datasets", name).CARD
+    module = plugins.load("datasets", name)
+    card: Card = module.CARD
     convert = plugins.build("datasets", name, **options)
     resolved = plugins.resolve("datasets", name, options)
     # How many processes work changes no byte.
-    stated = {"kind": "part", "options": {k: v for k, v in resolved.items() if k != "workers"}}
+    stated: dict[str, Any] = {
+        "kind": "part",
+        "options": {k: v for k, v in resolved.items() if k != "workers"},
+    }
+    if choices.shards is not None:
+        stated["shards"] = choices.shards
     if exists(data_root, name) and not replace:
-        if load_manifest(data_root, name).get("source") == stated:
+        known = load_manifest(data_root, name).get("source", {})
+        if {key: value for key, value in known.items() if key != "files"} == stated:
             return data_root / name
         raise UserError(f"'{name}' is already prepared with other options. Build it anew with --replace.")
-    if source is None and (card.files or card.shards or card.gated != "none"):
-        raise DataError(
-            f"{name}: its official files are needed ({card.by_hand or card.homepage}). With them at hand: "
-            f"vitret prepare {name} --from DIR"
-        )
-    require_accepted(data_root, card, accept=accept_terms)
     try:
+        if card.tree:
+            return prepare_official(
+                card,
+                convert,
+                data_root=data_root,
+                source=source,
+                accept_terms=accept_terms,
+                choices=choices,
+                stated=stated,
+                wanted=getattr(module, "wanted", None),
+                replace=replace,
+                workers=workers,
+                report=report,
+                progress=progress,
+            )
+        require_accepted(data_root, card, accept=accept_terms)
         with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
             writer.card(card.model_dump(mode="json"))
             convert(source, writer)

@@ -225,6 +225,15 @@ class LayoutWriter:
         """Set by what the set was made from it is known again: digests and options, no places and no times."""
         self._source = facts
 
+    def counts(self) -> dict[str, int]:
+        """What the tables hold so far, before broken images are left out: train, classes, queries, database, …."""
+        return self._contents().counts()
+
+    def _contents(self) -> Contents:
+        return Contents(
+            name=self.name, train=self._train, evaluation=self._evaluation, distractors=self._distractors
+        )
+
     def finish(self) -> Path:
         """Check and hash every image, write the tables, and put the set in its place; returns the set's folder.
 
@@ -233,12 +242,7 @@ class LayoutWriter:
         """
         if self._evaluation is not None and self._distractors is not None:
             raise ValueError("a set has an evaluation or distractors, not both")
-        contents = Contents(
-            name=self.name,
-            train=self._train,
-            evaluation=self._evaluation,
-            distractors=self._distractors,
-        )
+        contents = self._contents()
         paths = contents.paths()
         if len(paths) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")

@@ -19,7 +19,7 @@ from vitret.data.formats.gldv2 import (
     read_train,
     without_landmarks,
 )
-from vitret.data.formats.trees import layouts, locate
+from vitret.data.formats.trees import first_existing, layouts, locate
 from vitret.data.tables import text_column
 from vitret.data.writer import LayoutWriter
 
@@ -96,6 +96,14 @@ RETRIEVAL_TREE = {
         FOLDERS,
     ),
 }
+
+
+def clean_paths(tree: Path, card: Card) -> frozenset[str]:
+    """Paths `a/b/c/<id>.jpg` of all photographs of train_clean.csv."""
+    path = first_existing(tree, card.tree["clean"])
+    if path is None:
+        raise DataError(f"{tree}: train_clean.csv is not there.")
+    return frozenset(image_paths(read_clean(path).ids).to_pylist())
 
 
 def convert_train(card: Card, *, exclude: Path | None = None) -> Converter:

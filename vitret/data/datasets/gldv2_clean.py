@@ -1,5 +1,7 @@
 """GLDv2-clean, the labels of team smlyaka: Yokoo et al., CVPRW 2020, on Weyand et al., CVPR 2020."""
 
+from pathlib import Path
+
 from vitret.data.card import Card
 from vitret.data.datasets import _gldv2
 from vitret.data.datasets._conversion import Converter
@@ -27,6 +29,11 @@ CARD = Card(
     protocol="Classification of landmarks; sparse landmark ids are numbered 0…C−1 and the map is kept.",
     notes=("Photographs of other landmarks in the shards are thrown away while unpacking.",),
 )
+
+
+def wanted(tree: Path) -> frozenset[str]:
+    """The photographs of the shards that belong to the clean part, as paths below train/."""
+    return _gldv2.clean_paths(tree, CARD)
 
 
 def build() -> Converter:

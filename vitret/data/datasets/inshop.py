@@ -38,7 +38,7 @@ CARD = Card(
     ),
     tree={
         "partition": layouts(["Eval/list_eval_partition.txt", "list_eval_partition.txt"], FOLDERS),
-        "images": ("Img", *layouts(["Img"], FOLDERS[1:]), *FOLDERS[1:], ""),
+        "images": layouts(["Img/img", "img"], FOLDERS),
     },
     expected={
         "train": verified(25_882),
@@ -58,7 +58,7 @@ def build() -> Converter:
     def convert(source: Path, writer: LayoutWriter) -> None:
         tree = locate(source, CARD)
         parts = read_inshop(tree["partition"])
-        root = tree["images"]
+        root = tree["images"].parent
         add_train(writer, root, parts["train"])
         query, gallery = parts["query"], parts["gallery"]
         require(root, query.paths + gallery.paths, "test images")

@@ -35,6 +35,11 @@ CARD = Card(
 )
 
 
+def wanted(tree: Path) -> frozenset[str]:
+    """The photographs of the shards that belong to the clean part, as paths below train/."""
+    return _gldv2.clean_paths(tree, CARD)
+
+
 def build(*, exclude: str) -> Converter:
     """`exclude` is a file of landmark ids of train_clean.csv that are left out with all their photographs."""
     return _gldv2.convert_train(CARD, exclude=Path(exclude))

@@ -1,0 +1,296 @@
+"""From a card to a prepared set: terms, fetch, unpack, convert, count; or an existing tree, checked and linked.
+
+Everything on the way lies in `$VITRET_DATA/.work/<set>/` (archives in `downloads`, the official tree in `tree`, records
+of what is finished in `state`) and is removed when the set is whole; a kill loses at most one archive's work.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vitret.core.errors import DataError, UserError
+from vitret.core.store import machine_error, require_space
+from vitret.data.card import Card, File, Shards
+from vitret.data.download import Progress, RemoteFile, discard, fetch, find
+from vitret.data.formats.trees import locate
+from vitret.data.plan import choose, make_plan
+from vitret.data.shards import Shard, extract_shards
+from vitret.data.terms import require_accepted
+from vitret.data.unpack import unpack_once
+from vitret.data.writer import LayoutWriter
+
+Report = Callable[[str], None]
+
+
+class Conversion(Protocol):
+    """What a dataset part's `build` returns: reads the official tree and hands everything to the writer."""
+
+    def __call__(self, source: Path, writer: LayoutWriter, /) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a person may choose: shards of the first series (`0-9,12`), bytes of disk, whether archives are kept."""
+
+    shards: str | None = None
+    max_disk: int | None = None
+    keep_downloads: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obtained:
+    """An official tree: where, from whom; `subset` says in words what part of the set it holds, empty for all of it."""
+
+    tree: Path
+    adopted: bool
+    subset: str = ""
+    shards: Mapping[str, list[str]] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def prepare_official(
+    card: Card,
+    convert: Conversion,
+    *,
+    data_root: Path,
+    source: Path | None,
+    accept_terms: bool,
+    choices: Choices,
+    stated: Mapping[str, Any],
+    wanted: Callable[[Path], Container[str]] | None = None,
+    replace: bool = False,
+    workers: int | None = None,
+    report: Report = lambda _: None,
+    progress: Progress | None = None,
+) -> Path:
+    """Prepare the set of a card and return its folder.
+
+    With a `source` its tree (or its archives, where somebody put them there by hand) is checked and linked; without one
+    everything is fetched, once the terms are accepted. `wanted` names, from the fetched lists, the images worth
+    unpacking. `stated` is written into the manifest: by it the same request is known again.
+
+    Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
+    """
+    if source is None:
+        if card.gated != "none":
+            raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
+        plan = make_plan(card, data_root, shards=choices.shards)
+        accepted = require_accepted(data_root, card, accept=accept_terms)
+    else:
+        accepted = None
+    work = data_root / ".work" / card.name
+    hard = source is None or _has_archives(source, card)
+    with LayoutWriter(
+        data_root, card.name, replace=replace, workers=workers, report=report, hard=hard
+    ) as writer:
+        if source is not None:
+            obtained = adopt(card, source, work, report=report)
+        else:
+            need = plan.disk_needed if choices.max_disk is None else min(plan.disk_needed, choices.max_disk)
+            require_space(data_root, max(0, need - _used(work)))
+            obtained = obtain(card, work, choices, wanted=wanted, report=report, progress=progress)
+        convert(obtained.tree, writer)
+        subset = obtained.subset or check_counts(
+            card, writer.counts(), adopted=obtained.adopted, report=report
+        )
+        writer.card(_facts(card, obtained, subset, accepted))
+        writer.source({**stated, "files": dict(obtained.hashes)})
+        folder = writer.finish()
+    if subset:
+        report(f"{card.name}: {subset}. Results made on it say so.")
+    _clean(work, keep_downloads=choices.keep_downloads)
+    return folder
+
+
+def obtain(
+    card: Card,
+    work: Path,
+    choices: Choices,
+    *,
+    wanted: Callable[[Path], Container[str]] | None = None,
+    report: Report = lambda _: None,
+    progress: Progress | None = None,
+) -> Obtained:
+    """Fetch every file of a card, verify it, and unpack it into the official tree below `work`."""
+    downloads, tree, state = work / "downloads", work / "tree", work / "state"
+    report(f"{card.name}: fetching {len(card.files)} files")
+    fetched = fetch([remote(file, card) for file in card.files], downloads, progress=progress)
+    hashes = {}
+    for file, found in zip(card.files, fetched, strict=True):
+        hashes[file.name] = found.sha256
+        _into_tree(file, found.path, tree, state, report=report)
+    named: dict[str, list[str]] = {}
+    left = spent = 0
+    for i, series in enumerate(card.shards):
+        numbers = choose(series, choices.shards if i == 0 else None)
+        progressed = extract_shards(
+            [_shard(series, n, card) for n in numbers],
+            downloads=downloads,
+            folder=tree / series.into,
+            state=state / f"shards{i}",
+            max_disk=None if choices.max_disk is None else choices.max_disk - spent,
+            wanted=wanted(tree) if wanted is not None else None,
+            keep=choices.keep_downloads,
+            progress=progress,
+            told=lambda name, done, of: report(f"{name}: {done} of {of} shards"),
+        )
+        named[series.into] = list(progressed.done)
+        left += series.count - len(progressed.done)
+        spent += _used(tree / series.into)
+        if progressed.stopped:
+            report(progressed.stopped)
+    subset = ""
+    if left:
+        total = sum(series.count for series in card.shards)
+        subset = f"a subset, {total - left} of {total} shards"
+    return Obtained(tree=tree, adopted=False, subset=subset, shards=named if left else {}, hashes=hashes)
+
+
+def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: None) -> Obtained:
+    """An official tree that is already unpacked in some known layout, or official archives in a folder."""
+    if not source.is_dir():
+        raise UserError(f"--from {source}: there is no such folder.")
+    if not _has_archives(source, card):
+        locate(source, card)
+        report(f"{card.name}: adopting the tree in {source}")
+        return Obtained(tree=source, adopted=True)
+    if missing := [file.name for file in card.files if not (source / file.name).is_file()]:
+        raise DataError(
+            f"{source}: has archives of {card.name} but not {', '.join(missing)}. Put them there too."
+        )
+    report(f"{card.name}: unpacking {len(card.files)} files of {source}")
+    hashes = {}
+    for file in card.files:
+        hashes[file.name] = _verified(file, card, source)
+        _into_tree(file, source / file.name, work / "tree", work / "state", report=report, keep=True)
+    return Obtained(tree=work / "tree", adopted=False, hashes=hashes)
+
+
+def remote(file: File, card: Card) -> RemoteFile:
+    """A card's file as the fetcher asks for it."""
+    return RemoteFile(
+        name=file.name,
+        urls=file.urls,
+        size=file.size,
+        md5=file.md5,
+        sha256=file.sha256,
+        hash_source=file.hash_source,
+        by_hand=card.by_hand,
+    )
+
+
+def check_counts(card: Card, counts: Mapping[str, int], *, adopted: bool, report: Report) -> str:
+    """Compare counts with the card: a verified one that is missed raises `DataError`, others are reported.
+
+    A sharded set that somebody has in part is a subset: that is said in words and returned, empty for a whole set.
+    """
+    missed = []
+    for key, expected in card.expected.items():
+        found = counts.get(key)
+        if found is None or found == expected.value:
+            continue
+        words = f"{found:,} {key}, {expected.value:,} expected"
+        if not expected.verified:
+            report(f"{card.name}: {words} (unconfirmed{': ' + expected.source if expected.source else ''})")
+        elif adopted and card.shards and found < expected.value:
+            return f"a subset, {words}"
+        else:
+            missed.append(words)
+    if missed:
+        raise DataError(
+            f"{card.name}: {'; '.join(missed)}. Is the download or the copy complete, and of this very set?"
+        )
+    return ""
+
+
+def _has_archives(source: Path, card: Card) -> bool:
+    """Whether the folder holds the set's archives as they were published: they can be verified, a tree cannot."""
+    archives = [file for file in card.files if file.archive]
+    return bool(archives) and all((source / file.name).is_file() for file in archives)
+
+
+def _verified(file: File, card: Card, folder: Path) -> str:
+    """Sha256 of a file that somebody put there, checked against the card; nothing is written beside it."""
+    found = find(remote(file, card), folder)
+    if found is None:
+        raise DataError(f"{folder / file.name}: no such file.")
+    return found.sha256
+
+
+def _shard(series: Shards, n: int, card: Card) -> Shard:
+    file = series.file(n)
+    md5 = None
+    if series.md5_url is not None:
+        md5 = RemoteFile(name=f"{file.name}.md5.txt", urls=(series.md5_url.format(n=n),))
+    return Shard(
+        file=remote(file, card), about=series.bytes_each, md5_file=md5, strip_prefix=series.strip_prefix
+    )
+
+
+def _into_tree(
+    file: File, path: Path, tree: Path, state: Path, *, report: Report, keep: bool = False
+) -> None:
+    """Unpack an archive, or give a plain file its place in the official tree; what is broken is forgotten."""
+    folder = tree / file.into
+    if file.archive is None:
+        _second_name(path, folder / file.name)
+        return
+    report(f"unpacking {file.name}")
+    try:
+        unpack_once(
+            path,
+            folder,
+            state / f"{file.name}.parquet",
+            strip_prefix=file.strip_prefix,
+            flatten=file.flatten,
+        )
+    except DataError:
+        if not keep:
+            discard(path)
+        raise
+
+
+def _second_name(path: Path, place: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(path, place)
+        except OSError:
+            # Another disk, or a file system without hard links.
+            shutil.copyfile(path, place)
+    except OSError as error:
+        raise machine_error(place, error) from error
+
+
+def _facts(card: Card, obtained: Obtained, subset: str, accepted: Mapping[str, Any] | None) -> dict[str, Any]:
+    version = "adopted, not confirmed" if obtained.adopted else card.image_set_version
+    return {
+        **card.model_dump(mode="json"),
+        "image_set_version": version,
+        "shards": dict(obtained.shards) or None,
+        "subset": subset,
+        "card_digest": card.digest,
+        "terms_accepted": dict(accepted) if accepted else None,
+    }
+
+
+def _used(work: Path) -> int:
+    """Bytes already spent on the disk by an interrupted run."""
+    return sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) if work.is_dir() else 0
+
+
+def _clean(work: Path, *, keep_downloads: bool) -> None:
+    """Remove the work folder; archives stay if they were asked for, the records of first use always."""
+    for name in ("tree", "state"):
+        shutil.rmtree(work / name, ignore_errors=True)
+    if keep_downloads or not (work / "downloads").is_dir():
+        return
+    for path in (work / "downloads").iterdir():
+        if path.is_file() and not path.name.endswith(".fetched.json"):
+            path.unlink()
