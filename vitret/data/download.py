@@ -186,10 +186,25 @@ class _Fetcher:
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             with self._alone(final):
-                return find(file, self.folder) or self._fetch(file, final)
+                return self._kept(file, final) or self._fetch(file, final)
         except OSError as error:
             self.stop.set()
             raise machine_error(final, error) from error
+
+    def _kept(self, file: RemoteFile, final: Path) -> Fetched | None:
+        """The file if it is there and right; one that we fetched and that was damaged since is removed."""
+        record_path = _record_path(final)
+        try:
+            found = find(file, self.folder)
+        except DataError:
+            if not record_path.exists() or not file.urls:
+                raise
+            final.unlink()
+            return None
+        if found is not None:
+            record = read_json(record_path) if record_path.exists() else {}
+            _write_record(found, record_path, validator=record.get("validator"))
+        return found
 
     @contextmanager
     def _alone(self, final: Path) -> Iterator[None]:
@@ -377,10 +392,9 @@ def _write_record(fetched: Fetched, record_path: Path, *, validator: str | None)
 
 
 def find(file: RemoteFile, folder: Path) -> Fetched | None:
-    """The file if it is in `folder`, whole and right: fetched before, or put there by hand; None if it is not there.
+    """The file if it is in `folder`, whole and right, fetched before or put there by hand; None if it is not there.
 
-    A file that an earlier fetch recorded and that has changed since is damaged and is removed; one that a person put
-    there and that is wrong raises DataError.
+    Nothing is written. A file that is not what its hash or its record says raises DataError.
     """
     final = folder / file.name
     if not final.exists():
@@ -396,12 +410,9 @@ def find(file: RemoteFile, folder: Path) -> Fetched | None:
             problem = _page(file.name, handle.read(1024))
         if problem is None and not file.hash_known:
             problem = check_archive(final, name=file.name)
-    if problem and record is not None and file.urls:
-        final.unlink()
-        return None
     if problem:
         raise DataError(f"{final}: {problem}. Remove it, then run the same command again.")
-    fetched = Fetched(
+    return Fetched(
         path=final,
         size=size,
         sha256=sha256,
@@ -409,8 +420,6 @@ def find(file: RemoteFile, folder: Path) -> Fetched | None:
         url=record.get("url") if record else None,
         hash_source=file.hash_source if file.hash_known else "first use",
     )
-    _write_record(fetched, record_path, validator=record.get("validator") if record else None)
-    return fetched
 
 
 def _record_path(final: Path) -> Path:
