@@ -1,0 +1,64 @@
+"""Two processes with half a batch each have the loss, the gradients and the weights of one with the whole."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from vitret.core.errors import UserError
+from vitret.learn import distributed
+
+SCRIPT = Path(__file__).parent / "support" / "two_processes.py"
+
+
+def steps(recipe: Path, images: Path, out: Path, *, processes: int) -> list[dict[str, Any]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, str(SCRIPT), str(recipe), str(images), str(out)]
+    running = []
+    for rank in range(processes):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        running.append(subprocess.Popen(command, env={**os.environ, **place, **meeting}))
+    assert [process.wait(timeout=200) for process in running] == [0] * processes
+    return [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(processes)]
+
+
+@pytest.mark.slow
+def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Path):
+    recipe = tiny.recipe(
+        model={"backbone": {**tiny.TINY_VIT, "drop_path": 0.0}, "head": "cls"},
+        losses=["contrastive", "koleo", "arcface"],
+        memory={"size": 20},
+    )
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    (one,) = steps(tmp_path / "recipe.json", patterns, tmp_path / "one", processes=1)
+    for half in steps(tmp_path / "recipe.json", patterns, tmp_path / "two", processes=2):
+        assert torch.allclose(half["losses"], one["losses"], rtol=1e-5)
+        assert half["gradients"].keys() == one["gradients"].keys()
+        for name, gradient in one["gradients"].items():
+            assert torch.allclose(half["gradients"][name], gradient, rtol=1e-3, atol=1e-5), name
+        for name, weight in one["weights"].items():
+            assert torch.allclose(half["weights"][name], weight, atol=1e-3), name
+
+
+def test_alone_everything_is_as_it_was():
+    rows = torch.ones(2, 3)
+    assert distributed.start(torch.device("cpu")) == torch.device("cpu")
+    assert distributed.gather(rows) is rows
+    assert distributed.share(12) == slice(0, 12)
+    assert distributed.from_all(3) == [3]
+    assert distributed.from_first("x") == "x"
+
+
+def test_a_batch_that_does_not_divide_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(distributed, "world", lambda: 5)
+    with pytest.raises(UserError, match="12 does not divide among 5"):
+        distributed.share(12)
