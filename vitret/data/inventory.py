@@ -18,8 +18,8 @@ from vitret.core.records import Int64
 from vitret.data.images import ImageReport, check_all
 from vitret.data.tables import Bytes
 
-# Starting a process costs as much as checking this many small images.
-FILES_PER_WORKER = 200
+# A process takes seconds to start on a busy machine, in which this many small photographs are checked.
+FILES_PER_WORKER = 1000
 # Seconds between two words to the person, and between two flushes of the journal.
 TELL_EVERY = 5.0
 
