@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitret.data.minitown.buildings import BUILDERS
 from vitret.data.minitown.dice import Dice
-from vitret.data.minitown.facades import Style, style
+from vitret.data.minitown.facades import MASONRY, PALETTES, Style, style
 from vitret.data.minitown.forms import Panel
 
 
@@ -43,8 +43,10 @@ def landmark(key: tuple[int, int, int, int]) -> Landmark:
     dice = Dice(seed, district, quarter, member + 1)
     shared = replace(
         shared,
-        width=shared.width * dice.uniform(0.9, 1.12),
-        height=shared.height * dice.uniform(0.9, 1.12),
-        depth=shared.depth * dice.uniform(0.9, 1.12),
+        width=shared.width * dice.uniform(0.82, 1.25),
+        height=shared.height * dice.uniform(0.82, 1.25),
+        depth=shared.depth * dice.uniform(0.82, 1.25),
+        masonry=shared.masonry if dice.chance(0.6) else dice.pick(MASONRY),
+        roof=shared.roof if dice.chance(0.6) else dice.pick(PALETTES)[2],
     )
     return Landmark(key=key, style=shared, panels=tuple(BUILDERS[shared.kind](shared, dice)))

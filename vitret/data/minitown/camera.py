@@ -17,8 +17,8 @@ from vitret.data.minitown.dice import Dice
 Float = NDArray[np.float64]
 
 FORMATS = ((160, 120), (160, 120), (120, 160), (120, 160), (160, 108), (108, 160), (160, 160), (160, 90))
-LIGHTS = ("day", "day", "overcast", "golden", "dusk", "night")
-WEATHERS = ("clear", "clear", "fog", "rain", "snow")
+LIGHTS = ("day", "day", "overcast", "golden", "day", "dusk", "night")
+WEATHERS = ("clear", "clear", "clear", "fog", "rain", "snow")
 OCCLUDERS = ("tree", "tree", "van", "lamp", "people", "wall", "branch")
 # A wall seen more obliquely than this shows nothing: cosine of 80 degrees.
 GRAZING = 0.17
@@ -173,16 +173,16 @@ def shoot(dice: Dice, *, hard: float) -> Shot:
     """A random photograph; `hard` in 0…1 is how often something is difficult about it."""
     width, height = dice.pick(FORMATS)
     rough = dice.chance(hard)
-    side = dice.weighted((("front", 6.0), ("oblique", 3.0), ("behind", 0.8)))
+    side = dice.weighted((("front", 6.0), ("oblique", 2.5), ("behind", 0.6)))
     azimuth = {
         "front": dice.bell(17.0),
-        "oblique": dice.pick((-1, 1)) * dice.uniform(28.0, 75.0),
+        "oblique": dice.pick((-1, 1)) * dice.uniform(28.0, 65.0),
         "behind": dice.uniform(100.0, 260.0),
     }[side]
-    fill = dice.uniform(0.6, 1.1)
+    fill = dice.uniform(0.7, 1.1)
     if rough:
-        fill = dice.weighted(((dice.uniform(0.22, 0.5), 4.0), (dice.uniform(1.2, 2.2), 3.0), (fill, 3.0)))
-    reach = 0.1 if fill < 1 else 0.3
+        fill = dice.weighted(((dice.uniform(0.35, 0.6), 3.0), (dice.uniform(1.2, 1.8), 3.0), (fill, 4.0)))
+    reach = 0.08 if fill < 1 else 0.2
     return Shot(
         azimuth=azimuth,
         distance=dice.uniform(2.2, 5.5),
@@ -199,12 +199,12 @@ def shoot(dice: Dice, *, hard: float) -> Shot:
         occluders=tuple(
             _occluder(dice) for _ in range(dice.weighted(_HOW_MANY_ROUGH if rough else _HOW_MANY))
         ),
-        exposure=dice.uniform(0.7, 1.3),
-        tint=(dice.uniform(0.88, 1.14), dice.uniform(0.94, 1.06), dice.uniform(0.86, 1.14)),
+        exposure=dice.uniform(0.75, 1.25),
+        tint=(dice.uniform(0.9, 1.1), dice.uniform(0.95, 1.05), dice.uniform(0.9, 1.1)),
         grey=dice.chance(0.05),
-        blur=dice.uniform(0.0, 1.3) if rough else dice.uniform(0.0, 0.5),
+        blur=dice.uniform(0.0, 1.1) if rough else dice.uniform(0.0, 0.5),
         motion=dice.integer(2, 4) if rough and dice.chance(0.15) else 0,
-        noise=dice.uniform(1.0, 9.0) if rough else dice.uniform(0.5, 4.0),
+        noise=dice.uniform(1.0, 7.0) if rough else dice.uniform(0.5, 4.0),
         quality=dice.integer(35, 75) if rough else dice.integer(65, 92),
         seed=dice.integer(0, 2**31 - 1),
     )
@@ -219,7 +219,7 @@ def _occluder(dice: Dice) -> Occluder:
     x = dice.uniform(0.0, 1.0)
     foot = dice.uniform(0.9, 1.05)
     if kind == "tree":
-        wide, tall = dice.uniform(0.16, 0.34), dice.uniform(0.25, 0.55)
+        wide, tall = dice.uniform(0.14, 0.28), dice.uniform(0.25, 0.5)
         foot = dice.uniform(0.72, 0.9)
     elif kind == "van":
         wide, tall = dice.uniform(0.25, 0.4), dice.uniform(0.14, 0.24)
@@ -231,6 +231,6 @@ def _occluder(dice: Dice) -> Occluder:
         wide, tall = dice.uniform(0.2, 0.4), 1.2
         x, foot = dice.pick((0.0, 1.0)), 1.1
     else:
-        wide, tall = dice.uniform(0.4, 0.8), dice.uniform(0.2, 0.4)
+        wide, tall = dice.uniform(0.4, 0.7), dice.uniform(0.2, 0.36)
         foot = dice.uniform(0.1, 0.25)
     return Occluder(kind=kind, box=(x - wide / 2, foot - tall, x + wide / 2, foot))

@@ -23,6 +23,10 @@ PALETTES: tuple[tuple[Colour, Colour, Colour], ...] = (
     ((214, 176, 160), (240, 230, 218), (112, 74, 62)),
     ((178, 190, 168), (232, 232, 216), (92, 110, 98)),
     ((172, 184, 198), (230, 232, 234), (84, 88, 104)),
+    ((214, 150, 84), (240, 220, 176), (110, 60, 48)),
+    ((120, 96, 88), (198, 178, 152), (70, 78, 74)),
+    ((232, 208, 140), (250, 244, 226), (70, 110, 120)),
+    ((142, 160, 150), (214, 208, 184), (140, 70, 52)),
 )
 
 
@@ -48,14 +52,14 @@ def style(seed: int, district: int, quarter: int) -> Style:
     return Style(
         # In turn, so that a small town has every kind.
         kind=TURNS[(quarter + district) % len(TURNS)],
-        wall=_near(wall, dice, 10),
-        trim=_near(trim, dice, 10),
-        roof=_near(roof, dice, 10),
+        wall=_near(wall, dice, 16),
+        trim=_near(trim, dice, 16),
+        roof=_near(roof, dice, 24),
         masonry=dice.pick(MASONRY),
         windows=tuple(dice.sample(WINDOWS, 3)),
-        width=dice.uniform(0.85, 1.15),
-        height=dice.uniform(0.85, 1.15),
-        depth=dice.uniform(0.85, 1.15),
+        width=dice.uniform(0.8, 1.25),
+        height=dice.uniform(0.8, 1.25),
+        depth=dice.uniform(0.8, 1.25),
     )
 
 
@@ -87,7 +91,7 @@ def facade(s: Style, dice: Dice, *, bays: tuple[int, int], storeys: tuple[int, i
 
 def ornaments(dice: Dice, count: int) -> tuple[tuple[str, float, float, float], ...]:
     return tuple(
-        (dice.pick(ORNAMENTS), dice.pick(PLACES), dice.uniform(0.4, 0.8), dice.uniform(0.1, 0.16))
+        (dice.pick(ORNAMENTS), dice.pick(PLACES), dice.uniform(0.4, 0.8), dice.uniform(0.14, 0.24))
         for _ in range(count)
     )
 

@@ -21,7 +21,7 @@ NEIGHBOURS = 4
 # and of the revisited sets' "clearly" and "under difficult conditions".
 PAIR_OVERLAP = 0.35
 EASY_OVERLAP, EASY_ANGLE, EASY_SCALE, EASY_FRACTION = 0.6, 35.0, 2.0, 0.7
-JUNK_OVERLAP, JUNK_SIZE, JUNK_FRACTION = 0.2, 0.03, 0.25
+JUNK_OVERLAP, JUNK_SIZE, JUNK_FRACTION = 0.25, 0.04, 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def _photograph(
     while len(photos) < count:
         shot = shoot(dice, hard=hard)
         shown = sight(building, shot)
-        if shown.fraction < 0.08 or shown.size < 0.01:
+        if shown.fraction < 0.15 or shown.size < 0.02:
             continue
         path = f"{folder}/{name_of(key)}/{len(photos):03d}.jpg"
         photos.append(Photo(path=path, key=key, shot=shot, town=_town(key)))
@@ -219,7 +219,7 @@ def plan_revisited(
         dice = Dice(*key, 200)
         wanted = key[3] < asked
         mine, sights = _photograph(
-            key, dice, photos if wanted else others, hard=0.65 if wanted else 0.4, folder=f"{district}/db"
+            key, dice, photos if wanted else others, hard=0.45 if wanted else 0.4, folder=f"{district}/db"
         )
         first = len(database)
         database += mine
@@ -298,7 +298,7 @@ def plan_distractors(seed: int, *, images: int) -> tuple[Photo, ...]:
         if dice.chance(0.2):
             photos.append(Photo(path=path, key=None, shot=shot, town=number // 40))
             continue
-        building = number // 5
+        building = number // 8
         key = (seed, DISTRICTS["suburbs"], building // NEIGHBOURS, building % NEIGHBOURS)
         photos.append(Photo(path=path, key=key, shot=shot, town=_town(key)))
     return tuple(photos)

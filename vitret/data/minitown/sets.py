@@ -1,0 +1,84 @@
+"""What the six drawn sets share: their card's common facts, and handing a drawn plan to the writer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from vitret.core.records import Ragged, Truth
+from vitret.data.card import Card, Count, Kind, Licence, Overlap
+from vitret.data.minitown.draw import draw
+from vitret.data.minitown.world import EvalPlan, Photo, TrainPlan
+from vitret.data.writer import LayoutWriter
+
+Build = Callable[[Path | None, LayoutWriter], None]
+
+WARNING = "A drawn world: its numbers rank code paths, not methods."
+DISJOINT = (
+    "Training, evaluation and distractor landmarks are disjoint; all come from one architectural grammar."
+)
+
+REVISITED_PROTOCOL = (
+    "Boxed queries, easy/medium/hard; junk leaves before ranks are counted; queries are not in the database."
+)
+REVISITED_NOTES = (
+    "Judgements follow from the geometry that drew the pictures: shared surface, visible part, angle, scale, light.",
+    "The database holds the neighbours of every landmark that is asked about: one style, other details.",
+)
+
+
+def drawn_card(
+    name: str,
+    title: str,
+    *,
+    kind: Kind,
+    expected: Mapping[str, int],
+    needs_disk: int,
+    notes: Sequence[str] = (),
+    overlaps: tuple[Overlap, ...] = (),
+    protocol: str = "",
+) -> Card:
+    """A card for a set that is drawn here: nothing to fetch, nothing to agree to; counts are those of the defaults."""
+    source = "drawn with the default options"
+    return Card(
+        name=name,
+        title=title,
+        kind=(kind,),
+        homepage="docs/minitown.md",
+        citation="The drawn world of vitret.",
+        licence=Licence(
+            text="As the code that draws it.", spdx="Apache-2.0", commercial=True, redistribution=True
+        ),
+        expected={word: Count(value=value, source=source) for word, value in expected.items()},
+        overlaps=overlaps,
+        needs_disk=needs_disk,
+        protocol=protocol,
+        notes=(WARNING, DISJOINT, *notes),
+    )
+
+
+def write_train(writer: LayoutWriter, plan: TrainPlan, *, workers: int | None) -> None:
+    """Draw a training plan into a set."""
+    write_photos(writer, plan.photos, workers=workers)
+    writer.train(
+        [photo.path for photo in plan.photos],
+        [plan.names[label] for label in plan.labels],
+        validation=plan.validation,
+        pairs=plan.pairs,
+    )
+
+
+def write_eval(writer: LayoutWriter, plan: EvalPlan, *, workers: int | None) -> None:
+    """Draw an evaluation plan into a set."""
+    write_photos(writer, (*plan.queries, *plan.database), workers=workers)
+    judged = {"easy": plan.easy, "hard": plan.hard, "junk": plan.junk}
+    writer.evaluation(
+        [photo.path for photo in plan.database],
+        [photo.path for photo in plan.queries],
+        boxes=plan.boxes,
+        judgements=Truth(judgements={word: Ragged.of(rows) for word, rows in judged.items()}),
+    )
+
+
+def write_photos(writer: LayoutWriter, photos: Sequence[Photo], *, workers: int | None) -> None:
+    """Draw photographs and put each file in its place."""
+    for path, data in draw(photos, workers=workers):
+        writer.write_image(path, data)
