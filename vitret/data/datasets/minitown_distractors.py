@@ -1,0 +1,26 @@
+"""Drawn photographs that nobody asks for, in the manner of R1M: other buildings and plain streets."""
+
+from pathlib import Path
+
+from vitret.data.minitown.sets import Build, drawn_card, write_photos
+from vitret.data.minitown.world import plan_distractors
+from vitret.data.writer import LayoutWriter
+
+CARD = drawn_card(
+    "minitown-distractors",
+    "Drawn town, distractors",
+    kind="distractors",
+    expected={"database": 1000},
+    needs_disk=10_000_000,
+)
+
+
+def build(*, seed: int = 0, images: int = 1000, workers: int | None = None) -> Build:
+    """`images` photographs of the suburbs, one in five without a landmark."""
+
+    def convert(source: Path | None, writer: LayoutWriter) -> None:
+        photos = plan_distractors(seed, images=images)
+        write_photos(writer, photos, workers=workers)
+        writer.distractors([photo.path for photo in photos])
+
+    return convert
