@@ -7,6 +7,19 @@ import typer
 
 from vitret.cli import console
 
+_COUNTS = (
+    "train",
+    "validation",
+    "classes",
+    "pairs",
+    "queries",
+    "database",
+    "easy",
+    "hard",
+    "positive",
+    "junk",
+)
+
 
 def prepare(
     names: Annotated[list[str], typer.Argument(help="Sets; `vitret list datasets` shows the known ones.")],
@@ -108,7 +121,9 @@ def prepare(
             workers=workers,
         )
         manifest = load_manifest(data_root, name)
-        counts = ", ".join(f"{count} {what}" for what, count in manifest["counts"].items() if count)
+        counts = ", ".join(
+            f"{manifest['counts'][what]} {what}" for what in _COUNTS if manifest["counts"].get(what)
+        )
         console.put(f"{folder}: {manifest['images']} images; {counts}")
         for failed in manifest["failed"]:
             console.say(f"left out: {failed['path']} {failed['reason']}")

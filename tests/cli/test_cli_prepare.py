@@ -1,0 +1,64 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from vitret.cli.prepare import prepare
+from vitret.core.errors import CheckError, DataError, PartialError, UserError
+from vitret.core.store import read_json
+
+app = typer.Typer()
+app.command()(prepare)
+
+
+def run(*arguments: str) -> str:
+    """Standard output of the verb; its errors are raised."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("ant", "bee"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (9, 9), (i, 50, 99)).save(tmp_path / "photos" / name / f"{i}.jpg")
+    return tmp_path / "photos"
+
+
+def test_one_line_says_what_was_written(photos: Path, own_home: Path):
+    said = run("zoo", "--from", str(photos))
+    assert said == f"{own_home / 'data' / 'zoo'}: 4 images; 4 train, 2 classes\n"
+    assert run("zoo", "--from", str(photos)) == said
+
+
+def test_broken_images_end_as_partial_and_are_listed(photos: Path, own_home: Path):
+    (photos / "bee" / "1.jpg").write_bytes(b"<html>")
+    for _ in range(2):
+        with pytest.raises(PartialError, match=r"zoo: 1 broken images were left out; first: bee/1\.jpg"):
+            run("zoo", "--from", str(photos))
+    manifest = read_json(own_home / "data" / "zoo" / "manifest.json")
+    assert manifest["failed"][0]["reason"].startswith("is a web page")
+
+
+def test_verify_finds_what_changed(photos: Path):
+    run("zoo", "--from", str(photos))
+    run("zoo", "--verify")
+    shutil.copy(photos / "ant" / "0.jpg", photos / "ant" / "1.jpg")
+    with pytest.raises(CheckError, match="1 images differ"):
+        run("zoo", "--verify")
+
+
+def test_wrong_uses_are_told(photos: Path):
+    with pytest.raises(UserError, match="--from gives one set"):
+        run("a", "b", "--from", str(photos))
+    with pytest.raises(DataError, match="--from DIR"):
+        run("nothing-of-this-name")
+
+
+def test_help_shows_examples():
+    assert run("--help").count("vitret prepare") >= 2
