@@ -51,7 +51,8 @@ def drawn_card(
         overlaps=overlaps,
         needs_disk=needs_disk,
         protocol=protocol,
-        notes=(WARNING, DISJOINT, *notes),
+        warning=WARNING,
+        notes=(DISJOINT, *notes),
     )
 
 
