@@ -10,7 +10,7 @@ import hashlib
 import io
 import multiprocessing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -141,7 +141,7 @@ def check(path: Path) -> ImageReport:
     return report
 
 
-def check_all(paths: Sequence[Path], workers: int) -> Iterator[ImageReport]:
+def check_all(paths: Iterable[Path], workers: int) -> Iterator[ImageReport]:
     """`check` of every path, in order, on a pool of processes; at most a few thousand are under way at a time.
 
     With `workers` 0 it runs in this process.

@@ -1,11 +1,13 @@
 """What every image file of a set is: opened once, decoded, hashed, and noted in a journal that survives a kill.
 
-The journal is a text file, one JSON line per file. A line counts as long as the file's size and time of change are
-still those it was written for; a last line cut short by a kill is left out.
+The journal is a text file, one JSON list per sound file. A line counts as long as the file's size and time of change
+are still those it was written for; a line that a kill cut short is left out. Broken files are not noted: what was wrong may
+be cured without a trace in size and time (a permission), so they are opened again.
 """
 
 import json
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,9 @@ from vitret.data.tables import Bytes
 FILES_PER_WORKER = 1000
 # Seconds between two words to the person, and between two flushes of the journal.
 TELL_EVERY = 5.0
+FACTS = np.dtype(
+    [("sha256", "V32"), ("size", "i8"), ("width", "i4"), ("height", "i4"), ("orientation", "i1")]
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,27 +50,37 @@ def take_inventory(
     images: Path, paths: Bytes, journal: Path, *, workers: int, report: Callable[[str], None]
 ) -> Inventory:
     """Check the files `paths` (sorted, unique, relative to `images`), as far as the journal does not know them."""
-    names = [name.decode() for name in paths.tolist()]
-    known = _read_journal(journal)
-    stamps = [_stamp(images / name) for name in names]
-    todo = [i for i, name in enumerate(names) if not _still_good(known.get(name), stamps[i])]
+    names: list[bytes] = paths.tolist()
+    stamps = np.array([_stamp(images / name.decode()) for name in names], dtype=np.int64).reshape(-1, 2)
+    facts = np.zeros(len(names), FACTS)
+    good = _read_journal(journal, names, stamps, facts)
+    todo = np.flatnonzero(~good)
     if len(todo) < len(names):
         report(f"{len(names) - len(todo)} of {len(names)} images were checked before")
-    reports = check_all([images / names[i] for i in todo], pool_size(len(todo), workers))
+    problems: dict[str, str] = {}
+    reports = check_all((images / names[i].decode() for i in todo), pool_size(len(todo), workers))
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as handle:
         # A line that a kill cut short must not swallow the first new one.
         handle.write("\n")
         told = time.monotonic()
-        for done, (i, found) in enumerate(zip(todo, reports, strict=True), start=1):
-            entry = _entry(names[i], stamps[i], found)
-            known[names[i]] = entry
-            handle.write(json.dumps(entry) + "\n")
+        for done, (i, found) in enumerate(zip(todo.tolist(), reports, strict=True), start=1):
+            name = names[i].decode()
+            if found.problem is None:
+                good[i] = True
+                facts[i] = _facts(found)
+                handle.write(
+                    json.dumps([name, *stamps[i].tolist(), found.sha256, *list(facts[i])[1:]], default=int)
+                )
+                handle.write("\n")
+            else:
+                problems[name] = found.problem
             if time.monotonic() - told > TELL_EVERY:
                 told = time.monotonic()
                 handle.flush()
                 report(f"{done} of {len(todo)} images checked")
-    return _gather(names, known)
+    columns = {field: np.ascontiguousarray(facts[good][field]) for field in FACTS.names or ()}
+    return Inventory(files={"path": paths[good], **columns}, problems=problems)
 
 
 def pool_size(files: int, workers: int) -> int:
@@ -73,54 +88,34 @@ def pool_size(files: int, workers: int) -> int:
     return min(workers, files // FILES_PER_WORKER)
 
 
-def _still_good(entry: Mapping[str, Any] | None, stamp: Sequence[int]) -> bool:
-    # A problem may have been cured without a trace in the stamp, a permission for one: such a file is opened again.
-    return entry is not None and entry["problem"] is None and entry["stamp"] == stamp
-
-
-def _stamp(path: Path) -> list[int]:
+def _stamp(path: Path) -> tuple[int, int]:
     try:
         facts = path.stat()
     except OSError:
-        return []  # Missing or out of reach: the check itself says which.
-    return [facts.st_size, facts.st_mtime_ns]
+        return -1, -1  # Missing or out of reach: the check itself says which.
+    return facts.st_size, facts.st_mtime_ns
 
 
-def _entry(name: str, stamp: Sequence[int], report: ImageReport) -> dict[str, Any]:
-    return {
-        "path": name,
-        "stamp": list(stamp),
-        "sha256": report.sha256,
-        "facts": [report.size, report.width, report.height, report.orientation],
-        "problem": report.problem,
-    }
+def _facts(report: ImageReport) -> tuple[Any, ...]:
+    return bytes.fromhex(report.sha256), report.size, report.width, report.height, report.orientation
 
 
-def _read_journal(journal: Path) -> dict[str, dict[str, Any]]:
-    entries: dict[str, dict[str, Any]] = {}
+def _read_journal(
+    journal: Path, names: Sequence[bytes], stamps: Int64, facts: NDArray[np.void]
+) -> NDArray[np.bool_]:
+    """Fill in `facts` what the journal knows; returns which rows those are."""
+    good = np.zeros(len(names), np.bool_)
     if not journal.is_file():
-        return entries
+        return good
     with journal.open(encoding="utf-8", errors="replace") as handle:
         for line in handle:
             try:
-                entry = json.loads(line)
-                entries[entry["path"]] = entry
-            except (json.JSONDecodeError, KeyError, TypeError):
-                continue
-    return entries
-
-
-def _gather(names: Sequence[str], known: Mapping[str, Mapping[str, Any]]) -> Inventory:
-    good = [name for name in names if known[name]["problem"] is None]
-    facts = np.array([known[name]["facts"] for name in good], dtype=np.int64).reshape(len(good), 4)
-    digests = b"".join(bytes.fromhex(known[name]["sha256"]) for name in good)
-    files = {
-        "path": np.array([name.encode() for name in good], dtype=np.bytes_) if good else np.empty(0, "S1"),
-        "sha256": np.frombuffer(digests, "V32"),
-        "size": facts[:, 0],
-        "width": facts[:, 1].astype(np.int32),
-        "height": facts[:, 2].astype(np.int32),
-        "orientation": facts[:, 3].astype(np.int8),
-    }
-    problems = {name: known[name]["problem"] for name in names if known[name]["problem"] is not None}
-    return Inventory(files=files, problems=problems)
+                name, size, changed, sha256, *numbers = json.loads(line)
+                path, entry = str(name).encode(), (bytes.fromhex(sha256), *numbers)
+                row = bisect_left(names, path)
+                if row < len(names) and names[row] == path and stamps[row].tolist() == [size, changed]:
+                    facts[row] = entry
+                    good[row] = True
+            except (ValueError, TypeError):
+                continue  # Not a whole line.
+    return good
