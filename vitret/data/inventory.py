@@ -1,8 +1,8 @@
 """What every image file of a set is: opened once, decoded, hashed, and noted in a journal that survives a kill.
 
 The journal is a text file, one JSON list per sound file. A line counts as long as the file's size and time of change
-are still those it was written for; a line that a kill cut short is left out. Broken files are not noted: what was wrong may
-be cured without a trace in size and time (a permission), so they are opened again.
+are still those it was written for; a line that a kill cut short is left out. Broken files are not noted: what was wrong
+may be cured without a trace in size and time (a permission), so they are opened again.
 """
 
 import json
