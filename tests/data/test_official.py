@@ -1,0 +1,235 @@
+"""Every card from its miniature: fetched from the stand-in server, adopted from a tree, unpacked from archives."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import miniatures
+import numpy as np
+import pytest
+from miniatures import Miniature
+from official_server import OfficialServer
+
+from vitret.core.errors import DataError, VitretError
+from vitret.data import layout
+from vitret.data.official import Choices, prepare_official
+from vitret.data.prepare import verify
+
+NAMES = miniatures.names()
+FETCHED = [
+    name
+    for name in NAMES
+    if name not in ("cars196", "gldv1", "inaturalist2018", "inshop", "landmarks-clean", "nc-noisy")
+]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[str], Miniature]:
+    return lambda name: miniatures.build(name, tmp_path / "miniature")
+
+
+@pytest.fixture
+def prepare(
+    tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
+
+    def run(miniature: Miniature, source: Path | None = None, *, accept: bool = True, **more: object) -> Path:
+        official_server.serve(miniature.published)
+        module = __import__("vitret.core.plugins", fromlist=["load"]).load("datasets", miniature.name)
+        choices = more.pop("choices", Choices())
+        return prepare_official(
+            miniature.card,
+            miniature.convert(),
+            data_root=tmp_path / "data",
+            source=source,
+            accept_terms=accept,
+            choices=choices,
+            stated={"kind": "part", "options": {}},
+            wanted=getattr(module, "wanted", None),
+            workers=0,
+            **more,
+        )
+
+    return run
+
+
+def check_loads(root: Path, miniature: Miniature) -> None:
+    """The set gives what its card promises, and every image of it opens."""
+    card = miniature.card
+    counts = layout.load_manifest(root, card.name)["counts"]
+    lost = 1 if card.name == "revisitop1m" else 0  # Its truncated photograph.
+    assert {key: counts[key] for key in miniature.expected} == {
+        key: value - lost for key, value in miniature.expected.items()
+    }
+    if "train" in card.kind:
+        train = layout.load_train(root, card.name)
+        assert len(np.unique(train.labels)) == train.classes > 1
+        assert all(train.images.file(i).is_file() for i in range(len(train.images)))
+    if "eval" in card.kind:
+        evaluation = layout.load_eval(root, card.name)
+        assert any(len(evaluation.truth.at(level)[0].values) for level in evaluation.truth.levels)
+    if "distractors" in card.kind:
+        assert len(layout.load_images(root, card.name).images)
+    assert verify(card.name, data_root=root, workers=0) == []
+
+
+def test_every_official_set_has_a_miniature() -> None:
+    assert sorted(miniatures.BUILDERS) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_a_set_is_fetched_and_holds_files_of_its_own(
+    name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make(name)
+    folder = prepare(miniature)
+    check_loads(tmp_path / "data", miniature)
+    assert not [path for path in (folder / "images").rglob("*") if path.is_symlink()]
+    left = [path.name for path in (tmp_path / "data" / ".work" / name).rglob("*") if path.is_file()]
+    assert [name for name in left if not name.endswith((".fetched.json", ".lock"))] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_set_is_adopted_from_a_tree_of_another_tool(
+    name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make(name)
+    prepare(miniature, miniature.peer)
+    check_loads(tmp_path / "data", miniature)
+    card = json.loads((tmp_path / "data" / name / "card.json").read_text())
+    assert card["image_set_version"] == "adopted, not confirmed"
+
+
+@pytest.mark.parametrize("name", ["cars196", "inshop", "sop", "roxford5k", "instre", "met-mini"])
+def test_archives_that_a_person_fetched_are_unpacked(
+    name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make(name)
+    prepare(miniature, miniature.by_hand)
+    check_loads(tmp_path / "data", miniature)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(FETCHED)))
+def test_a_gated_set_says_what_to_do_by_hand(
+    name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path]
+) -> None:
+    miniature = make(name)
+    with pytest.raises(DataError, match="--from DIR") as raised:
+        prepare(miniature)
+    assert raised.value.exit_code == 3
+
+
+def test_nothing_is_fetched_before_the_terms_are_accepted(
+    make: Callable[[str], Miniature],
+    prepare: Callable[..., Path],
+    official_server: OfficialServer,
+    tmp_path: Path,
+) -> None:
+    miniature = make("roxford5k")
+    with pytest.raises(DataError, match="--accept-terms"):
+        prepare(miniature, accept=False)
+    assert official_server.requests == []
+    prepare(miniature)
+    record = json.loads((tmp_path / "data" / ".terms" / "roxford5k.json").read_text())
+    assert record["who"]
+    assert "VGG" in record["statement"]
+    shutil.rmtree(tmp_path / "data" / "roxford5k")
+    prepare(miniature, accept=False)  # Once is enough.
+
+
+def test_a_subset_of_shards_is_named_and_grows(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("gldv2-clean")
+    root = tmp_path / "data"
+    prepare(miniature, choices=Choices(shards="0,2"))
+    manifest = layout.load_manifest(root, "gldv2-clean")
+    assert manifest["shards"] == {"train": ["train_images_000.tar", "train_images_002.tar"]}
+    card = json.loads((root / "gldv2-clean" / "card.json").read_text())
+    assert card["subset"] == "a subset, 2 of 3 shards"
+    part = len(layout.load_train(root, "gldv2-clean").images)
+    assert 0 < part < 39
+    prepare(miniature, replace=True)
+    assert len(layout.load_train(root, "gldv2-clean").images) == 39
+    assert layout.load_manifest(root, "gldv2-clean")["shards"] is None
+
+
+def test_the_disk_budget_stops_between_shards(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("gldv2-noisy")
+    said: list[str] = []
+    prepare(miniature, choices=Choices(max_disk=420_000), report=said.append)
+    assert any("--max-disk" in line for line in said)
+    assert len(layout.load_manifest(tmp_path / "data", "gldv2-noisy")["shards"]["train"]) == 1
+
+
+def test_photographs_outside_the_clean_list_are_not_unpacked(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    prepare(make("gldv2-clean"))
+    images = list((tmp_path / "data" / "gldv2-clean" / "images").rglob("*.jpg"))
+    assert len(images) == 39
+    assert (tmp_path / "data" / "gldv2-clean" / "train_attribution.csv").is_file()
+
+
+def test_a_verified_count_that_is_missed_fails_and_an_unconfirmed_one_is_told(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("cub200")
+    wrong = {
+        key: count.model_copy(update={"value": count.value + 1})
+        for key, count in miniature.card.expected.items()
+    }
+    with pytest.raises(DataError, match="10 train, 11 expected"):
+        prepare(_with(miniature, wrong), miniature.peer)
+    assert not layout.exists(tmp_path / "data", "cub200")
+    unsure = {key: count.model_copy(update={"verified": False}) for key, count in wrong.items()}
+    said: list[str] = []
+    prepare(_with(miniature, unsure), miniature.peer, report=said.append)
+    assert any("10 train, 11 expected (unconfirmed" in line for line in said)
+
+
+def _with(miniature: Miniature, expected: dict[str, object]) -> Miniature:
+    return Miniature(**{**vars(miniature), "card": miniature.card.model_copy(update={"expected": expected})})
+
+
+@pytest.mark.parametrize("name", ["roxford5k", "sop", "gldv2-clean", "holidays"])
+def test_the_same_set_is_the_same_bytes_fetched_or_adopted(
+    name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make(name)
+    digests = []
+    for source in (None, miniature.peer):
+        prepare(miniature, source, replace=True)
+        digests.append(layout.load_manifest(tmp_path / "data", name)["digests"])
+    assert digests[0] == digests[1]
+
+
+def test_the_broken_paris_files_are_never_asked_for(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    prepare(make("paris6k"))
+    names = layout.load_eval(tmp_path / "data", "paris6k").database.paths.tolist()
+    assert b"paris_louvre_000136.jpg" not in names
+    assert layout.load_manifest(tmp_path / "data", "paris6k")["failed"] == []
+
+
+def test_boxes_of_ilias_become_corners_around_all_of_them(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    prepare(make("ilias"))
+    queries = layout.load_eval(tmp_path / "data", "ilias").queries
+    assert queries.box(0) == (4, 2, 44, 32)
+    assert queries.box(1) == (4, 2, 60, 46)
+
+
+def test_an_incomplete_tree_says_what_is_missing(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path]
+) -> None:
+    miniature = make("cub200")
+    next((miniature.peer / "CUB_200_2011" / "images").rglob("*.jpg")).unlink()
+    with pytest.raises(VitretError, match=r"1 of 10 \w+ images are not there"):
+        prepare(miniature, miniature.peer)
