@@ -78,7 +78,7 @@ class TimmBackbone(nn.Module):
         if self.head_conv:
             channels[last] = model.num_features
         self.widths: tuple[int, ...] = tuple(channels[layer] for layer in layers)
-        self.patch: int = int(model.patch_embed.feat_ratio()) if hasattr(model, "patch_embed") else 1
+        self.patch: int = _patch(model)
         self.prefix_tokens: int = int(getattr(model, "num_prefix_tokens", 0))
         self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
@@ -142,6 +142,15 @@ def build(
     if getattr(model, "attn_pool", None) is not None:
         model.attn_pool = None
     return TimmBackbone(model, layers=_indices(arch, layers, len(model.feature_info)), norm=norm != "none")
+
+
+def _patch(model: Any) -> int:
+    """What image sides must be multiples of: 1 for a CNN."""
+    stem = getattr(model, "patch_embed", None)
+    if stem is None:
+        return 1
+    # XCiT's stem of convolutions has no such method.
+    return int(stem.feat_ratio() if hasattr(stem, "feat_ratio") else model.feature_info[-1]["reduction"])
 
 
 def _has_tokens(model: Any) -> bool:
