@@ -1,0 +1,60 @@
+"""Floating-point operations of a network at an image size, in the two conventions that papers mix.
+
+A multiplication and an addition are two operations in both. "linear" counts convolutions and linear layers alone, which
+reproduces the IRT paper's Table 1 (that it leaves the two products of attention out was found by computing both);
+"attention" adds those products, QK^T and AV, and others between activations. Norms, activations, biases and softmaxes
+are in neither.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vitret.core.recipes import ModelSpec
+from vitret.models.model import build_model
+
+SIZES = (224, 384, 1024)
+# Products of two activations; a layer's product with its weights is an addmm, mm or convolution.
+_BETWEEN_ACTIVATIONS = ("bmm", "baddbmm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flops:
+    """Operations for one image: in linear layers and convolutions; with products between activations added."""
+
+    linear: int
+    attention: int
+
+
+def count_flops(model: nn.Module, height: int, width: int) -> Flops:
+    """Operations of one image of `height` x `width` pixels through `model`, which stays as it is.
+
+    The pass runs on shapes alone (torch's meta device); nothing is computed and no activation is stored.
+    """
+    shapes = copy.deepcopy(model).to("meta").eval()
+    images = torch.empty(1, 3, height, width, device="meta")
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        shapes(images)
+    counts = {str(kind): n for kind, n in counter.get_flop_counts().get("Global", {}).items()}
+    between = sum(n for kind, n in counts.items() if kind.rpartition(".")[2] in _BETWEEN_ACTIVATIONS)
+    return Flops(linear=sum(counts.values()) - between, attention=sum(counts.values()))
+
+
+def flops_of(spec: ModelSpec, *, size: int) -> Flops:
+    """Operations of a system's network on a square image, without making its weights.
+
+    `size` is rounded down to a multiple of the network's patch.
+    """
+    options = spec.resolved().backbone.options
+    shapeless = {
+        key: value for key, value in {"pretrained": False, "weights": None}.items() if key in options
+    }
+    backbone = spec.backbone.model_copy(update={"options": {**spec.backbone.options, **shapeless}})
+    with torch.device("meta"):
+        model = build_model(ModelSpec(backbone=backbone, head=spec.head))
+    side = size - size % model.patch
+    return count_flops(model, side, side)
