@@ -1,7 +1,9 @@
 """MATLAB ground truth, read by scipy: INSTRE (Iscen et al., CVPR 2017) and Cars-196 (Krause et al., 2013)."""
 
+import os
+import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.io
@@ -10,6 +12,10 @@ from scipy.io.matlab import MatReadError
 
 from vitret.core.errors import DataError
 from vitret.data.formats.text import Labelled
+
+# The largest official file, cars_annos.mat, has less than a megabyte.
+LARGEST = 128 << 20
+COMPRESSED = 15
 
 
 class InstreTruth(NamedTuple):
@@ -22,13 +28,35 @@ class InstreTruth(NamedTuple):
 
 
 def load_mat(path: Path) -> dict[str, Any]:
-    """Variables of a MATLAB 5 file; raises `DataError` when it is none."""
+    """Variables of a MATLAB 5 file; raises `DataError` when it is none, or unpacks to more than `LARGEST` bytes."""
     try:
+        _check_size(path)
         return dict(scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError) as error:
+    except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: not readable as a MATLAB file ({error}). Fetch the file again.") from error
+
+
+def _check_size(path: Path) -> None:
+    """Add up what the variables say they unpack to, before scipy makes room for them (MAT-file format, 1-2 and 1-3)."""
+    with path.open("rb") as handle:
+        header = handle.read(128)
+        order: Literal["little", "big"] = "big" if header[126:128] == b"MI" else "little"
+        total = 0
+        while len(tag := handle.read(8)) == 8:
+            kind, size = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
+            total += size
+            if kind == COMPRESSED:
+                inner = zlib.decompressobj().decompress(handle.read(min(size, 1 << 16)), 8)
+                handle.seek(size - min(size, 1 << 16), os.SEEK_CUR)
+                total += int.from_bytes(inner[4:8], order)
+            else:
+                handle.seek(size, os.SEEK_CUR)
+            if total > LARGEST:
+                raise DataError(
+                    f"{path}: unpacks to more than {LARGEST:,} bytes, no ground truth does: refused."
+                )
 
 
 def _names(cells: NDArray[Any]) -> list[str]:
