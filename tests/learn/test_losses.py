@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vitret.core import plugins
 from vitret.core.errors import UserError
+from vitret.core.recipes import LossSpec
 from vitret.learn.losses import arcface, contrastive, koleo, quantised_ap
 
 TUPLE_LOSSES = ("contrastive_tuples", "triplet_sos")
@@ -329,6 +330,15 @@ def test_a_batch_without_positives_is_finite(name: str):
     assert torch.isfinite(value)
     assert free.grad is not None
     assert torch.isfinite(free.grad).all()
+
+
+def test_pml_is_named_in_a_recipe_with_its_arguments_beside_it():
+    spec = LossSpec.model_validate({"name": "pml:ContrastiveLoss", "neg_margin": 0.5, "weight": 2})
+    assert spec.name == "pml"
+    assert spec.options == {"loss": "ContrastiveLoss", "arguments": {"neg_margin": 0.5}}
+    assert spec.weight == 2
+    assert LossSpec.model_validate(spec.model_dump()) == spec
+    assert LossSpec.model_validate("pml:NTXentLoss").options["loss"] == "NTXentLoss"
 
 
 def test_pml_wraps_any_loss_by_name():

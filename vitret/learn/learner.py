@@ -106,9 +106,6 @@ def make_learner(
     objective.to(device)
     if device.type == "cuda":
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if dtype is not None:
-            # Class weights and similarities stay float32; their products may use tensor cores.
-            torch.set_float32_matmul_precision("high")
     momentum = None if system.memory is None else system.memory.momentum
     torch.manual_seed(recipe.seed * 1009 + distributed.rank())
     return Learner(

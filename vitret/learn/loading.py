@@ -3,6 +3,7 @@
 The pixels are a function of the seed and that place, never of which worker read them or when.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ CACHE_BYTES = 1 << 30
 
 Place = tuple[int, int, int, int]
 """(row, epoch, step, slot); epoch −1 asks for the image without augmentation."""
+
+
+def default_workers(device: torch.device) -> int:
+    """Loading processes that keep a GPU busy; none beside a CPU, whose cores train."""
+    return min(16, os.cpu_count() or 1) if device.type == "cuda" else 0
 
 
 def image_sizes(images: Images) -> Int64:
@@ -107,7 +113,7 @@ class TrainImages(Dataset[Tensor]):
         # A lower bound first, so that a large set's table is not even opened.
         if len(self.images) * 3 * 32 * 32 > most or self.bytes() > most:
             return False
-        with ThreadPoolExecutor(max(1, workers)) as pool:
+        with ThreadPoolExecutor(max(4, workers)) as pool:
             self.kept = list(pool.map(self.load, range(len(self.images))))
         return True
 

@@ -27,6 +27,7 @@ from vitret.learn.learner import Learner, initial_model, make_learner, train_ste
 from vitret.learn.loading import (
     TrainImages,
     batches,
+    default_workers,
     describe_places,
     forward,
     image_sizes,
@@ -56,7 +57,7 @@ def train(
     *,
     device: torch.device,
     precision: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
     say: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     save_seconds: float = 60.0,
@@ -64,18 +65,19 @@ def train(
     """Train a recipe's system on its training set; returns the checkpoint, which exists only when training is over.
 
     Goes on from the run's saved state where there is one. On the CPU an interrupted and a straight training give the
-    same bytes. The weights of the last step are kept, whatever validation says. Ctrl-C saves the state and ends
-    in `KeyboardInterrupt`. A loss that is not finite raises `UserError`.
+    same bytes, with any number of `workers` (None: by the machine). The weights of the last step are kept, whatever
+    validation says. Ctrl-C saves the state and ends in `KeyboardInterrupt`; a loss that is not finite is a `UserError`.
     """
     require_trainable(recipe)
     say = say or (lambda text: None)
-    if run.finished:
+    if distributed.from_first(run.finished):
         clear_state(run.state)
         return run.checkpoint
     learned, held_out = holdout.split(trainset, recipe.track.validation)
     learner = make_learner(
         recipe, classes=learned.classes, images=len(learned.images), device=device, precision=precision
     )
+    workers = default_workers(device) if workers is None else workers
     images = _images(recipe, learned, learner, workers)
     sampler = _sampler(recipe, learned)
     validate = _validation(recipe, held_out, learner, workers)
@@ -105,7 +107,7 @@ def train(
 
     saved, saving = time.monotonic(), 0.0
     window = _Window(run, learner, recipe)
-    with _stoppable() as stop:
+    with _stoppable() as stop, _tensor_cores(learner):
         while True:
             if plan is None:
                 plan = distributed.from_first(_plan(sampler, epoch, describe, trainset.name))
@@ -260,6 +262,21 @@ def _marks(total: int) -> set[int]:
 
 def _any(asked: bool) -> bool:
     return any(distributed.from_all(asked))
+
+
+@contextlib.contextmanager
+def _tensor_cores(learner: Learner) -> Iterator[None]:
+    """On a GPU that trains below float32, let what stays float32 (class weights, similarities) be multiplied as TF32.
+
+    Only while training: descriptors that are extracted later in this process must not depend on it.
+    """
+    before = torch.get_float32_matmul_precision()
+    if learner.device.type == "cuda" and learner.dtype is not None:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class _Stop:
