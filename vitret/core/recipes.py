@@ -59,6 +59,22 @@ class LossSpec(Part):
 
     weight: float = 1.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_pytorch_metric_learning(cls, value: Any) -> Any:
+        """`pml:NTXentLoss` with its arguments beside it is the loss `pml` with `loss: NTXentLoss` and `arguments`."""
+        given = {"name": value} if isinstance(value, str) else value
+        if not isinstance(given, Mapping) or not str(given.get("name", "")).startswith("pml:"):
+            return value
+        own = {key: given[key] for key in ("weight",) if key in given}
+        arguments = {key: v for key, v in given.items() if key not in ("name", "weight")}
+        return {
+            "name": "pml",
+            "loss": str(given["name"]).removeprefix("pml:"),
+            "arguments": arguments,
+            **own,
+        }
+
 
 class MemorySpec(Strict):
     """Cross-batch memory (Wang et al., CVPR 2020): how many past descriptors the contrastive loss also sees."""
