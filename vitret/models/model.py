@@ -29,6 +29,9 @@ class Retriever(nn.Module):
         self.backbone = backbone
         self.head = head
         self.spec = spec
+        # On the device with the weights, so that normalising never waits for a copy; not in checkpoints.
+        self.register_buffer("_mean", torch.tensor(self.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(self.std).view(3, 1, 1), persistent=False)
 
     @property
     def dim(self) -> int:
@@ -52,9 +55,9 @@ class Retriever(nn.Module):
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """What `forward` expects of uint8 RGB pixels (B, 3, H, W): float32, mean and deviation of the backbone."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
-        return (pixels.float() / 255 - mean) / std
+        assert isinstance(self._mean, Tensor)
+        assert isinstance(self._std, Tensor)
+        return (pixels.float() / 255 - self._mean) / self._std
 
     def forward(self, images: Tensor) -> Tensor:
         """Descriptors (B, dim), float32, of unit length (a zero vector stays zero).
