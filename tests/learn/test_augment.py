@@ -91,6 +91,22 @@ def test_a_crop_of_fixed_size_is_cut_from_the_resized_square(images: Images):
     assert torch.equal(plain(image, policy, patch=16), image[:, 4:36, 4:36])
 
 
+def test_recolouring_is_brightness_then_contrast_then_saturation():
+    image = torch.from_numpy(np.random.default_rng(0).integers(60, 190, (3, 8, 8), dtype=np.uint8))
+    policy = ImagePolicy(size=8, flip=False, brightness=0.2, contrast=0.3, saturation=0.4)
+    generator = np.random.default_rng(5)
+    brightness, contrast, saturation = (generator.uniform(1 - s, 1 + s) for s in (0.2, 0.3, 0.4))
+    luma = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(3, 1, 1)
+    values = image.double() * brightness
+    mean = (values * luma).sum(0).mean()
+    values = mean + contrast * (values - mean)
+    grey = (values * luma).sum(0)
+    values = grey + saturation * (values - grey)
+    expected = values.round().clamp(0, 255)
+    found = augment(image, policy, np.random.default_rng(5), patch=1).double()
+    assert (found - expected).abs().max() <= 1  # a half may round either way
+
+
 def test_recolouring_keeps_grey_grey_and_moves_the_mean():
     grey = torch.full((3, 8, 8), 100, dtype=torch.uint8)
     policy = ImagePolicy(size=8, flip=False, brightness=0.5, saturation=0.5)

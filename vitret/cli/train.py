@@ -61,7 +61,7 @@ def train(
         )
         return
 
-    from vitret.describe.extract import pick_device
+    from vitret.describe.devices import pick_device
     from vitret.learn import distributed
     from vitret.learn import train as training
 

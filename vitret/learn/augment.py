@@ -29,6 +29,10 @@ _GROUP_MIDDLE = 448
 _ERASE_AREA, _ERASE_ASPECT = (0.02, 0.33), (0.3, 3.3)
 
 
+# Luma of ITU-R BT.601, which "grey" means in every image library.
+_LUMA = torch.tensor([0.299, 0.587, 0.114])
+
+
 def aspect_groups(sizes: Int64) -> Int64:
     """Group 0…4 of each image from its (width, height) in the first two columns of (n, ≥2).
 
@@ -155,20 +159,17 @@ def _resize(image: Tensor, size: tuple[int, int], policy: ImagePolicy) -> Tensor
 
 
 def _recolour(image: Tensor, policy: ImagePolicy, generator: np.random.Generator) -> Tensor:
-    """Brightness, contrast and saturation, in this order, each times a factor drawn from 1 ± its strength."""
+    """Brightness, contrast (about the image's mean grey) and saturation, by factors drawn from 1 ± their strengths."""
     strengths = (policy.brightness, policy.contrast, policy.saturation)
     if not any(strengths):
         return image
     brightness, contrast, saturation = (generator.uniform(1 - s, 1 + s) for s in strengths)
-    values = image.float() * brightness
-    if policy.contrast or policy.saturation:
-        # Luma of ITU-R BT.601, which "grey" means in every image library.
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-        mean = (values * weights).sum(0).mean()
-        values = mean + contrast * (values - mean)
-        grey = (values * weights).sum(0, keepdim=True)
-        values = grey + saturation * (values - grey)
-    return values.round_().clamp_(0, 255).to(torch.uint8)
+    pixels = image.reshape(3, -1).float()
+    # All three are linear in the colour, so one product does them: x ↦ M·x + t.
+    mean = float(_LUMA @ pixels.mean(dim=1)) * brightness
+    matrix = brightness * contrast * (saturation * torch.eye(3) + (1 - saturation) * _LUMA.expand(3, 3))
+    values = torch.addmm(torch.tensor((1 - contrast) * mean), matrix, pixels)
+    return values.round_().clamp_(0, 255).to(torch.uint8).view_as(image)
 
 
 def _erased(image: Tensor, generator: np.random.Generator) -> Tensor:
