@@ -39,3 +39,19 @@ def test_an_image_named_twice_is_refused():
 def test_a_ranking_of_another_set_is_refused():
     with pytest.raises(DataError, match="2 queries, the truth 1"):
         judge(Ranking(indices=np.array([[1], [0]])), truth(positive=[[1]]), "all")
+
+
+def test_random_rankings_against_walking_down_the_list():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        images = int(rng.integers(1, 40))
+        shuffled = rng.permutation(images)
+        good, junk = np.sort(shuffled[: images // 3]), np.sort(shuffled[images // 3 : images // 2])
+        ranked = rng.permutation(images)[: rng.integers(0, images + 1)]
+        expected, rank = [], 0
+        for image in ranked:
+            if image in good:
+                expected.append(rank)
+            rank += image not in junk
+        ranks = judge(Ranking(indices=ranked[None]), truth(positive=[good], junk=[junk]), "all")
+        assert ranks.values.tolist() == expected

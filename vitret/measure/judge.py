@@ -27,7 +27,10 @@ def judge(ranking: Ranking, truth: Truth, level: str) -> Ranks:
 
 def _ranks(ranked: Int64, good: Int64, junk: Int64, query: int) -> Int64:
     ranked = ranked[ranked >= 0]
-    if len(np.unique(ranked)) != len(ranked):
+    images = 1 + max((int(some.max()) for some in (ranked, good, junk) if len(some)), default=-1)
+    place = np.full(images, -1, dtype=np.int64)
+    place[ranked] = np.arange(len(ranked))
+    if (place >= 0).sum() != len(ranked):
         raise DataError(f"the ranking of query {query} names an image twice. Remove the repetition.")
-    kept = ranked[~np.isin(ranked, junk)]
-    return np.flatnonzero(np.isin(kept, good)).astype(np.int64)
+    found, spoilt = (np.sort(places[places >= 0]) for places in (place[good], place[junk]))
+    return found - np.searchsorted(spoilt, found)
