@@ -62,3 +62,9 @@ def test_wrong_uses_are_told(photos: Path):
 
 def test_help_shows_examples():
     assert run("--help").count("vitret prepare") >= 2
+
+
+def test_a_plan_touches_nothing(photos: Path, own_home: Path):
+    assert "4 images to link" in run("zoo", "--from", str(photos), "--plan")
+    assert "GB" in run("roxford5k", "--plan")
+    assert not (own_home / "data").exists()

@@ -225,3 +225,13 @@ def test_a_drawn_set_comes_from_its_part(tmp_path: Path, monkeypatch: pytest.Mon
     prepare("two-dots", data_root=tmp_path)
     with pytest.raises(UserError, match="other options"):
         prepare("two-dots", data_root=tmp_path, options={"grey": 20})
+    with pytest.raises(UserError, match="leave --from out"):
+        prepare("two-dots", data_root=tmp_path / "other", source=tmp_path)
+
+
+def test_an_official_set_is_prepared_from_the_files_at_hand(tmp_path: Path, shared: Path):
+    source = tmp_path / "oxford"
+    (source / "jpg").mkdir(parents=True)
+    shutil.copy(shared / "groundtruth" / "gnd_roxford5k.pkl", source)
+    with pytest.raises(DataError, match=r"not there|missing"):
+        prepare("roxford5k", data_root=tmp_path / "data", source=source)

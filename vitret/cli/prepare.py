@@ -70,18 +70,27 @@ def prepare(
       vitret prepare my-shop --from ~/photos/shop
       vitret prepare my-shop --verify
     """
+    import json
     import os
 
-    from vitret.core import config
+    from vitret.core import config, plugins
     from vitret.core.errors import CheckError, PartialError, UserError
     from vitret.data import prepare as preparing
     from vitret.data.layout import load_manifest
     from vitret.data.official import Choices
+    from vitret.data.own import read_own
     from vitret.data.plan import size_in_bytes
 
     data_root = config.location("data").path
     if source is not None and len(names) > 1:
         raise UserError(f"--from gives one set; {len(names)} names were given.")
+    if plan and source is not None and names[0] not in plugins.names("datasets"):
+        own = read_own(source, names[0], hold_out=hold_out)
+        facts = {"set": names[0], "kind": own.kind, "images": len(own.paths), "notes": list(own.notes)}
+        console.put(
+            json.dumps(facts) if as_json else f"{names[0]}: {own.kind}, {len(own.paths)} images to link"
+        )
+        return
     if plan:
         _plan(names, data_root, shards=shards, adopt=source is not None, as_json=as_json)
         return

@@ -16,7 +16,6 @@ from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_man
 from vitret.data.official import Choices, prepare_official
 from vitret.data.own import read_own
 from vitret.data.tables import read_table
-from vitret.data.terms import require_accepted
 
 Report = Callable[[str], None]
 
@@ -117,7 +116,9 @@ def _official(
         known = load_manifest(data_root, name).get("source", {})
         if {key: value for key, value in known.items() if key != "files"} == stated:
             return data_root / name
-        raise UserError(f"'{name}' is already prepared with other options. Build it anew with --replace.")
+        raise UserError(
+            f"'{name}' is already prepared with other options. Build it anew: vitret prepare {name} --replace"
+        )
     try:
         if card.tree:
             return prepare_official(
@@ -134,10 +135,13 @@ def _official(
                 report=report,
                 progress=progress,
             )
-        require_accepted(data_root, card, accept=accept_terms)
+        if source is not None:
+            raise UserError(
+                f"'{name}' is drawn, not read: leave --from out, or give your own data another name."
+            )
         with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
             writer.card(card.model_dump(mode="json"))
-            convert(source, writer)
+            convert(None, writer)
             writer.source(stated)
             return writer.finish()
     except AlreadyThereError:
