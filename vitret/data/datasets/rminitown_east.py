@@ -10,7 +10,7 @@ CARD = drawn_card(
     "rminitown-east",
     "Drawn town, east, revisited form",
     kind="eval",
-    expected={"queries": 60, "database": 400, "easy": 351, "hard": 537, "junk": 72},
+    expected={"queries": 60, "database": 400, "easy": 384, "hard": 502, "junk": 74},
     needs_disk=10_000_000,
     notes=REVISITED_NOTES,
     protocol=REVISITED_PROTOCOL,

@@ -10,7 +10,7 @@ CARD = drawn_card(
     "rminitown-west",
     "Drawn town, west, revisited form",
     kind="eval",
-    expected={"queries": 60, "database": 400, "easy": 283, "hard": 572, "junk": 105},
+    expected={"queries": 60, "database": 400, "easy": 334, "hard": 529, "junk": 97},
     needs_disk=10_000_000,
     notes=REVISITED_NOTES,
     protocol=REVISITED_PROTOCOL,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitret.data.minitown.buildings import BUILDERS
 from vitret.data.minitown.dice import Dice
-from vitret.data.minitown.facades import MASONRY, PALETTES, Style, style
+from vitret.data.minitown.facades import MASONRY, PALETTES, Style, near, style
 from vitret.data.minitown.forms import Panel
 
 
@@ -46,6 +46,8 @@ def landmark(key: tuple[int, int, int, int]) -> Landmark:
         width=shared.width * dice.uniform(0.82, 1.25),
         height=shared.height * dice.uniform(0.82, 1.25),
         depth=shared.depth * dice.uniform(0.82, 1.25),
+        wall=near(shared.wall, dice, 14),
+        trim=near(shared.trim, dice, 14),
         masonry=shared.masonry if dice.chance(0.6) else dice.pick(MASONRY),
         roof=shared.roof if dice.chance(0.6) else dice.pick(PALETTES)[2],
     )

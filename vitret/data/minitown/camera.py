@@ -173,15 +173,15 @@ def shoot(dice: Dice, *, hard: float) -> Shot:
     """A random photograph; `hard` in 0…1 is how often something is difficult about it."""
     width, height = dice.pick(FORMATS)
     rough = dice.chance(hard)
-    side = dice.weighted((("front", 6.0), ("oblique", 2.5), ("behind", 0.6)))
+    side = dice.weighted((("front", 6.0), ("oblique", 2.0), ("behind", 0.6)))
     azimuth = {
-        "front": dice.bell(17.0),
-        "oblique": dice.pick((-1, 1)) * dice.uniform(28.0, 65.0),
+        "front": dice.bell(15.0),
+        "oblique": dice.pick((-1, 1)) * dice.uniform(25.0, 60.0),
         "behind": dice.uniform(100.0, 260.0),
     }[side]
-    fill = dice.uniform(0.7, 1.1)
+    fill = dice.uniform(0.75, 1.1)
     if rough:
-        fill = dice.weighted(((dice.uniform(0.35, 0.6), 3.0), (dice.uniform(1.2, 1.8), 3.0), (fill, 4.0)))
+        fill = dice.weighted(((dice.uniform(0.4, 0.65), 3.0), (dice.uniform(1.2, 1.8), 3.0), (fill, 4.0)))
     reach = 0.08 if fill < 1 else 0.2
     return Shot(
         azimuth=azimuth,
@@ -199,7 +199,7 @@ def shoot(dice: Dice, *, hard: float) -> Shot:
         occluders=tuple(
             _occluder(dice) for _ in range(dice.weighted(_HOW_MANY_ROUGH if rough else _HOW_MANY))
         ),
-        exposure=dice.uniform(0.75, 1.25),
+        exposure=dice.uniform(0.8, 1.2),
         tint=(dice.uniform(0.9, 1.1), dice.uniform(0.95, 1.05), dice.uniform(0.9, 1.1)),
         grey=dice.chance(0.05),
         blur=dice.uniform(0.0, 1.1) if rough else dice.uniform(0.0, 0.5),

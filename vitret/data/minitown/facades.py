@@ -52,9 +52,9 @@ def style(seed: int, district: int, quarter: int) -> Style:
     return Style(
         # In turn, so that a small town has every kind.
         kind=TURNS[(quarter + district) % len(TURNS)],
-        wall=_near(wall, dice, 16),
-        trim=_near(trim, dice, 16),
-        roof=_near(roof, dice, 24),
+        wall=near(wall, dice, 16),
+        trim=near(trim, dice, 16),
+        roof=near(roof, dice, 24),
         masonry=dice.pick(MASONRY),
         windows=tuple(dice.sample(WINDOWS, 3)),
         width=dice.uniform(0.8, 1.25),
@@ -63,7 +63,8 @@ def style(seed: int, district: int, quarter: int) -> Style:
     )
 
 
-def _near(colour: Colour, dice: Dice, reach: int) -> Colour:
+def near(colour: Colour, dice: Dice, reach: int) -> Colour:
+    """A colour whose channels are each up to `reach` away."""
     red, green, blue = (min(255, max(0, c + dice.integer(-reach, reach))) for c in colour)
     return red, green, blue
 
