@@ -169,6 +169,15 @@ def test_a_batch_larger_than_the_set_is_refused(tiny: ModuleType, patterns: Path
         trained(tiny, patterns, tmp_path, tiny.recipe(sampler="random", track_batch=64))
 
 
+@pytest.mark.parametrize("sampler", ["random", {"name": "tuples", "negatives": 3}])
+def test_a_loss_on_other_tuples_than_the_samplers_is_refused(
+    sampler: Any, tiny: ModuleType, patterns: Path, tmp_path: Path
+):
+    recipe = tiny.recipe(losses=[{"name": "triplet_sos", "negatives": 2}], sampler=sampler)
+    with pytest.raises(UserError, match=r"name: tuples, negatives: 2"):
+        trained(tiny, patterns, tmp_path, recipe)
+
+
 def test_a_damaged_state_is_named(tiny: ModuleType, patterns: Path, tmp_path: Path):
     recipe = tiny.recipe()
     run = tiny.run_of(tmp_path, recipe)

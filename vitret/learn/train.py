@@ -69,6 +69,7 @@ def train(
     validation says. Ctrl-C saves the state and ends in `KeyboardInterrupt`; a loss that is not finite is a `UserError`.
     """
     require_trainable(recipe)
+    _check_tuples(recipe)
     say = say or (lambda text: None)
     if distributed.from_first(run.finished):
         clear_state(run.state)
@@ -196,6 +197,18 @@ class _Window:
     def log(self, entry: dict[str, Any], step: int) -> None:
         if distributed.rank() == 0:
             self.run.log(step=step, **entry)
+
+
+def _check_tuples(recipe: Recipe) -> None:
+    """A loss that reads rows as tuples and the sampler must mean the same tuples."""
+    dealt = recipe.system.sampler.resolved("samplers").options.get("negatives")
+    for loss in recipe.system.losses:
+        read = loss.resolved("losses").options.get("negatives")
+        if read is not None and read != dealt:
+            raise UserError(
+                f"loss {loss.name} reads tuples of {read} negatives; sampler {recipe.system.sampler.name} deals "
+                f"{'no tuples' if dealt is None else dealt}. Take `sampler: {{name: tuples, negatives: {read}}}`."
+            )
 
 
 def _plan(sampler: Sampler, epoch: int, describe: Describe, name: str) -> Int64:
