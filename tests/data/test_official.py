@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from miniatures import Miniature
 from official_server import OfficialServer
+from PIL import Image
 
+from vitret.core import plugins
 from vitret.core.errors import DataError, VitretError
 from vitret.data import layout
+from vitret.data.ground_truth import read_revisited
 from vitret.data.official import Choices, prepare_official
 from vitret.data.prepare import verify
 
@@ -37,7 +40,7 @@ def prepare(
 
     def run(miniature: Miniature, source: Path | None = None, *, accept: bool = True, **more: object) -> Path:
         official_server.serve(miniature.published)
-        module = __import__("vitret.core.plugins", fromlist=["load"]).load("datasets", miniature.name)
+        module = plugins.load("datasets", miniature.name)
         choices = more.pop("choices", Choices())
         return prepare_official(
             miniature.card,
@@ -233,3 +236,32 @@ def test_an_incomplete_tree_says_what_is_missing(
     next((miniature.peer / "CUB_200_2011" / "images").rglob("*.jpg")).unlink()
     with pytest.raises(VitretError, match=r"1 of 10 \w+ images are not there"):
         prepare(miniature, miniature.peer)
+
+
+@pytest.mark.parametrize("name", ["roxford5k", "rparis6k"])
+def test_the_real_ground_truth_meets_the_counts_of_its_card(name: str, shared: Path, tmp_path: Path) -> None:
+    """The official pickle through the part itself; every photograph is one grey square, large enough for the boxes."""
+    card = plugins.load("datasets", name).CARD
+    pickled = shared / "groundtruth" / f"gnd_{name}.pkl"
+    truth = read_revisited(pickled)
+    tree = tmp_path / "tree"
+    (tree / "jpg").mkdir(parents=True)
+    for stems, size in ((truth.database, 16), (truth.queries, 1024)):
+        Image.new("RGB", (size, size)).save(tree / f"{size}.jpg")
+        for stem in stems:
+            (tree / "jpg" / f"{stem}.jpg").symlink_to(tree / f"{size}.jpg")
+    shutil.copy(pickled, tree)
+    prepare_official(
+        card,
+        plugins.build("datasets", name),
+        data_root=tmp_path / "data",
+        source=tree,
+        accept_terms=False,
+        choices=Choices(),
+        stated={},
+        workers=0,
+    )
+    counts = layout.load_manifest(tmp_path / "data", name)["counts"]
+    assert {key: counts[key] for key in card.expected} == {
+        key: count.value for key, count in card.expected.items()
+    }
