@@ -97,7 +97,9 @@ def prepare(
     if verify:
         wrong = []
         for name in names:
-            found = preparing.verify(name, data_root=data_root, workers=workers or os.cpu_count() or 1)
+            found = preparing.verify(
+                name, data_root=data_root, workers=os.cpu_count() or 1 if workers is None else workers
+            )
             wrong += [f"{name}: {sentence}" for sentence in found]
         for sentence in wrong:
             console.put(sentence)

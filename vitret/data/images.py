@@ -158,8 +158,8 @@ def check_all(paths: Iterable[Path], workers: int) -> Iterator[ImageReport]:
                 yield from pool.map(check, batch, chunksize=16)
         except BrokenProcessPool as error:
             raise MachineError(
-                "A process that checks images was killed, as the system does when memory runs out. "
-                "Run the same command again with fewer --workers: finished work is kept."
+                "A process that checks images ended before its work did. Run the same command again with --workers 0: "
+                "finished work is kept. (A script of your own that calls vitret needs `if __name__ == '__main__':`.)"
             ) from error
 
 

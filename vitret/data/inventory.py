@@ -84,8 +84,13 @@ def take_inventory(
 
 
 def pool_size(files: int, workers: int) -> int:
-    """How many processes are worth starting for so many files; 0 means this one."""
-    return min(workers, files // FILES_PER_WORKER)
+    """How many processes are worth starting for so many files; 0 means this one.
+
+    >>> pool_size(1_000_000, 8), pool_size(1_500, 8)
+    (8, 0)
+    """
+    useful = min(workers, files // FILES_PER_WORKER)
+    return useful if useful > 1 else 0
 
 
 def _stamp(path: Path) -> tuple[int, int]:
