@@ -25,6 +25,7 @@ _KINDS = (
 def list_(
     kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    markdown: Annotated[bool, typer.Option(help="Of datasets: the page docs/datasets.md.")] = False,
 ) -> None:
     """List what there is of a kind, with its options or its state.
 
@@ -38,6 +39,9 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
+    if kind == "datasets":
+        _datasets(as_json=as_json, markdown=markdown)
+        return
     rows = _rows(kind)
     if as_json:
         console.put(json.dumps(rows, indent=2, default=str))
@@ -64,8 +68,6 @@ def _rows(kind: str) -> dict[str, str]:
             name: "finished" if runs.find_run(home, name).finished else "not finished"
             for name in runs.run_names(home)
         }
-    if kind == "datasets":
-        return _datasets()
     return {name: _options(kind, name) for name in plugins.names(kind)}
 
 
@@ -91,13 +93,36 @@ def _options(family: str, name: str) -> str:
     )
 
 
-def _datasets() -> dict[str, str]:
-    from vitret.core import config, plugins
-    from vitret.data import layout
+def _datasets(*, as_json: bool, markdown: bool) -> None:
+    """State, size, version, licence and overlaps of every set, known or a person's own."""
+    import json
 
-    root = config.location("data").path
-    own = [name for name in layout.list_sets(root) if name not in plugins.names("datasets")]
-    rows = {}
-    for name in [*plugins.names("datasets"), *own]:
-        rows[name] = "prepared" if layout.exists(root, name) else "not prepared"
-    return rows
+    from rich.table import Table
+
+    from vitret.core import config
+    from vitret.data.datasets_page import page, rows
+
+    if markdown:
+        console.put(page().rstrip("\n"))
+        return
+    found = rows(config.location("data").path)
+    if as_json:
+        console.put(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("set", "state", "for", "images", "size", "version", "licence", "overlaps"):
+        table.add_column(
+            heading, no_wrap=heading == "set", justify="right" if heading == "images" else "left"
+        )
+    for name, facts in found.items():
+        images = "" if facts["images"] is None else f"{facts['images']:,}"
+        words = (
+            facts["state"],
+            ", ".join(facts["for"]),
+            images,
+            facts["size"],
+            facts["version"],
+            facts["licence"],
+        )
+        table.add_row(name, *words, ", ".join(facts["overlaps"]))
+    console.stdout(min_width=150).print(table)
