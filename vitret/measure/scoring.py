@@ -160,8 +160,9 @@ def scorer(queries: NDArray[Any], *, engine: str, device: str | None) -> Iterato
         there = torch.from_numpy(np.array(queries, dtype=np.float32)).to(device or "cpu")
 
         def scores(some: slice, rows: NDArray[Any]) -> Float32:
-            # Rows travel in the type in which they are stored: half the bytes for float16.
-            block = torch.from_numpy(np.array(rows)).to(there.device).float()
+            # float16 rows travel as they are stored, in half the bytes; float64 is not known to every device.
+            narrow = np.array(rows, dtype=np.float32 if rows.dtype.itemsize > 4 else rows.dtype)
+            block = torch.from_numpy(narrow).to(there.device).float()
             found: Float32 = (there[some] @ block.T).cpu().numpy()
             return found
 
