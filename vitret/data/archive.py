@@ -5,10 +5,13 @@ links, devices, sparse and encrypted members, two members of one name, an archiv
 `Limits` calls a bomb. Reading headers is one thread's work; writing and hashing files is that of a few others.
 """
 
+import contextlib
+import errno
 import fnmatch
 import hashlib
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -101,7 +104,8 @@ def _open(archive: Path, limits: Limits) -> zipfile.ZipFile | Plain | Gunzip:
     match kind(archive):
         case "zip":
             _check_directory(archive, limits)
-            return zipfile.ZipFile(archive)
+            with _zip_damage():
+                return zipfile.ZipFile(archive)
         case "tar":
             return Plain(archive)
         case _:
@@ -282,9 +286,29 @@ def _zip_problem(info: zipfile.ZipInfo) -> str | None:
 
 
 def _zip_pieces(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    with opened.open(info) as member:
-        while piece := member.read(PIECE):
+    with _zip_damage():
+        member = opened.open(info)
+    with member:
+        while True:
+            with _zip_damage():
+                piece = member.read(PIECE)
+            if not piece:
+                return
             yield piece
+
+
+@contextlib.contextmanager
+def _zip_damage() -> Iterator[None]:
+    """What zipfile raises on damaged bytes, as the one error it documents; never around writing."""
+    try:
+        yield
+    except (ValueError, OverflowError, RuntimeError, struct.error) as error:
+        raise zipfile.BadZipFile(str(error)) from error
+    except OSError as error:
+        # A damaged table of contents sends it to places before the file's beginning.
+        if error.errno != errno.EINVAL:
+            raise
+        raise zipfile.BadZipFile("its table of contents points outside") from error
 
 
 def _check_directory(archive: Path, limits: Limits) -> None:

@@ -87,13 +87,20 @@ def read_own_table(path: Path) -> Own:
 def _read(path: Path) -> Any:
     try:
         if path.suffix == ".parquet":
-            return pq.read_table(path)
-        # Words stay words: "007" is a label, and a path may be all digits.
-        kinds = dict.fromkeys(("path", "split"), pa.string())
-        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=kinds))
+            table = pq.read_table(path)
+        else:
+            # Words stay words: "007" is a label, and a path may be all digits.
+            kinds = dict.fromkeys(("path", "split"), pa.string())
+            table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=kinds))
+        # Names that are no UTF-8 are only found when they are asked for; columns that are none come as bytes.
+        table = table.rename_columns(table.column_names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not readable as a table ({said}).") from error
+    for field in table.schema:
+        if field.name in KNOWN and pa.types.is_binary(field.type):
+            raise DataError(f"{path}: the column '{field.name}' is not UTF-8 text. Save the table as UTF-8.")
+    return table
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:

@@ -119,7 +119,7 @@ def read_exclusions(path: Path) -> NDArray[np.int64]:
         raise DataError(f"{path}: no landmark id in this list. Write one a line.")
     try:
         return np.unique(np.array([int(text) for text in ids], dtype=np.int64))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: a line is not a landmark id ({error}).") from error
 
 

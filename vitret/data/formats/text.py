@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -36,7 +37,7 @@ def lines(path: Path) -> Iterator[str]:
                     yield line
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not readable as text ({error}). Fetch the file again.") from error
 
 
