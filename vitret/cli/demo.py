@@ -39,7 +39,7 @@ def demo(
     }
     places = arena.Places.default()
     for name in arena.needed_sets(places, TRACKS):
-        prepare(name, data_root=places.data, say=console.say)
+        prepare(name, data_root=places.data, report=console.say)
     for track in TRACKS:
         run_and_print(arena.resolve(places, track), device=device, precision=precision, workers=workers)
     for path in leaderboard.write(places.results):

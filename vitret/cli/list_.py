@@ -1,10 +1,13 @@
 """`vitret list`: what there is."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _KINDS = (
     "systems",
@@ -25,6 +28,9 @@ _KINDS = (
 def list_(
     kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="Of systems and datasets: md, the page in docs/.")
+    ] = "",
     markdown: Annotated[bool, typer.Option(help="Of datasets: the page docs/datasets.md.")] = False,
 ) -> None:
     """List what there is of a kind, with its options or its state.
@@ -41,6 +47,9 @@ def list_(
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
     if kind == "datasets":
         _datasets(as_json=as_json, markdown=markdown)
+        return
+    if form:
+        console.put(_page(kind, form).rstrip("\n"))
         return
     rows = _rows(kind)
     if as_json:
@@ -71,12 +80,30 @@ def _rows(kind: str) -> dict[str, str]:
     return {name: _options(kind, name) for name in plugins.names(kind)}
 
 
-def _about(path: "object") -> str:
-    from pathlib import Path
+def _page(kind: str, form: str) -> str:
+    """A page of docs/ as it should be."""
+    from vitret.core import config
+    from vitret.core.errors import UserError
+
+    if form != "md" or kind not in ("systems", "datasets"):
+        raise UserError(
+            f"--format {form}: there is only `vitret list systems --format md` and the same of datasets."
+        )
+    if kind == "datasets":
+        from vitret.data.datasets_page import page as datasets_page
+
+        return datasets_page()
+    from vitret.compare.tables import measured_sentences
+    from vitret.models.catalogue import page
+
+    return page(config.location("configs").path, measured_sentences(config.location("results").path))
+
+
+def _about(path: "Path") -> str:
 
     from vitret.core.config import read_yaml
 
-    data = read_yaml(Path(str(path)))
+    data = read_yaml(path)
     title = data.get("title") or data.get("system", {}).get("title", "")
     about = str(data.get("about", "")).strip().split("\n")[0]
     return " — ".join(str(part) for part in (title, about) if part)

@@ -278,3 +278,16 @@ def head(name: str, key: str) -> str:
     """Column head: set, metric, level."""
     metric, level = split_key(key)
     return f"{short(name)} {metric}" + {"all": "", "medium": " M", "hard": " H", "easy": " E"}[level]
+
+
+def measured_sentences(root: Path) -> dict[str, list[str]]:
+    """For each system what its own rows say of the primary number, one sentence a table."""
+    found: dict[str, list[str]] = {}
+    for table in tables(read_all(root)):
+        for row in table.rows:
+            if row.primary is not None:
+                sentence = (
+                    f"trained on {table.train_set}, {table.primary} {100 * row.primary:.1f} ({table.suite})"
+                )
+                found.setdefault(row.system, []).append(sentence)
+    return found

@@ -114,6 +114,12 @@ class System(Strict):
     title: str
     about: str = ""
     source: str = ""
+    open: tuple[str, ...] = Field(
+        default=(), description="what the source leaves open, and what stands here instead"
+    )
+    published: tuple[str, ...] = Field(
+        default=(), description="numbers read in the source, one sentence each"
+    )
     model: ModelSpec
     losses: tuple[LossSpec, ...] = ()
     sampler: Part = Part(name="random")
@@ -185,7 +191,7 @@ class Recipe(Strict):
     def digest(self) -> str:
         """Identity of the training: everything that can change the weights, nothing that only describes."""
         value = self.model_dump(mode="json")
-        for key in ("title", "about", "source"):
+        for key in ("title", "about", "source", "open", "published"):
             value["system"].pop(key)
         for key in ("title", "about", "systems", "seeds", "suite", "pretraining", "dims"):
             value["track"].pop(key)

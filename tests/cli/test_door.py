@@ -1,0 +1,108 @@
+"""The door: help is quick and true, mistakes are one line with the way out, exit codes are the documented ones."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import typer.core
+import typer.main
+
+from vitret.cli import _take_common, build_app, run
+
+
+def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ROOT = typer.main.get_command(build_app())
+COMMANDS = dict(_commands(ROOT))
+
+
+def _examples(command: object) -> list[str]:
+    return re.findall(r"^ *((?:[A-Z_]+=\S+ )?vitret .*?)\s*$", command.help or "", flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
+def test_every_verb_shows_two_examples_that_parse(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    examples = _examples(COMMANDS[path])
+    assert len(examples) >= 2, f"vitret {' '.join(path)} shows {len(examples)} examples"
+    for example in examples:
+        words = shlex.split(example.partition(" > ")[0])
+        words = words[words.index("vitret") + 1 :]
+        words = _take_common(words)
+        assert tuple(words[: len(path)]) == path, example
+        COMMANDS[path].make_context(" ".join(path), words[len(path) :])  # raises on what does not parse
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
+def test_help_of_every_verb_imports_no_torch(path: tuple[str, ...]):
+    code = f"import sys\nfrom vitret.cli import run\nrun([*{path!r}, '--help'])\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Examples" in done.stdout
+
+
+def test_help_comes_at_once():
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "vitret", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["bnech"], 2, "bench"),
+        (["bench"], 2, "--train-set"),
+        (["bench", "--train-set", "minitwon-sfm"], 2, "Did you mean 'minitown-sfm'"),
+        (["bench", "--train-set", "minitown-sfm"], 3, "vitret prepare minitown-sfm"),
+        (["bench", "--train-set", "minitown-sfm", "--systems", "tiny_dtpo"], 2, "tiny_dtop"),
+        (["bench", "--train-set", "minitown-sfm", "--set", "optimiser.lrr=1"], 2, "Did you mean 'lr'"),
+        (["bench", "--train-set", "minitown-sfm", "--seeds", "0"], 2, "seeds"),
+        (["prepare", "roxfrod5k"], 2, "roxford5k"),
+        (["list", "hedas"], 2, "Did you mean 'heads'"),
+        (["leaderboard", "--format", "pdf"], 2, "pdf"),
+        (["leaderboard"], 5, "vitret bench"),
+        (["results", "validate"], 5, "no rows"),
+        (["explain", "nothing"], 2, "nothing"),
+        (["--data"], 2, "--data"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_line_with_the_way_out(
+    words: list[str],
+    code: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path,
+):
+    monkeypatch.setenv("VITRET_RESULTS", str(tmp_path / "results"))
+    assert run(words) == code
+    out, err = capsys.readouterr()
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_common_flags_work_before_and_behind_the_verb(tmp_path, capsys: pytest.CaptureFixture[str]):
+    assert run(["list", "runs", "--home", str(tmp_path)]) == 0
+    assert run(["--home", str(tmp_path), "list", "runs"]) == 0
+    assert "no runs yet" in capsys.readouterr().err
+
+
+def test_without_a_terminal_there_are_no_control_codes(capsys: pytest.CaptureFixture[str]):
+    run(["list", "heads"])
+    run(["bench"])
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
