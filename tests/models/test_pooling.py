@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from vitret.models.pooling import gem, orthogonal_part, regions
+from vitret.models.pooling import generalised_mean, orthogonal_part, regions
 
 
 def test_gem_is_the_mean_at_one_and_near_the_maximum_at_a_large_power():
     grid = torch.rand(2, 3, 4, 5) + 0.1
-    assert torch.allclose(gem(grid, 1.0), grid.mean(dim=(2, 3)))
-    assert torch.allclose(gem(grid, torch.tensor([100.0])), grid.amax(dim=(2, 3)), rtol=0.05)
+    assert torch.allclose(generalised_mean(grid, 1.0), grid.mean(dim=(2, 3)))
+    assert torch.allclose(generalised_mean(grid, torch.tensor([100.0])), grid.amax(dim=(2, 3)), rtol=0.05)
 
 
 def test_gem_with_one_power_per_channel():
     grid = torch.rand(1, 2, 3, 3) + 0.1
-    both = gem(grid, torch.tensor([1.0, 3.0]))
+    both = generalised_mean(grid, torch.tensor([1.0, 3.0]))
     assert torch.allclose(both[0, 0], grid[0, 0].mean())
     assert torch.allclose(both[0, 1], grid[0, 1].pow(3).mean().pow(1 / 3))
 

@@ -5,15 +5,18 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def gem(grid: Tensor, p: Tensor | float, eps: float = 1e-6) -> Tensor:
-    """Generalised mean over space: (B, D, h, w) -> (B, D), fp32.
+def generalised_mean(grid: Tensor, p: Tensor | float, *, eps: float = 1e-6) -> Tensor:
+    """`(mean max(x, eps)^p)^(1/p)` over the grid: p = 1 is the mean, p → ∞ the maximum.
 
-    Values below `eps` are raised to it, as cirtorch does (read); on a map that was never rectified, such as a
-    layer-normalised token grid, this throws the negative half away. `p` is a number, or a tensor (1,) or (D,).
+    `grid` (B, D, h, w), `p` a number, (1,) or (D,); returns (B, D) float32. Channels that are negative everywhere give
+    eps: on a map that was never rectified, a layer-normalised token grid, the negative half is thrown away.
+    >>> generalised_mean(torch.tensor([[[[1.0, 2.0]]]]), 3.0)
+    tensor([[1.6510]])
     """
-    power = p.float().view(1, -1, 1, 1) if isinstance(p, Tensor) else p
-    raised = grid.float().clamp(min=eps).pow(power).mean(dim=(2, 3))
-    return raised.pow(1.0 / (power.flatten() if isinstance(power, Tensor) else power))
+    exponent = torch.as_tensor(p, dtype=torch.float32, device=grid.device)
+    # Powers of bf16 lose the small activations; the pooled vector is tiny, so float32 costs nothing.
+    flat = grid.float().flatten(2).clamp(min=eps)
+    return flat.pow(exponent.reshape(-1, 1)).mean(dim=-1).pow(1 / exponent)
 
 
 def regions(height: int, width: int, *, levels: int, overlap: float) -> list[tuple[int, int, int]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vitret.core.errors import UserError
 from vitret.models.attention import CrossAttention, Mlp, SpatialAttention, WindowBlock
-from vitret.models.pooling import gem, orthogonal_part
+from vitret.models.pooling import generalised_mean, orthogonal_part
 from vitret.models.tokens import Tokens
 
 FUSIONS = ("cross2", "cross1", "concat", "hadamard", "orthogonal", "none")
@@ -104,7 +104,7 @@ class Dalg(nn.Module):
         if self.pool is not None:
             pooled = self.pool(deep)
         else:
-            pooled = deep.mean(dim=(2, 3)) if self.p is None else gem(deep, self.p)
+            pooled = deep.mean(dim=(2, 3)) if self.p is None else generalised_mean(deep, self.p)
         whole = self.global_fc(pooled)
         y: Tensor = self.fc(self._fused(whole, tokens))
         return y

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vitret.core.errors import UserError
 from vitret.models.attention import SpatialAttention
-from vitret.models.pooling import gem, orthogonal_part
+from vitret.models.pooling import generalised_mean, orthogonal_part
 from vitret.models.tokens import Tokens
 
 
@@ -61,7 +61,7 @@ class Dolg(nn.Module):
         fine, coarse = tokens.grids[-2:]
         if self.atrous is not None:
             fine = self.atrous(fine)
-        whole = self.fc_t(gem(coarse, self.p))
+        whole = self.fc_t(generalised_mean(coarse, self.p))
         rest = orthogonal_part(self.localmodel(fine), whole).mean(dim=(2, 3))
         y: Tensor = self.fc(torch.cat([whole, rest], dim=1))
         return y

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from vitret.core.errors import UserError
 from vitret.models.locality import EnhancedLocality
-from vitret.models.pooling import gem
+from vitret.models.pooling import generalised_mean
 from vitret.models.tokens import Tokens
 
 CHOICES = {
@@ -84,7 +84,7 @@ class LocalBranch(nn.Module):
         y = self.reduce(grids.flatten(1, 2)) if flat else self.reduce(grids).squeeze(1)
         if self.elm is not None:
             y = y + self.elm(y) if self.residual else self.elm(y)
-        pooled = y.mean(dim=(2, 3)) if self.p is None else gem(y, self.p)
+        pooled = y.mean(dim=(2, 3)) if self.p is None else generalised_mean(y, self.p)
         z: Tensor = self.fc(pooled)
         return z
 

@@ -3,20 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from vitret.models.pooling import generalised_mean
 from vitret.models.tokens import Tokens
-
-
-def generalised_mean(grid: Tensor, p: Tensor | float, *, eps: float = 1e-6) -> Tensor:
-    """`(mean max(x, eps)^p)^(1/p)` over the grid: p = 1 is the mean, p → ∞ the maximum.
-
-    `grid` (B, D, h, w), `p` a number or (D,); returns (B, D) float32. Channels that are negative everywhere give eps.
-    >>> generalised_mean(torch.tensor([[[[1.0, 2.0]]]]), 3.0)
-    tensor([[1.6510]])
-    """
-    exponent = torch.as_tensor(p, dtype=torch.float32, device=grid.device)
-    # Powers of bf16 lose the small activations; the pooled vector is tiny, so float32 costs nothing.
-    flat = grid.float().flatten(2).clamp(min=eps)
-    return flat.pow(exponent.reshape(-1, 1)).mean(dim=-1).pow(1 / exponent)
 
 
 class Gem(nn.Module):

@@ -6,7 +6,7 @@ cirtorch normalises between pooling and layer (`normalise`), DIR does not.
 import torch
 from torch import Tensor, nn
 
-from vitret.models.pooling import gem, unit
+from vitret.models.pooling import generalised_mean, unit
 from vitret.models.tokens import Tokens
 
 
@@ -19,7 +19,7 @@ class GemFc(nn.Module):
         self.fc = nn.Linear(width, dim)
 
     def forward(self, tokens: Tokens) -> Tensor:
-        pooled = gem(tokens.grids[-1], self.p)
+        pooled = generalised_mean(tokens.grids[-1], self.p)
         y: Tensor = self.fc(unit(pooled) if self.normalise else pooled)
         return y
 

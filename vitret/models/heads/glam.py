@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vitret.models.attention import SecondOrderAttention
 from vitret.models.locality import ConvNorm
-from vitret.models.pooling import gem
+from vitret.models.pooling import generalised_mean
 from vitret.models.tokens import Tokens
 
 
@@ -91,7 +91,7 @@ class Glam(nn.Module):
         if self.mix is not None:
             share = functional.softmax(self.mix.float(), dim=0)
             grid = torch.stack([w * x for w, x in zip(share, streams, strict=True)]).sum(dim=0)
-        y: Tensor = self.bn(self.fc(self.dropout(gem(grid, self.p))))
+        y: Tensor = self.bn(self.fc(self.dropout(generalised_mean(grid, self.p))))
         return y
 
 

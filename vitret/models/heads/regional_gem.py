@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vitret.models.pooling import gem, regions, unit
+from vitret.models.pooling import generalised_mean, regions, unit
 from vitret.models.tokens import Tokens
 
 
@@ -20,8 +20,8 @@ class RegionalGem(nn.Module):
         grid = tokens.grids[-1]
         height, width = grid.shape[2:]
         boxes = regions(height, width, levels=self.levels, overlap=self.overlap)
-        pooled = [gem(grid, self.p)]
-        pooled += [gem(grid[:, :, y : y + side, x : x + side], self.p) for y, x, side in boxes]
+        pooled = [generalised_mean(grid, self.p)]
+        pooled += [generalised_mean(grid[:, :, y : y + side, x : x + side], self.p) for y, x, side in boxes]
         rows = unit(torch.stack(pooled, dim=1))
         if self.whiten is not None:
             rows = unit(self.whiten(rows))

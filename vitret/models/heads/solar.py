@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitret.models.attention import SecondOrderAttention
-from vitret.models.pooling import gem, unit
+from vitret.models.pooling import generalised_mean, unit
 from vitret.models.tokens import Tokens
 
 
@@ -22,7 +22,7 @@ class Solar(nn.Module):
         self.whiten = nn.Linear(width, self.dim) if whiten else None
 
     def forward(self, tokens: Tokens) -> Tensor:
-        pooled = unit(gem(self.soa(tokens.grids[-1]), self.p))
+        pooled = unit(generalised_mean(self.soa(tokens.grids[-1]), self.p))
         return pooled if self.whiten is None else self.whiten(pooled)
 
 
