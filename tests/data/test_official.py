@@ -114,6 +114,20 @@ def test_archives_that_a_person_fetched_are_unpacked(
     check_loads(tmp_path / "data", miniature)
 
 
+def test_a_wrong_archive_is_refused_and_nothing_is_written_beside_it(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("sop")
+    archive = miniature.by_hand / "Stanford_Online_Products.zip"
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match="not the official file"):
+        prepare(miniature, miniature.by_hand)
+    assert [path.name for path in miniature.by_hand.iterdir()] == [archive.name]
+    assert not layout.exists(tmp_path / "data", "sop")
+
+
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(FETCHED)))
 def test_a_gated_set_says_what_to_do_by_hand(
     name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path]
@@ -143,7 +157,10 @@ def test_nothing_is_fetched_before_the_terms_are_accepted(
 
 
 def test_a_subset_of_shards_is_named_and_grows(
-    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+    make: Callable[[str], Miniature],
+    prepare: Callable[..., Path],
+    official_server: OfficialServer,
+    tmp_path: Path,
 ) -> None:
     miniature = make("gldv2-clean")
     root = tmp_path / "data"
@@ -154,8 +171,12 @@ def test_a_subset_of_shards_is_named_and_grows(
     assert card["subset"] == "a subset, 2 of 3 shards"
     part = len(layout.load_train(root, "gldv2-clean").images)
     assert 0 < part < 39
+    asked = len(official_server.requests)
     prepare(miniature, replace=True)
+    later = [request.path for request in official_server.requests[asked:] if request.path.endswith(".tar")]
+    assert [Path(path).name for path in later] == ["images_001.tar"]  # The others are still there.
     assert len(layout.load_train(root, "gldv2-clean").images) == 39
+    assert not (root / ".work" / "gldv2-clean" / "tree").exists()
     assert layout.load_manifest(root, "gldv2-clean")["shards"] is None
 
 

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from vitret.core.errors import DataError, UserError
 from vitret.core.store import machine_error, require_space
 from vitret.data.card import Card, File, Shards
-from vitret.data.download import Progress, RemoteFile, discard, fetch, find
+from vitret.data.download import Progress, RemoteFile, discard, fetch
 from vitret.data.formats.trees import locate
+from vitret.data.partial import hash_file
 from vitret.data.plan import choose, make_plan
 from vitret.data.shards import Shard, extract_shards
 from vitret.data.terms import require_accepted
@@ -103,7 +104,7 @@ def prepare_official(
         folder = writer.finish()
     if subset:
         report(f"{card.name}: {subset}. Results made on it say so.")
-    _clean(work, keep_downloads=choices.keep_downloads)
+    _clean(work, keep_tree=bool(obtained.shards), keep_downloads=choices.keep_downloads)
     return folder
 
 
@@ -166,7 +167,7 @@ def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: No
     report(f"{card.name}: unpacking {len(card.files)} files of {source}")
     hashes = {}
     for file in card.files:
-        hashes[file.name] = _verified(file, card, source)
+        hashes[file.name] = _verified(file, source)
         _into_tree(file, source / file.name, work / "tree", work / "state", report=report, keep=True)
     return Obtained(tree=work / "tree", adopted=False, hashes=hashes)
 
@@ -214,12 +215,19 @@ def _has_archives(source: Path, card: Card) -> bool:
     return bool(archives) and all((source / file.name).is_file() for file in archives)
 
 
-def _verified(file: File, card: Card, folder: Path) -> str:
-    """Sha256 of a file that somebody put there, checked against the card; nothing is written beside it."""
-    found = find(remote(file, card), folder)
-    if found is None:
-        raise DataError(f"{folder / file.name}: no such file.")
-    return found.sha256
+def _verified(file: File, folder: Path) -> str:
+    """Sha256 of a file that a person put there, checked against the card; nothing is written beside it."""
+    path = folder / file.name
+    size, sha256, md5 = hash_file(path, md5=file.md5 is not None)
+    found = {"size": size, "sha256": sha256, "md5": md5}
+    wanted = {"size": file.size, "sha256": file.sha256, "md5": file.md5}
+    wrong = [key for key, value in wanted.items() if value is not None and found[key] != value]
+    if wrong:
+        raise DataError(
+            f"{path}: {wrong[0]} is {found[wrong[0]]}, expected {wanted[wrong[0]]}. It is not the official file, or it "
+            "is damaged: fetch it again."
+        )
+    return sha256
 
 
 def _shard(series: Shards, n: int, card: Card) -> Shard:
@@ -285,10 +293,15 @@ def _used(work: Path) -> int:
     return sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) if work.is_dir() else 0
 
 
-def _clean(work: Path, *, keep_downloads: bool) -> None:
-    """Remove the work folder; archives stay if they were asked for, the records of first use always."""
-    for name in ("tree", "state"):
-        shutil.rmtree(work / name, ignore_errors=True)
+def _clean(work: Path, *, keep_tree: bool, keep_downloads: bool) -> None:
+    """Remove the work folder, but not the records of first use.
+
+    The tree of a subset of shards stays, so that more shards can join it: its files are those of the set, under a
+    second name, and take no room of their own.
+    """
+    if not keep_tree:
+        for name in ("tree", "state"):
+            shutil.rmtree(work / name, ignore_errors=True)
     if keep_downloads or not (work / "downloads").is_dir():
         return
     for path in (work / "downloads").iterdir():

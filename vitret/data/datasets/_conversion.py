@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError, EmptyError
 from vitret.core.records import Int64
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import walk_files
-from vitret.data.tables import Bytes, encoded
+from vitret.data.tables import Bytes
 from vitret.data.writer import LayoutWriter
 
 Converter = Callable[[Path, LayoutWriter], None]
@@ -41,7 +43,10 @@ def require(root: Path, paths: Sequence[str], what: str) -> None:
 
 def among(root: Path, paths: Bytes) -> NDArray[np.bool_]:
     """Which of the paths exist below a folder, in one walk over it, (n,)."""
-    return np.isin(paths, encoded(list(walk_files(root))))
+    # Arrow hashes where numpy would sort: seconds instead of half a minute for four million names.
+    there = pa.array(walk_files(root), pa.large_string()).cast(pa.large_binary())
+    found = pc.is_in(pa.array(paths, pa.large_binary()), value_set=there)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def some(kept: NDArray[np.bool_], root: Path, what: str) -> Int64:

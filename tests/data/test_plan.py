@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import miniatures
+import pytest
+from official_server import OfficialServer
+
+from vitret.core import plugins
+from vitret.core.errors import UserError
+from vitret.data import layout
+from vitret.data.card import Card, Shards
+from vitret.data.official import Choices
+from vitret.data.plan import choose, make_plan, size_in_bytes
+from vitret.data.prepare import prepare
+
+
+def card(name: str) -> Card:
+    found: Card = plugins.load("datasets", name).CARD
+    return found
+
+
+def test_a_plan_names_bytes_disk_files_and_terms_and_touches_nothing(tmp_path: Path) -> None:
+    plan = make_plan(card("roxford5k"), tmp_path / "data")
+    assert plan.fetch_bytes == 1_938_238_004 + 149_871
+    assert [file.exact for file in plan.files] == [True, True]
+    assert "VGG Terms of Access" in plan.terms
+    assert not plan.terms_accepted
+    text = "\n".join(plan.lines())
+    assert "1.94 GB" in text
+    assert "hash: third party" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_of_some_shards_needs_their_share(tmp_path: Path) -> None:
+    plan = make_plan(card("gldv2-clean"), tmp_path, shards="0-9")
+    assert plan.shards == "10 of 500 (train)"
+    assert plan.fetch_bytes == 10 * 10**9
+    assert plan.disk_needed == card("gldv2-clean").needs_disk // 50
+    assert plan.sizes_unknown == 2
+
+
+def test_adopting_fetches_nothing(tmp_path: Path) -> None:
+    plan = make_plan(card("inshop"), tmp_path, adopt=True)
+    assert (plan.files, plan.fetch_bytes, plan.by_hand) == ((), 0, "")
+    assert "agreement" in make_plan(card("inshop"), tmp_path).by_hand
+
+
+@pytest.mark.parametrize("text", ["a", "1-", "-3", "5-2x", "0", "1,9"])
+def test_shards_that_are_not_there(text: str) -> None:
+    series = Shards(name="{n}.tar", url="http://h/{n}.tar", first=1, count=4, bytes_each=1)
+    if text == "1-":  # An open range is one shard.
+        assert choose(series, text) == [1]
+        return
+    with pytest.raises(UserError, match="--shards"):
+        choose(series, text)
+
+
+def test_sizes_as_people_write_them() -> None:
+    assert [size_in_bytes(text) for text in ("200GB", "1.5 tb", "12")] == [200 * 10**9, 15 * 10**11, 12]
+    with pytest.raises(UserError, match="200GB"):
+        size_in_bytes("much")
+
+
+def test_the_real_card_takes_some_shards_from_a_mirror(
+    tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing replaced: the card as it is, asked for three of its five hundred shards."""
+    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
+    official_server.serve(miniatures.build("gldv2-clean", tmp_path / "miniature").published)
+    choices = Choices(shards="0-2")
+    for _ in range(2):  # The second time it is there.
+        folder = prepare(
+            "gldv2-clean", data_root=tmp_path / "data", accept_terms=True, choices=choices, workers=0
+        )
+    assert folder == tmp_path / "data" / "gldv2-clean"
+    assert len(layout.load_train(tmp_path / "data", "gldv2-clean").images) == 39
+    with pytest.raises(UserError, match="--replace"):
+        prepare("gldv2-clean", data_root=tmp_path / "data", accept_terms=True, workers=0)
+
+
+def test_an_exclusion_list_is_an_option_that_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exclude"):
+        prepare("rgldv2-clean", data_root=tmp_path / "data", accept_terms=True)
