@@ -113,8 +113,14 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(
     assert ends[0] == ends[1]
 
 
-def test_ctrl_c_saves_and_the_next_call_goes_on(tiny: ModuleType, patterns: Path, tmp_path: Path):
-    recipe = tiny.recipe()
+TINY_CNN = {"name": "timm_model", "arch": "test_efficientnet", "pretrained": False}
+
+
+@pytest.mark.parametrize("model", [None, {"backbone": TINY_CNN, "head": "gem"}], ids=["vit", "cnn"])
+def test_ctrl_c_saves_and_the_next_call_goes_on(
+    model: dict[str, Any] | None, tiny: ModuleType, patterns: Path, tmp_path: Path
+):
+    recipe = tiny.recipe() if model is None else tiny.recipe(model=model)
     straight = trained(tiny, patterns, tmp_path / "straight", recipe)
 
     def interrupt(done: int, total: int, text: str) -> None:
