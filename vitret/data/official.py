@@ -81,9 +81,7 @@ def prepare_official(
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
         plan = make_plan(card, data_root, shards=choices.shards)
-        accepted = require_accepted(data_root, card, accept=accept_terms)
-    else:
-        accepted = None
+        require_accepted(data_root, card, accept=accept_terms)
     work = data_root / ".work" / card.name
     hard = source is None or _has_archives(source, card)
     with LayoutWriter(
@@ -99,7 +97,7 @@ def prepare_official(
         subset = obtained.subset or check_counts(
             card, writer.counts(), adopted=obtained.adopted, report=report
         )
-        writer.card(_facts(card, obtained, subset, accepted))
+        writer.card(_facts(card, obtained, subset))
         writer.source({**stated, "files": dict(obtained.hashes)})
         folder = writer.finish()
     if subset:
@@ -276,7 +274,8 @@ def _second_name(path: Path, place: Path) -> None:
         raise machine_error(place, error) from error
 
 
-def _facts(card: Card, obtained: Obtained, subset: str, accepted: Mapping[str, Any] | None) -> dict[str, Any]:
+def _facts(card: Card, obtained: Obtained, subset: str) -> dict[str, Any]:
+    """What card.json says: the card, and which part and version of the set this is; no times and no places."""
     version = "adopted, not confirmed" if obtained.adopted else card.image_set_version
     return {
         **card.model_dump(mode="json"),
@@ -284,7 +283,6 @@ def _facts(card: Card, obtained: Obtained, subset: str, accepted: Mapping[str, A
         "shards": dict(obtained.shards) or None,
         "subset": subset,
         "card_digest": card.digest,
-        "terms_accepted": dict(accepted) if accepted else None,
     }
 
 
