@@ -2,8 +2,8 @@
 
     python benchmarks/speed/extract.py --data ../shared/data [--device cuda] [--out results/speed/extract.json]
 
-The loop is what a first script looks like: open, crop, resize with Pillow, normalise, one forward, one at a time. The two
-take turns, `--rounds` times, because a shared machine changes its speed from minute to minute; each round gives a ratio.
+The loop is what a first script looks like: open, crop, resize with Pillow, normalise, one forward, one at a time. The
+two take turns, `--rounds` times, because a shared machine changes its speed by the minute; each round gives a ratio.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
 from vitret.core.protocol import Protocol
-from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.recipes import ModelSpec, Part
+from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json
 from vitret.data.ground_truth import read_revisited
@@ -90,7 +91,7 @@ def main() -> None:
         seconds: dict[str, list[float]] = {"plain": [], "ours": []}
         maps: dict[str, dict[str, float]] = {}
         few = evalset.database.take(np.arange(8))
-        for name, run in (("plain", plain), ("ours", ours)):
+        for run in (plain, ours):
             run(few)
         for _ in range(given.rounds):
             for name, run in (("plain", plain), ("ours", ours)):
