@@ -10,7 +10,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 
 
 def test_the_page_is_fresh() -> None:
-    assert PAGE.read_text() == page(), "stale: run `vitret list datasets --markdown > docs/datasets.md`"
+    assert PAGE.read_text() == page(), "stale: run `vitret list datasets --format md > docs/datasets.md`"
 
 
 def test_every_count_says_how_sure_it_is() -> None:

@@ -72,7 +72,7 @@ def run_and_print(work: object, *, device: str, precision: str, workers: int | N
     assert isinstance(work, arena.Work)
     places = arena.Places.default()
     if any(arena.missing_rows(work, task) for task in work.tasks):
-        from vitret.describe.extract import pick_device
+        from vitret.describe.devices import pick_device
 
         arena.bench(
             places,
@@ -80,6 +80,7 @@ def run_and_print(work: object, *, device: str, precision: str, workers: int | N
             arena.Machine(device=pick_device(device), precision=precision, workers=workers),
             command="vitret " + " ".join(sys.argv[1:]),
             say=console.say,
+            steps=console.steps,
         )
     rows = {path for task in work.tasks for path in task.rows.values()}
     print_tables(tables(entry for entry in read_all(places.results) if entry[0] in rows))

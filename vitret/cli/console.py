@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,26 +36,45 @@ def stdout(min_width: int = 0) -> "Console":
     """A rich console on stdout; when it is a pipe or a file, wide enough for `min_width` columns."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(highlight=False)
     if not console.is_terminal and console.width < min_width:
-        console = Console(width=min_width)
+        console = Console(highlight=False, width=min_width)
     return console
 
 
-@contextmanager
-def progress_bar(description: str) -> Iterator[None]:
-    """A spinner on stderr while something without a known end goes on; silent when it is not a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+Steps = Callable[[int, int, str], None]
+"""(steps done, steps in all, words), called at every step."""
 
-    console = Console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
+
+@contextmanager
+def steps(name: str) -> Iterator[Steps]:
+    """A bar with speed and remaining time on a terminal; elsewhere a line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    terminal = Console(stderr=True)
+    if quiet() or not terminal.is_terminal:
+        yield _lines(name)
+        return
+    columns = (
         TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=quiet() or not console.is_terminal,
-    ) as progress:
-        progress.add_task(description)
-        yield
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True) as bar:
+        task = bar.add_task(name, total=None, words="")
+        yield lambda done, total, words: bar.update(task, completed=done, total=total, words=words)
+
+
+def _lines(name: str, every: float = 30.0) -> Steps:
+    """Says where the work stands, at most once in `every` seconds."""
+    said = time.monotonic()
+
+    def report(done: int, total: int, words: str) -> None:
+        nonlocal said
+        if time.monotonic() - said > every and words:
+            said = time.monotonic()
+            say(f"{name}: step {done} of {total}, {words}")
+
+    return report

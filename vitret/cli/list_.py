@@ -31,7 +31,6 @@ def list_(
     form: Annotated[
         str, typer.Option("--format", help="Of systems and datasets: md, the page in docs/.")
     ] = "",
-    markdown: Annotated[bool, typer.Option(help="Of datasets: the page docs/datasets.md.")] = False,
 ) -> None:
     """List what there is of a kind, with its options or its state.
 
@@ -45,11 +44,11 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
-    if kind == "datasets":
-        _datasets(as_json=as_json, markdown=markdown)
-        return
     if form:
         console.put(_page(kind, form).rstrip("\n"))
+        return
+    if kind == "datasets":
+        _datasets(as_json=as_json)
         return
     rows = _rows(kind)
     if as_json:
@@ -120,18 +119,15 @@ def _options(family: str, name: str) -> str:
     )
 
 
-def _datasets(*, as_json: bool, markdown: bool) -> None:
+def _datasets(*, as_json: bool) -> None:
     """State, size, version, licence and overlaps of every set, known or a person's own."""
     import json
 
     from rich.table import Table
 
     from vitret.core import config
-    from vitret.data.datasets_page import page, rows
+    from vitret.data.datasets_page import rows
 
-    if markdown:
-        console.put(page().rstrip("\n"))
-        return
     found = rows(config.location("data").path)
     if as_json:
         console.put(json.dumps(found, indent=2, ensure_ascii=False))

@@ -1,8 +1,6 @@
 """`vitret train`: train one system on one training set under its track's budget."""
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
@@ -71,7 +69,7 @@ def train(
         run = open_run(home, recipe)
         with locked(run.path / "run.lock", console.say) if first else contextlib.nullcontext():
             distributed.from_first(None)  # nobody reads the run before it is ours
-            with _bar(run.id) if first else contextlib.nullcontext() as progress:
+            with console.steps(run.id) if first else contextlib.nullcontext() as progress:
                 checkpoint = training.train(
                     recipe,
                     trainset,
@@ -86,37 +84,3 @@ def train(
         distributed.stop()
     if first:
         console.put(str(checkpoint))
-
-
-@contextlib.contextmanager
-def _bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with speed and remaining time on a terminal; elsewhere a line now and then."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    terminal = Console(stderr=True)
-    if console.quiet() or not terminal.is_terminal:
-        yield _lines(name)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[words]}"),
-    )
-    with Progress(*columns, TimeRemainingColumn(), console=terminal) as bar:
-        task = bar.add_task(name, total=None, words="")
-        yield lambda done, total, words: bar.update(task, completed=done, total=total, words=words)
-
-
-def _lines(name: str, every: float = 30.0) -> Callable[[int, int, str], None]:
-    """Says where training stands, at most once in `every` seconds."""
-    said = time.monotonic()
-
-    def report(done: int, total: int, words: str) -> None:
-        nonlocal said
-        if time.monotonic() - said > every and words:
-            said = time.monotonic()
-            console.say(f"{name}: step {done} of {total}, {words}")
-
-    return report

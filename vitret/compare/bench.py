@@ -6,8 +6,10 @@ of all that made them, and a row that stands for this data and protocol is not m
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
     from vitret.models.model import Retriever
 
 Say = Callable[[str], None]
+Progress = Callable[[int, int, str], None]
+Steps = Callable[[str], AbstractContextManager[Progress]]
+
+
+@contextmanager
+def silent(_: str) -> Iterator[Progress]:
+    """Steps that nobody hears of."""
+    yield lambda done, total, words: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,11 @@ class Machine:
     device: torch.device
     precision: str
     workers: int | None
+
+    @property
+    def loaders(self) -> int:
+        """Threads that read images for extraction."""
+        return min(8, os.cpu_count() or 1) if self.workers is None else self.workers
 
     @property
     def engine(self) -> str:
@@ -231,8 +246,13 @@ def plan(places: Places, work: Work) -> list[str]:
     return lines
 
 
-def bench(places: Places, work: Work, machine: Machine, *, command: str, say: Say) -> list[Path]:
-    """Do the work; returns the rows written. Each run is held by a lock, so two benches share the work."""
+def bench(
+    places: Places, work: Work, machine: Machine, *, command: str, say: Say, steps: Steps = silent
+) -> list[Path]:
+    """Do the work; returns the rows written. Each run is held by a lock, so two benches share the work.
+
+    `steps(name)` is entered around a training and gives the function that is told of every step.
+    """
     written: list[Path] = []
     for number, task in enumerate(work.tasks, start=1):
         if not missing_rows(work, task):
@@ -245,7 +265,7 @@ def bench(places: Places, work: Work, machine: Machine, *, command: str, say: Sa
         with locked(run.path / "run.lock", say):
             missing = missing_rows(work, task)  # somebody else may have measured them while we waited
             if missing:
-                written += _measure_run(places, work, machine, task, run, missing, command, say)
+                written += _measure_run(places, work, machine, task, run, missing, command, say, steps)
     return written
 
 
@@ -258,11 +278,12 @@ def _measure_run(
     missing: Sequence[str],
     command: str,
     say: Say,
+    steps: Steps,
 ) -> list[Path]:
     """Train one run if it is not trained, then write its missing rows."""
     from vitret.models.model import load_model, model_digest
 
-    train_seconds = _train(places, machine, task.recipe, run, say)
+    train_seconds = _train(places, machine, task.recipe, run, say, steps)
     model, _ = load_model(run.checkpoint)
     spec = task.recipe.system.model
     facts = results.ModelFacts(
@@ -282,7 +303,9 @@ def _measure_run(
     return written
 
 
-def _train(places: Places, machine: Machine, recipe: Recipe, run: Run, say: Say) -> float | None:
+def _train(
+    places: Places, machine: Machine, recipe: Recipe, run: Run, say: Say, steps: Steps
+) -> float | None:
     """Make the run's checkpoint if it has none; a frozen network's is its initial weights. Seconds spent training."""
     from vitret.learn.train import initial_model, train
     from vitret.models.model import save_model
@@ -294,15 +317,17 @@ def _train(places: Places, machine: Machine, recipe: Recipe, run: Run, say: Say)
         return None
     started = time.monotonic()
     trainset = layout.load_train(places.data, recipe.track.train_set)
-    train(
-        recipe,
-        trainset,
-        run,
-        device=machine.device,
-        precision=machine.precision,
-        workers=machine.workers,
-        say=say,
-    )
+    with steps(run.id) as progress:
+        train(
+            recipe,
+            trainset,
+            run,
+            device=machine.device,
+            precision=machine.precision,
+            workers=machine.workers,
+            say=say,
+            progress=progress,
+        )
     return time.monotonic() - started
 
 
@@ -337,7 +362,7 @@ def _measure(places: Places, work: Work, machine: Machine, model: Retriever, nam
             home=places.home,
             device=machine.device,
             precision=machine.precision,
-            workers=machine.workers,
+            workers=machine.loaders,
         )
 
     queries = descriptors(evalset.queries, f"{evalset.digest}/queries")
@@ -386,6 +411,8 @@ def _row(
     command: str,
     train_seconds: float | None,
 ) -> results.Result:
+    from vitret.describe.devices import pick_precision
+
     recipe, suite, provenance = task.recipe, work.suite, code()
     plain, _, with_distractors = name.partition("+")
     evalset, distractors = work.evaluations[plain], measured.distractors
@@ -424,7 +451,7 @@ def _row(
         ),
         environment=results.Environment(
             device=_device_name(machine.device),
-            precision=machine.precision,
+            precision=pick_precision(machine.precision, machine.device),
             search_engine=machine.engine,
             commit=provenance["commit"],
             dirty=provenance["dirty"],

@@ -21,8 +21,6 @@ from vitret.core.records import Float64, Ranks
 from vitret.core.store import read_json, write_json, writing
 from vitret.measure.evaluate import parse_metric
 
-SCHEMA_VERSION = 1
-
 
 class ModelFacts(Strict):
     system: str
@@ -101,7 +99,7 @@ class SuiteFacts(Strict):
 class Result(Strict):
     """The numbers of one run under one protocol on one evaluation set."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     status: Literal["complete", "partial"]
     model: ModelFacts
     training: TrainingFacts

@@ -16,7 +16,7 @@ from vitret.data.plan import readable
 HEAD = """\
 # Data sets
 
-Made from the cards in `vitret/data/datasets/`: `vitret list datasets --markdown > docs/datasets.md`. Edit those.
+Made from the cards in `vitret/data/datasets/`: `vitret list datasets --format md > docs/datasets.md`. Edit those.
 
 ```
 vitret prepare NAME --plan             what would be fetched, how much room it needs, the terms; touches nothing
