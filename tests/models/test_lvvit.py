@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vitret.models.backbones import conv_stem_vit, lvvit
+from vitret.models.token_labels import mix_box
 
 
 # The paper's smallest L works at 448; its stored positions make the difference to 150.02 at 224.
@@ -64,10 +65,10 @@ def test_inference_adds_half_the_greatest_patch_logit():
 
 def test_boxes_lie_on_the_grid_and_depend_on_the_generator_alone():
     generator = torch.Generator().manual_seed(1)
-    boxes = [lvvit.mix_box(6, 9, generator=generator) for _ in range(200)]
+    boxes = [mix_box(6, 9, generator=generator) for _ in range(200)]
     assert all(0 <= t <= b <= 6 and 0 <= x0 <= x1 <= 9 for t, x0, b, x1 in boxes)
     again = torch.Generator().manual_seed(1)
-    assert boxes == [lvvit.mix_box(6, 9, generator=again) for _ in range(200)]
+    assert boxes == [mix_box(6, 9, generator=again) for _ in range(200)]
 
 
 def test_the_residual_constant_divides_the_branches():

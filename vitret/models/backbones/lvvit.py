@@ -7,15 +7,14 @@ back into place.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from vitret.core.errors import UserError, did_you_mean
 from vitret.models.checkpoints_of_others import load_backbone
+from vitret.models.token_labels import Box, LabelLogits
 from vitret.models.vision_transformer import ConvStem, VisionTransformer
 
 # width, depth, heads, what residual branches are divided by, channels of the stem
@@ -25,38 +24,6 @@ ARCHITECTURES = {
     "lvvit_m": (512, 20, 8, 2.0, 64),
     "lvvit_l": (768, 24, 12, 3.0, 128),
 }
-
-Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LabelLogits:
-    """What token labelling trains on: class token's logits (B, C), patch tokens' (B, h, w, C), the exchanged box."""
-
-    image: Tensor
-    patches: Tensor
-    box: Box | None
-
-    @property
-    def partner_share(self) -> float:
-        """Share of the tokens that came from the partner: its label's weight in the mixed label of the image."""
-        if self.box is None:
-            return 0.0
-        top, left, bottom, right = self.box
-        return (bottom - top) * (right - left) / (self.patches.shape[1] * self.patches.shape[2])
-
-
-def mix_box(height: int, width: int, *, generator: torch.Generator) -> Box:
-    """MixToken's box (top, left, bottom, right) on the token grid: its share of the area is 1 - lambda ~ U(0, 1).
-
-    lambda ~ Beta(1, 1), which is uniform; the centre is uniform too and the box is cut at the rim, so that the real
-    share is smaller: use the box's own.
-    """
-    side = (1 - torch.rand((), generator=generator).item()) ** 0.5
-    tall, wide = int(height * side), int(width * side)
-    y = int(torch.randint(height, (), generator=generator))
-    x = int(torch.randint(width, (), generator=generator))
-    return max(0, y - tall // 2), max(0, x - wide // 2), min(height, y + tall // 2), min(width, x + wide // 2)
 
 
 class LvVit(VisionTransformer):
