@@ -1,9 +1,20 @@
 """Parameter counts: the authors' training log and the layer tables of irt.md 5.3."""
 
+import numpy as np
 import pytest
 import torch
 
-from vitret.models.rrt import GridRrt, LandmarkRrt, fused_score, scale_index, sine_positions, triple_loss
+from vitret.core import plugins
+from vitret.core.records import Ranking
+from vitret.models.rrt import (
+    GridRrt,
+    LandmarkRrt,
+    fused_score,
+    pair_score,
+    scale_index,
+    sine_positions,
+    triple_loss,
+)
 
 
 def count(module):
@@ -100,3 +111,18 @@ def test_fused_score_at_its_ends():
     assert torch.allclose(fused_score(similarity, logit, share=0.0), torch.sigmoid(logit))
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         fused_score(similarity, logit, share=2.0)
+
+
+def test_patch_maps_of_any_size_re_rank_a_shortlist():
+    torch.manual_seed(0)
+    matcher = GridRrt(inputs=6, width=8, layers=1, heads=2, hidden=16).eval()
+    queries = [torch.randn(6, 2, 3), torch.randn(6, 3, 2)]
+    database = [torch.randn(6, 2 + i % 2, 3) for i in range(6)]
+    score = pair_score(matcher, queries, database.__getitem__, batch=2)
+    shortlist = np.array([5, 0, 3, 2])
+    alone = [matcher(queries[1][None], database[i][None]).item() for i in shortlist]
+    assert score(1, shortlist).tolist() == pytest.approx(alone, abs=1e-5)
+    found = plugins.build("rerankers", "rrt", depth=4)(
+        Ranking(indices=np.array([[5, 0, 3, 2, 1, 4]] * 2)), score
+    )
+    assert found.indices[1].tolist() == [*shortlist[np.argsort(-np.array(alone))].tolist(), 1, 4]

@@ -6,9 +6,11 @@ triples with binary cross-entropy; to re-rank with it, see `vitret.measure.reran
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -142,3 +144,28 @@ def fused_score(similarity: Tensor, logit: Tensor, *, share: float, gamma: float
     if not 0 <= share <= 1 or not math.isfinite(gamma):
         raise ValueError(f"share {share} must lie in [0, 1] and gamma {gamma} be finite")
     return share * similarity + (1 - share) * torch.sigmoid(gamma * logit)
+
+
+def pair_score(
+    matcher: GridRrt, query_maps: Sequence[Tensor], database_map: Callable[[int], Tensor], *, batch: int = 100
+) -> Callable[[int, NDArray[np.int64]], NDArray[np.float32]]:
+    """The matcher as the function of numbers that `vitret.measure.rerankers.rrt` takes.
+
+    `query_maps` are patch maps (D, h, w), `database_map` gives that of a database image. Candidates whose maps have one
+    size go through the matcher together, at most `batch` at a time.
+    """
+
+    def score(query: int, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
+        maps = [database_map(int(candidate)) for candidate in candidates]
+        logits = np.empty(len(maps), dtype=np.float32)
+        for size in dict.fromkeys(grid.shape for grid in maps):
+            same = [i for i, grid in enumerate(maps) if grid.shape == size]
+            for start in range(0, len(same), batch):
+                some = same[start : start + batch]
+                others = torch.stack([maps[i] for i in some])
+                left = query_maps[query].expand(len(some), -1, -1, -1)
+                with torch.no_grad():
+                    logits[some] = matcher(left, others).float().cpu().numpy()
+        return logits
+
+    return score
