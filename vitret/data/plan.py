@@ -151,7 +151,7 @@ def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ..
             url=file.urls[0] if file.urls else "by hand",
             size=file.size or file.about,
             exact=file.size is not None,
-            hash_source=file.hash_source,
+            hash_source=file.hash_source if file.md5 or file.sha256 else "first use",
         )
         for file in card.files
     ]
@@ -161,7 +161,7 @@ def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ..
             url=shards.url,
             size=len(numbers) * shards.bytes_each,
             exact=False,
-            hash_source="publisher" if shards.md5_url else "none",
+            hash_source="publisher" if shards.md5_url else "first use",
         )
         for shards, numbers in zip(card.shards, chosen, strict=True)
     ]
