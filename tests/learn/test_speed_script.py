@@ -12,7 +12,20 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed" / "train.p
 
 @pytest.mark.slow
 def test_it_prints_both_rates_and_their_ratio():
-    sizes = "--size 32 --batch 4 --images 20 --classes 8 --steps 4 --warm 1".split()
+    sizes = [
+        "--size",
+        "32",
+        "--batch",
+        "4",
+        "--images",
+        "20",
+        "--classes",
+        "8",
+        "--steps",
+        "4",
+        "--warm",
+        "1",
+    ]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *sizes], capture_output=True, text=True, check=True, timeout=200
     )
