@@ -19,7 +19,7 @@ from vitret.models.model import build_model
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 DEPTHS = (1, 2, 1, 1)
-RESNET = {"arch": "resnet26", "width": 8, "depths": DEPTHS, "attend": []}
+RESNET = {"arch": "resnet26", "pretrained": False, "width": 8, "depths": DEPTHS, "attend": []}
 
 
 def network(backbone, head, **given):

@@ -1,9 +1,11 @@
 """The networks that the systems name: sizes as computed in dtop.md 2.1 and irt.md 1.2 with timm 1.0.31."""
 
 import pytest
+import safetensors.torch
 import torch
 
 from vitret.core import plugins
+from vitret.core.errors import UserError
 from vitret.models.backbones import resnet_soa, timm_model
 from vitret.models.heads import cls
 
@@ -110,7 +112,9 @@ def test_a_plain_resnet_equals_timms():
     theirs = timm_model.build(
         arch="resnet50", pretrained=False, layers=2, arch_options={**small, "stem_width": 64}
     ).eval()
-    ours = resnet_soa.build(arch="resnet50", attend=[], depths=(1, 2, 1, 1), width=8, layers=2).eval()
+    ours = resnet_soa.build(
+        arch="resnet50", pretrained=False, attend=[], depths=(1, 2, 1, 1), width=8, layers=2
+    ).eval()
     state = theirs.model.state_dict()
     # timm's stem stays 64 wide; ours is as wide as the first stage's inside.
     if state["conv1.weight"].shape != ours.conv1.weight.shape:
@@ -128,8 +132,8 @@ def test_a_plain_resnet_equals_timms():
 
 def test_caffe_pixels_arrive_blue_first_in_steps_of_255():
     torch.manual_seed(0)
-    plain = resnet_soa.build(arch="resnet26", attend=[], width=8).eval()
-    caffe = resnet_soa.build(arch="resnet26", attend=[], width=8, caffe=True).eval()
+    plain = resnet_soa.build(arch="resnet26", pretrained=False, attend=[], width=8).eval()
+    caffe = resnet_soa.build(arch="resnet26", pretrained=False, attend=[], width=8, caffe=True).eval()
     caffe.load_state_dict(plain.state_dict())
     pixels = torch.randint(0, 256, (1, 3, 32, 32)).float()
     ours = (pixels / 255 - torch.tensor(caffe.mean).view(3, 1, 1)) / torch.tensor(caffe.std).view(3, 1, 1)
@@ -146,3 +150,15 @@ def test_own_backbones_at_full_size():
     assert sizes["mocov3_vit"] == count(on_shapes("deit_small_patch16_224"))
     stem = 64 * 3 * 49 + 2 * 64 * 64 * 9 + 3 * 128 + 384 * 64 * 64 + 384
     assert sizes["conv_stem_vit"] - sizes["mocov3_vit"] == stem - (384 * 3 * 256 + 384)
+
+
+def test_solars_backbone_starts_from_timms_weights(tmp_path):
+    torch.manual_seed(0)
+    theirs = timm_model.build(arch="resnet26", pretrained=False).eval()
+    path = tmp_path / "resnet26.safetensors"
+    safetensors.torch.save_file(theirs.model.state_dict(), path)
+    ours = resnet_soa.build(arch="resnet26", weights=str(path)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.allclose(ours(images).grids[0], theirs(images).grids[0], atol=1e-4)
+    with pytest.raises(UserError, match="pretrained: false"):
+        resnet_soa.build(arch="resnet26", weights=str(path), width=8)

@@ -68,7 +68,7 @@ OWN = {
     "mocov3_vit": {"width": 32, "depth": 2, "heads": 2},
     "lvvit": {"width": 32, "depth": 2, "heads": 2, "channels": 8},
     "unicom_vit": {"width": 32, "depth": 2, "heads": 2, "img_size": 96},
-    "resnet_soa": {"width": 8, "depths": [1, 1, 1, 1]},
+    "resnet_soa": {"pretrained": False, "width": 8, "depths": [1, 1, 1, 1]},
 }
 # Not reached from the patch tokens: XCiT's class token enters after them.
 OUTSIDE = r"backbone\.model\.(cls_token|cls_attn_blocks)"
@@ -236,7 +236,7 @@ def test_half_precision_stays_finite(case):
 def test_every_system_builds_at_full_size(name):
     spec = read_system(CONFIGS, name).model
     options = spec.backbone.options
-    if spec.backbone.name == "timm_model":
+    if "pretrained" in plugins.options("backbones", spec.backbone.name):
         options = {**options, "pretrained": False}
     with torch.device("meta"):
         model = build_model(ModelSpec(backbone=Part(name=spec.backbone.name, options=options), head=spec.head))

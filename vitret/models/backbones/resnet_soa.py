@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vitret.core import plugins
 from vitret.core.errors import UserError, did_you_mean
 from vitret.models.attention import SecondOrderAttention
 from vitret.models.tokens import Tokens
@@ -99,18 +100,42 @@ class ResNet(nn.Module):
 def build(
     *,
     arch: str = "resnet101",
+    pretrained: bool = True,
+    weights: str | None = None,
     attend: Sequence[int] = (3,),
     caffe: bool = False,
     width: int = 64,
     depths: Sequence[int] | None = None,
     layers: int | Sequence[int] = 1,
 ) -> ResNet:
-    """A ResNet with attention after the stages in `attend` (1...4), with random weights.
+    """A ResNet with attention after the stages in `attend` (1...4).
 
+    `pretrained` and `weights` fill the ResNet as `timm_model` fills its network of that name; attention starts as the
+    identity.
     `layers`: how many of the last stages, or their indices 0...3. `width` 64 and `depths` of the architecture are the
     published ones; smaller ones serve tests.
     """
     if arch not in DEPTHS:
         raise UserError(f"resnet_soa has no architecture '{arch}'. {did_you_mean(arch, DEPTHS)}")
     stages = tuple(depths or DEPTHS[arch])
-    return ResNet(stages, width=width, attend=attend, layers=chosen_layers(layers, len(stages)), caffe=caffe)
+    model = ResNet(stages, width=width, attend=attend, layers=chosen_layers(layers, len(stages)), caffe=caffe)
+    if pretrained or weights is not None:
+        _fill(model, arch, weights)
+    return model
+
+
+def _fill(model: ResNet, arch: str, weights: str | None) -> None:
+    # Where weights come from is decided in one place, which is the part for timm's networks.
+    source = plugins.build("backbones", "timm_model", arch=arch, weights=weights)
+    wanted = {
+        k: v
+        for k, v in source.model.state_dict().items()
+        if k.partition(".")[0] in dict(model.named_children())
+    }
+    shapes = {k: v.shape for k, v in model.state_dict().items() if not k.startswith("soa")}
+    if {k: v.shape for k, v in wanted.items()} != shapes:
+        raise UserError(
+            f"resnet_soa: pretrained weights of '{arch}' have its published width and depths. "
+            "For another size set pretrained: false."
+        )
+    model.load_state_dict(wanted, strict=False)
