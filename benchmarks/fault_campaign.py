@@ -2,18 +2,19 @@
 
     python benchmarks/fault_campaign.py --runs 200 [--first 0] [--folder DIR]
 
-A miniature set (a gzipped tar with a known hash, a list, a single photograph nobody has hashed, three shards with
-published md5) is prepared by a process of its own from a local host. Run n draws its fault from seed n: a connection
-dropped at a random byte, a host without ranges, wrong bytes, a cut archive, a web page in place of a file, a full disk
-(a small tmpfs where mounting is allowed, else a limit on file size), SIGKILL at a random moment, two processes at once.
-Checked each time: the exit code is a documented one; the set is there only if it is right; after the host has
-recovered, one more run gives the same bytes as a run in which nothing went wrong.
+Miniatures of official sets (a gzipped tar, a zip, and shards behind a list, each with its card) are prepared by a
+process of its own from a local host. Run n draws its set and its fault from seed n: a connection dropped at a random
+byte, a host without ranges, wrong bytes, a cut archive, a web page in place of a file, a full disk (a small tmpfs where
+mounting is allowed, else a limit on file size), SIGKILL at a random moment, two processes at once. Checked each time:
+the exit code is a documented one; the set is there only if it is right; after the host has recovered, one more run
+gives the same bytes as a run in which nothing went wrong.
 """
 
 import argparse
 import contextlib
+import functools
 import hashlib
-import io
+import json
 import os
 import random
 import resource
@@ -21,7 +22,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections import Counter
@@ -29,71 +29,44 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 
+import miniatures  # noqa: E402
 from official_server import Drop, Fault, Html, NoRanges, OfficialServer, Slow, Status, Truncate, Wrong  # noqa: E402
 
-SETS = ("images.tgz", "list.txt", "cover.jpg", *(f"images_{n:03d}.tar" for n in range(3)))
-HOST = "official.example.org/data"
-SET = "miniature"
+SETS = ("roxford5k", "sop", "gldv2-clean")
+ARCHIVES = (".tgz", ".zip", ".tar")
 # Exit codes that a failed preparation may have: data, disk. A killed process has none of its own.
 FAILURES = {3, 6}
 
 
-# --- the preparation, as a process of its own --------------------------------------------------------------------
-
-
-def prepare(root: Path, hashes: dict[str, str]) -> None:
-    """Fetch, unpack, convert: what `vitret prepare` does with a card."""
-    from vitret.data.download import Patience, RemoteFile, fetch
-    from vitret.data.layout import LayoutWriter, exists
-    from vitret.data.shards import Shard, extract_shards
-    from vitret.data.unpack import unpack_once
-
-    if exists(root / "data", SET):
-        return
-    patience = Patience(attempts=4, first=0.01, longest=0.05, timeout=2.0)
-
-    def remote(name: str) -> RemoteFile:
-        known = hashes.get(name)
-        source = "publisher" if known else "none"
-        return RemoteFile(name=name, urls=(f"https://{HOST}/{name}",), sha256=known, hash_source=source)
-
-    downloads, tree, state = root / "downloads", root / "official", root / "state"
-    archive, listing, cover = fetch(
-        [remote(name) for name in ("images.tgz", "list.txt", "cover.jpg")], downloads, patience=patience
-    )
-    unpack_once(archive.path, tree / "train", state / "images.tgz.parquet")
-    extract_shards(
-        [
-            Shard(file=remote(name), about=100_000, md5_file=remote(f"md5.{name}.txt"))
-            for name in SETS
-            if name.startswith("images_")
-        ],
-        downloads=downloads,
-        folder=tree / "shards",
-        state=state,
-        patience=patience,
-    )
-    rows = [line.split() for line in listing.path.read_text().splitlines()]
-    with LayoutWriter(root / "data", SET, workers=1, hard=True) as writer:
-        writer.link(cover.path, "cover.jpg")
-        for path, _ in rows:
-            writer.link(tree / path, path)
-        writer.train([path for path, _ in rows] + ["cover.jpg"], [label for _, label in rows] + ["cover"])
-        writer.finish()
-
-
-def worker(root: Path, hashes: list[str]) -> int:
+def worker(root: Path, name: str, facts: Path) -> int:
+    """What `vitret prepare NAME --accept-terms` does, with the card of the miniature and shorter pauses."""
+    from vitret.core import plugins
     from vitret.core.errors import VitretError
-    from vitret.data.layout import AlreadyThereError
+    from vitret.data import official
+    from vitret.data.card import Card
+    from vitret.data.download import Patience
+    from vitret.data.layout import AlreadyThereError, exists
 
+    quick = Patience(attempts=4, first=0.01, longest=0.05, timeout=2.0)
+    official.fetch = functools.partial(official.fetch, patience=quick)
+    official.extract_shards = functools.partial(official.extract_shards, patience=quick)
+    stated = json.loads(facts.read_text())
     try:
-        prepare(root, dict(pair.split("=", 1) for pair in hashes))
+        if not exists(root, name):
+            official.prepare_official(
+                Card.model_validate(stated["card"]),
+                plugins.build("datasets", name, **stated["options"]),
+                data_root=root,
+                source=None,
+                accept_terms=True,
+                choices=official.Choices(),
+                stated={"kind": "part", "options": {}},
+                wanted=getattr(plugins.load("datasets", name), "wanted", None),
+                workers=0,
+            )
     except AlreadyThereError:
         return 0
     except VitretError as error:
@@ -102,55 +75,24 @@ def worker(root: Path, hashes: list[str]) -> int:
     return 0
 
 
-# --- the miniature ------------------------------------------------------------------------------------------------
-
-
-def photograph(rng: np.random.Generator) -> bytes:
-    made = io.BytesIO()
-    Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(made, "JPEG", quality=95)
-    return made.getvalue()
-
-
-def tar_of(files: dict[str, bytes], mode: str) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode=mode) as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return made.getvalue()
-
-
-def official_files() -> dict[str, bytes]:
-    """Names and bytes of what the host serves; the same in every run."""
-    rng = np.random.default_rng(7)
-    train = {f"{label}/{n}.jpg": photograph(rng) for label in "abc" for n in range(6)}
-    shards = [{f"{s}/{n}.jpg": photograph(rng) for n in range(5)} for s in range(3)]
-    listing = [f"train/{path} {path[0]}\n" for path in train]
-    listing += [f"shards/{path} s{path[0]}\n" for shard in shards for path in shard]
-    files = {
-        "images.tgz": tar_of(train, "w:gz"),
-        "list.txt": "".join(listing).encode(),
-        "cover.jpg": photograph(rng),
-    }
-    for number, shard in enumerate(shards):
-        name = f"images_{number:03d}.tar"
-        files[name] = tar_of(shard, "w")
-        files[f"md5.{name}.txt"] = f"{hashlib.md5(files[name]).hexdigest()}  {name}\n".encode()
-    return files
-
-
 # --- one run ------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Bench:
-    """What all runs share: the official files, their published hashes, and the tree of an undisturbed run."""
+    """What all runs on one set share: its official files, its card, and the tree of an undisturbed run."""
 
-    files: dict[str, bytes]
-    hashes: list[str]
+    name: str
+    published: Path
+    facts: Path
     expected: dict[str, str]
     seconds: float
+
+    @functools.cached_property
+    def files(self) -> dict[str, int]:
+        """Path on the host → size in bytes."""
+        found = sorted(path for path in self.published.rglob("*") if path.is_file())
+        return {path.relative_to(self.published).as_posix(): path.stat().st_size for path in found}
 
 
 @dataclass
@@ -161,9 +103,13 @@ class Campaign:
     server: OfficialServer
     root: Path
 
+    @property
+    def final(self) -> Path:
+        return self.root / self.bench.name
+
     def start(self, **more: object) -> subprocess.Popen[str]:
         environment = os.environ | {"VITRET_MIRROR": self.server.mirror, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, "--worker", str(self.root), *self.bench.hashes]
+        command = [sys.executable, __file__, "--worker", self.root, self.bench.name, self.bench.facts]
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **more)
 
     def wait(self, process: subprocess.Popen[str]) -> int:
@@ -186,9 +132,12 @@ def tree(folder: Path) -> dict[str, str]:
 
 def host_fault(rng: random.Random, kind: str, bench: Bench) -> tuple[str, Fault, int | None]:
     """A file and the way in which its next, or every, request fails."""
-    known = [name for name in SETS if name not in ("list.txt", "cover.jpg")]
-    name = rng.choice(known if kind in ("wrong hash", "truncated archive") else SETS)
-    size = len(bench.files[name])
+    names = list(bench.files)
+    if kind in ("wrong hash", "truncated archive"):
+        # A list that nobody has hashed cannot be told from another list; an archive tells by itself.
+        names = [name for name in names if name.endswith(ARCHIVES)]
+    name = rng.choice(names)
+    size = bench.files[name]
     match kind:
         case "drop":
             return name, Drop(rng.randrange(size)), rng.choice([1, 2, 3, 9])
@@ -208,21 +157,19 @@ def by_host(kind: str) -> Callable[[Campaign, random.Random], list[int]]:
     def run(campaign: Campaign, rng: random.Random) -> list[int]:
         for _ in range(rng.randint(1, 3)):
             name, fault, times = host_fault(rng, kind, campaign.bench)
-            campaign.server.fault(f"{HOST}/{name}", fault, times=times)
+            campaign.server.fault(name, fault, times=times)
         if kind == "no ranges":
             name, fault, _ = host_fault(rng, "drop", campaign.bench)
-            campaign.server.fault(f"{HOST}/{name}", fault, times=1)
+            campaign.server.fault(name, fault, times=1)
         return [campaign.wait(campaign.start())]
 
     return run
 
 
 def slowly(campaign: Campaign, rng: random.Random) -> None:
-    for name in SETS:
+    for name in campaign.bench.files:
         if rng.random() < 0.5:
-            campaign.server.fault(
-                f"{HOST}/{name}", Slow(chunk=4096, pause=rng.choice([0.001, 0.01])), times=None
-            )
+            campaign.server.fault(name, Slow(chunk=4096, pause=rng.choice([0.001, 0.01])), times=None)
 
 
 def killed(campaign: Campaign, rng: random.Random) -> list[int]:
@@ -249,7 +196,7 @@ def two_at_once(campaign: Campaign, rng: random.Random) -> list[int]:
 
 
 def full_disk(campaign: Campaign, rng: random.Random) -> list[int]:
-    size = rng.randrange(4, 900) * 1024
+    size = rng.randrange(4, 400) * 1024
     if not campaign.root.is_mount():
 
         def small() -> None:
@@ -291,51 +238,53 @@ def place(folder: Path, *, small: bool) -> Iterator[Path]:
         shutil.rmtree(root)
 
 
-def undisturbed(folder: Path) -> Bench:
-    """Prepare once with nothing going wrong."""
-    files = official_files()
-    hashes = [f"images.tgz={hashlib.sha256(files['images.tgz']).hexdigest()}"]
-    bench = Bench(files, hashes, {}, 0.0)
-    with place(folder, small=False) as root, host(files) as server:
+def undisturbed(name: str, folder: Path) -> Bench:
+    """Make the miniature of a set and prepare it once with nothing going wrong."""
+    miniature = miniatures.build(name, folder / "miniatures" / name)
+    facts = folder / f"{name}.json"
+    # A card asks for the disk that the real set takes.
+    card = miniature.card.model_copy(update={"needs_disk": 100_000}).model_dump(mode="json")
+    facts.write_text(json.dumps({"card": card, "options": dict(miniature.options)}))
+    bench = Bench(name, miniature.published, facts, {}, 0.0)
+    with place(folder, small=False) as root, OfficialServer(bench.published) as server:
         start = time.perf_counter()
         campaign = Campaign(bench, server, root)
         if code := campaign.wait(campaign.start()):
-            raise AssertionError(f"the undisturbed run ended with {code}")
+            raise AssertionError(f"the undisturbed run of {name} ended with {code}")
         bench.seconds = time.perf_counter() - start
-        bench.expected = tree(root / "data" / SET)
+        bench.expected = tree(campaign.final)
     return bench
 
 
-@contextlib.contextmanager
-def host(files: dict[str, bytes]) -> Iterator[OfficialServer]:
-    with OfficialServer() as server:
-        for name, data in files.items():
-            server.put(f"{HOST}/{name}", data)
-        yield server
-
-
-def one_run(seed: int, bench: Bench, folder: Path) -> tuple[str, list[int]]:
-    """Fault, check, recover, check; returns the fault and the exit codes before the recovery."""
+def one_run(seed: int, bench: Bench, folder: Path) -> list[int]:
+    """Fault, check, recover, check; returns the exit codes before the recovery."""
     rng = random.Random(seed)
-    fault = list(FAULTS)[seed % len(FAULTS)]
-    with place(folder, small=fault == "full disk") as root, host(bench.files) as server:
+    fault = fault_of(seed)
+    with place(folder, small=fault == "full disk") as root, OfficialServer(bench.published) as server:
         campaign = Campaign(bench, server, root)
         codes = FAULTS[fault](campaign, rng)
-        final = root / "data" / SET
         if any(code not in FAILURES | {0, -signal.SIGKILL} for code in codes):
             raise AssertionError(f"exit codes {codes}")
-        if 0 in codes and not final.exists():
-            raise AssertionError(f"exit codes {codes}, and no set")
-        if final.exists() and tree(final) != bench.expected:
-            raise AssertionError(f"a wrong set was accepted: {differences(tree(final), bench.expected)}")
+        check(campaign, must=0 in codes)
         server.heal()
-        code = campaign.wait(campaign.start())
-        if code or tree(final) != bench.expected:
-            found = tree(final) if final.exists() else {}
-            raise AssertionError(f"after recovery: exit code {code}, {differences(found, bench.expected)}")
-        if left := [p.name for p in root.rglob("*.part*")]:
+        if code := campaign.wait(campaign.start()):
+            raise AssertionError(f"after recovery: exit code {code}")
+        check(campaign, must=True)
+        if left := [str(path) for path in root.rglob("*.part*")]:
             raise AssertionError(f"after recovery, left over: {left}")
-    return fault, codes
+    return codes
+
+
+def check(campaign: Campaign, *, must: bool) -> None:
+    """The set is as in the undisturbed run, or absent if that may be."""
+    if not campaign.final.exists() and not must:
+        return
+    if (found := tree(campaign.final)) != campaign.bench.expected:
+        raise AssertionError(f"a wrong set was accepted: {differences(found, campaign.bench.expected)}")
+
+
+def fault_of(seed: int) -> str:
+    return list(FAULTS)[seed % len(FAULTS)]
 
 
 def differences(found: dict[str, str], expected: dict[str, str]) -> str:
@@ -346,26 +295,27 @@ def differences(found: dict[str, str], expected: dict[str, str]) -> str:
 
 def campaign(seeds: range, folder: Path, *, say: Callable[[str], None] = print) -> list[str]:
     """All runs; returns what went wrong, one sentence each."""
-    bench = undisturbed(folder)
+    benches = [undisturbed(name, folder) for name in SETS]
     problems, outcomes = [], Counter[str]()
     for seed in seeds:
+        bench = benches[seed // len(FAULTS) % len(SETS)]
         try:
-            fault, codes = one_run(seed, bench, folder)
+            codes = one_run(seed, bench, folder)
         except (AssertionError, subprocess.TimeoutExpired) as error:
-            problems.append(f"seed {seed} ({list(FAULTS)[seed % len(FAULTS)]}): {error}")
+            problems.append(f"seed {seed} ({fault_of(seed)}, {bench.name}): {error}")
             say(problems[-1])
             continue
         for code in codes:
-            outcomes[f"{fault:18} exit {code}"] += 1
+            outcomes[f"{fault_of(seed):18} exit {code}"] += 1
     for outcome, times in sorted(outcomes.items()):
         say(f"  {outcome:28} {times:4}")
-    say(f"{len(seeds)} runs, {len(problems)} wrong, one undisturbed run takes {bench.seconds:.1f} s")
+    say(f"{len(seeds)} runs, {len(problems)} wrong")
     return problems
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
-        raise SystemExit(worker(Path(sys.argv[2]), sys.argv[3:]))
+        raise SystemExit(worker(Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
