@@ -239,5 +239,7 @@ def test_every_system_builds_at_full_size(name):
     if "pretrained" in plugins.options("backbones", spec.backbone.name):
         options = {**options, "pretrained": False}
     with torch.device("meta"):
-        model = build_model(ModelSpec(backbone=Part(name=spec.backbone.name, options=options), head=spec.head))
+        model = build_model(
+            ModelSpec(backbone=Part(name=spec.backbone.name, options=options), head=spec.head)
+        )
     assert model.dim > 0
