@@ -53,6 +53,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes; the copy is whole or absent."""
+    with writing(target) as handle, source.open("rb") as original:
+        shutil.copyfileobj(original, handle, 1 << 20)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Sorted keys, two spaces, a final newline: the same value always gives the same bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")

@@ -53,7 +53,7 @@ def cached_extract(
     home: Path,
     device: torch.device,
     precision: str = "auto",
-    workers: int = 4,
+    workers: int | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Descriptors:
@@ -96,6 +96,23 @@ def cached_extract(
         }
         write_json(place / "card.json", card)
     return described
+
+
+def entry_of(
+    home: Path,
+    model: Retriever,
+    images: Images,
+    protocol: Protocol,
+    images_digest: str,
+    *,
+    device: torch.device,
+    precision: str,
+) -> Entry:
+    """Where `cached_extract` keeps, or would keep, what it makes of the same arguments; it must be there."""
+    key = extraction_key(
+        model, images, protocol, device=device, precision=precision, images_digest=images_digest
+    )
+    return _entry(folder(home) / digest(key))
 
 
 def _silent(_: str) -> None:

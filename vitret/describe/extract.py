@@ -6,6 +6,7 @@ rows and the progress are on disk: a killed extraction goes on from there and en
 """
 
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,7 @@ def extract(
     *,
     device: torch.device,
     precision: str = "auto",
-    workers: int = 4,
+    workers: int | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
     images_digest: str | None = None,
@@ -86,8 +87,8 @@ def extract(
     """Descriptors (n, D) float32 of all images, one row each, before any whitening.
 
     A row whose image cannot be read is zeros and is listed in `failed`. `out` is the .npy file to write; it appears
-    when it is whole. `workers` threads decode ahead of the network. The model is moved to `device`; afterwards it
-    is in the mode it was in.
+    when it is whole. `workers` threads decode ahead of the network, by default one a core and at most 16. The model
+    is moved to `device`; afterwards it is in the mode it was in.
     """
     key = extraction_key(
         model, images, protocol, device=device, precision=precision, images_digest=images_digest
@@ -100,7 +101,8 @@ def extract(
             speed = (done - before) / max(time.monotonic() - began, 1e-9)
             progress(done, len(images), f"{speed:.1f} images/s")
 
-    with _evaluating(model.to(device)), ThreadPoolExecutor(max(1, workers)) as pool:
+    threads = max(1, min(os.cpu_count() or 1, 16) if workers is None else workers)
+    with _evaluating(model.to(device)), ThreadPoolExecutor(threads) as pool:
         work = _Work(
             model=model,
             images=images,
@@ -108,7 +110,7 @@ def extract(
             device=device,
             precision=key["precision"],
             pool=pool,
-            ahead=4 * max(1, workers),
+            ahead=4 * threads,
         )
         while file.done < len(images):
             rows = range(file.done, min(file.done + block, len(images)))

@@ -1,8 +1,8 @@
 """Learned whitening of descriptors: a mean and a projection fitted on a training set, then unit length again.
 
-`lw` is fitted on matching pairs (Mikolajczyk and Matas, ICCV 2007, as Radenović et al., TPAMI 2019, use it); `pca` is plain
-PCA whitening (Jégou and Chum, ECCV 2012); `pca_power` divides by the variance to a power, 0.25 in Deep Image Retrieval
-(Revaud et al., ICCV 2019), where 0.5 would be full whitening.
+`lw` is fitted on matching pairs (Mikolajczyk and Matas, ICCV 2007, as Radenović et al., TPAMI 2019, use it); `pca` is
+plain PCA whitening (Jégou and Chum, ECCV 2012); `pca_power` divides by the variance to a power, 0.25 in Deep Image
+Retrieval (Revaud et al., ICCV 2019), where 0.5 would be full whitening.
 """
 
 import json

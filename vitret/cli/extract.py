@@ -1,0 +1,175 @@
+"""`vitret extract`: descriptors of a prepared set by any network, as plain .npy files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitret.cli import console
+
+if TYPE_CHECKING:
+    from vitret.core.protocol import Protocol
+    from vitret.core.records import Images
+    from vitret.models.model import Retriever
+
+
+def extract(
+    model: Annotated[
+        str, typer.Argument(help="A run, timm:ARCH for any network of timm, or a file that a run wrote.")
+    ],
+    dataset: Annotated[str, typer.Argument(help="A prepared set; `vitret list datasets`.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file of its weights.")
+    ] = None,
+    head: Annotated[
+        str, typer.Option(help="With timm:ARCH: cls, gem, mean, max, … `vitret list heads`.")
+    ] = "gem",
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Longer side in pixels; default: the protocol's.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a switch of the protocol: interpolation=bilinear, decode=scaled."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads; default: one a core.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for queries.npy, database.npy and card.json; default: DATASET-MODEL."),
+    ] = None,
+) -> None:
+    """Write the descriptors of a set's queries and database, one row an image in the set's order.
+
+    Examples:
+      vitret extract timm:vit_tiny_patch16_224 minilandmarks --weights vit_tiny.safetensors --head cls --size 384
+      vitret extract minitown-sfm-vit_gem-s0 rminitown-east --out descriptors/east
+    """
+    from vitret.core.config import assign, location, validate
+    from vitret.core.errors import EmptyError, PartialError, UserError
+    from vitret.core.protocol import Protocol
+    from vitret.describe.extract import pick_device
+
+    changes = [*(set_ or ()), *([f"size={size}"] if size else [])]
+    protocol = validate(Protocol, assign(Protocol().model_dump(mode="json"), changes), "--set")
+    if protocol.whitening.kind != "none":
+        raise UserError("--set whitening: `vitret extract` writes descriptors as they are, before whitening.")
+    place = pick_device(device)
+    parts = _parts(location("data").path, dataset)
+    if not sum(len(images) for images, _ in parts.values()):
+        raise EmptyError(f"{dataset}: there are no images to describe.")
+    network = _network(location("home").path, model, weights=weights, head=head)
+    folder = out or Path(
+        f"{dataset}-{model.removeprefix('timm:').replace('/', '_').removesuffix('.safetensors')}"
+    )
+    failed = _write(
+        network, parts, protocol, folder, device=place, precision=precision, workers=workers, dataset=dataset
+    )
+    console.put(str(folder))
+    if failed:
+        raise PartialError(
+            f"{folder}: {failed} images could not be read; their rows are zeros and card.json names them. "
+            f"Mend the files and prepare again: vitret prepare {dataset} --replace"
+        )
+
+
+def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
+    """File stem → images and the digest of their bytes; a set without queries has a database only."""
+    from vitret.data import layout
+
+    if "evaluation" not in layout.load_manifest(data, dataset)["digests"]:
+        images = layout.load_images(data, dataset)
+        return {"database": (images.images, images.digest)}
+    found = layout.load_eval(data, dataset)
+    return {
+        "queries": (found.queries, f"{found.digest}/queries"),
+        "database": (found.database, f"{found.digest}/database"),
+    }
+
+
+def _network(home: Path, name: str, *, weights: Path | None, head: str) -> "Retriever":
+    from vitret.core.errors import DataError, UserError
+    from vitret.core.recipes import ModelSpec, Part
+    from vitret.core.runs import find_run
+    from vitret.models.model import build_model, load_model
+
+    if name.startswith("timm:"):
+        options = {"arch": name.removeprefix("timm:"), "weights": str(weights) if weights else None}
+        return build_model(ModelSpec(backbone=Part(name="timm_model", options=options), head=Part(name=head)))
+    if weights is not None:
+        raise UserError(f"--weights belongs to timm:ARCH; '{name}' has its own.")
+    if Path(name).is_file():
+        return load_model(Path(name))[0]
+    run = find_run(home, name)
+    if run.finished:
+        return load_model(run.checkpoint)[0]
+    recipe = run.recipe()
+    if not recipe.system.frozen:
+        raise DataError(
+            f"{run.path}: the training is not finished. Go on: vitret train --system {recipe.system.name} "
+            f"--train-set {recipe.track.train_set} --seed {recipe.seed}"
+        )
+    return build_model(recipe.system.model)
+
+
+def _write(
+    network: "Retriever",
+    parts: "dict[str, tuple[Images, str]]",
+    protocol: "Protocol",
+    folder: Path,
+    *,
+    device: Any,
+    precision: str,
+    workers: int | None,
+    dataset: str,
+) -> int:
+    """Write the arrays and their card; the number of images that could not be read."""
+    import time
+
+    from vitret.core.config import location
+    from vitret.core.runs import code, machine
+    from vitret.core.store import copy_file, write_json
+    from vitret.describe.cache import cached_extract, entry_of
+
+    written: dict[str, Any] = {}
+    for stem, (images, digest) in parts.items():
+        began = time.monotonic()
+        with console.steps(f"{dataset} {stem}") as progress:
+            described = cached_extract(
+                network,
+                images,
+                protocol,
+                images_digest=digest,
+                home=location("home").path,
+                device=device,
+                precision=precision,
+                workers=workers,
+                progress=progress,
+                say=console.say,
+            )
+        entry = entry_of(
+            location("home").path, network, images, protocol, digest, device=device, precision=precision
+        )
+        copy_file(entry.path / "rows.npy", folder / f"{stem}.npy")
+        assert entry.card is not None
+        card = entry.card
+        speed = f"{len(images) / card['seconds']:.1f} images/s when extracted, {card['key']['precision']}"
+        console.say(f"{stem}: {len(images)} images, {time.monotonic() - began:.1f} s now ({speed})")
+        written[stem] = {
+            **card,
+            "failed": {images.name(int(row)): why for row, why in card["failed"].items()},
+        }
+        written[stem]["dim"] = described.dim
+    about = {
+        "set": dataset,
+        "model": network.spec.model_dump(mode="json"),
+        "protocol": protocol.model_dump(mode="json"),
+        "protocol_line": protocol.line(),
+        "fingerprint": protocol.fingerprint,
+        "files": written,
+        "code": code(),
+        "machine": machine(),
+    }
+    write_json(folder / "card.json", about)
+    console.say(protocol.line())
+    return sum(len(card["failed"]) for card in written.values())
