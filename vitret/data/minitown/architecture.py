@@ -25,6 +25,12 @@ class Landmark:
     panels: tuple[Panel, ...] = field(repr=False)
 
     @cached_property
+    def frames(self) -> NDArray[np.float64]:
+        """Foot, along and up of every panel and its normal, (4, panels, 3)."""
+        rows = [(panel.foot, panel.along, panel.up, panel.normal) for panel in self.panels]
+        return np.array(rows, dtype=np.float64).reshape(-1, 4, 3).swapaxes(0, 1)
+
+    @cached_property
     def corners(self) -> NDArray[np.float64]:
         """Corners of all panels, (4·panels, 3)."""
         squares = []

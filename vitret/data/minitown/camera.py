@@ -77,9 +77,9 @@ class View:
         return local[:, :2] / local[:, 2:], local[:, 2]
 
     def homography(self, foot: Float, along: Float, up: Float) -> Float:
-        """(3, 3) from a panel's (s, t, 1) to homogeneous pixels."""
-        plane = np.stack([along, up, foot - self.place], axis=1)
-        return np.asarray(self.lens @ self.turn @ plane, dtype=np.float64)
+        """(…, 3, 3) from panels' (s, t, 1) to homogeneous pixels; `foot`, `along`, `up` are (…, 3)."""
+        planes = np.stack([along, up, foot - self.place], axis=-1)
+        return np.asarray(self.lens @ self.turn @ planes, dtype=np.float64)
 
 
 def view(landmark: Landmark, shot: Shot) -> View:

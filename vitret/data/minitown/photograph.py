@@ -2,7 +2,7 @@
 
 import io
 from functools import lru_cache
-from math import log2
+from math import ceil, floor, hypot, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,66 +67,58 @@ def _landmark(
     sun = np.array([dice.uniform(-1, 1), dice.uniform(-1, -0.2), 0.7])
     sun /= np.linalg.norm(sun)
     haze = {"fog": dice.uniform(0.3, 0.5), "rain": 0.18, "snow": 0.12}.get(shot.weather, 0.0)
-    zoom = np.diag([OVERSAMPLE, OVERSAMPLE, 1.0])
-    order = []
-    for number, panel in enumerate(landmark.panels):
-        foot, along, up = (np.asarray(v, dtype=np.float64) for v in (panel.foot, panel.along, panel.up))
-        middle = foot + (along + up) / 2
-        toward = camera.place - middle
-        distance = float(np.linalg.norm(toward))
-        if float(toward @ panel.normal) > 0.02 * distance:
-            order.append((-distance, number, zoom @ camera.homography(foot, along, up)))
-    for _, number, to_picture in sorted(order, key=lambda item: item[:2]):
-        panel = landmark.panels[number]
-        bright = 0.72 + air.sun * max(0.0, float(panel.normal @ sun))
-        snow = 70.0 if shot.weather == "snow" and panel.normal[2] > 0.3 else 0.0
-        fog = tuple(f * haze for f in air.low)
-        factors = tuple(bright * a * (1 - haze) for a in air.light)
-        _sheet(
-            picture,
-            pyramids[number],
-            to_picture,
-            factors=factors,
-            add=(fog[0] + snow, fog[1] + snow, fog[2] + snow),
-        )
+    foot, along, up, normal = landmark.frames
+    toward = camera.place - (foot + (along + up) / 2)
+    distance = np.sqrt((toward**2).sum(axis=1))
+    to_picture = np.diag([OVERSAMPLE, OVERSAMPLE, 1.0]) @ camera.homography(foot, along, up)
+    ends = to_picture @ np.array([[0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 1]], dtype=np.float64)
+    shown = ((toward * normal).sum(axis=1) > 0.02 * distance) & (ends[:, 2] > 0).all(axis=1)
+    numbers = np.flatnonzero(shown)
+    to_panel = np.linalg.inv(to_picture[numbers])
+    spots = ends[numbers, :2] / ends[numbers, 2:]
+    bright = 0.72 + air.sun * np.maximum(0.0, normal @ sun)
+    for i in np.argsort(-distance[numbers], kind="stable").tolist():
+        number = int(numbers[i])
+        snow = 70.0 if shot.weather == "snow" and normal[number, 2] > 0.3 else 0.0
+        red, green, blue = (level * haze + snow for level in air.low)
+        factors = tuple(float(bright[number]) * a * (1 - haze) for a in air.light)
+        _sheet(picture, pyramids[number], spots[i], to_panel[i], factors=factors, add=(red, green, blue))
 
 
 def _sheet(
     picture: Image.Image,
     levels: list[Image.Image],
-    to_picture: NDArray[np.float64],
+    spots: NDArray[np.float64],
+    to_panel: NDArray[np.float64],
     *,
     factors: tuple[float, ...],
     add: tuple[float, float, float],
 ) -> None:
-    """Warp one painted panel into the picture; `to_picture` maps (s, t, 1) with t upwards to homogeneous pixels."""
-    ends = to_picture @ np.array([[0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 1]], dtype=np.float64)
-    if (ends[2] <= 0).any():
+    """Warp one painted panel into the picture.
+
+    `spots` (2, 4) are the pixels of its corners, from the foot to the right and round; `to_panel` (3, 3) leads from
+    homogeneous pixels to the panel's (s, t, 1), t upwards.
+    """
+    x, y = spots.tolist()
+    left, top = max(0, floor(min(x))), max(0, floor(min(y)))
+    right, bottom = min(picture.width, ceil(max(x)) + 1), min(picture.height, ceil(max(y)) + 1)
+    if right <= left or bottom <= top:
         return
-    spots = ends[:2] / ends[2]
-    first = np.maximum(np.floor(spots.min(axis=1)), 0).astype(int)
-    last = np.minimum(np.ceil(spots.max(axis=1)) + 1, picture.size).astype(int)
-    if (last - first < 1).any():
-        return
-    sides = np.linalg.norm(np.diff(spots, axis=1, append=spots[:, :1]), axis=0)
-    ratio = 2 * min(
-        levels[0].width / float(sides[0] + sides[2]), levels[0].height / float(sides[1] + sides[3])
-    )
+    sides = [hypot(x[i] - x[i - 3], y[i] - y[i - 3]) for i in range(4)]
+    ratio = 2 * min(levels[0].width / (sides[0] + sides[2]), levels[0].height / (sides[1] + sides[3]))
     level = levels[min(len(levels) - 1, int(log2(max(ratio, 1.0)) + 0.3))]
-    # From picture to texture: move to the patch, back through the panel's plane, then into texture pixels.
-    shift = np.array([[1.0, 0, first[0]], [0, 1.0, first[1]], [0, 0, 1]])
+    # From patch to texture: move to the patch's place, back to the panel's plane, then into texture pixels.
+    shift = np.array([[1.0, 0, left], [0, 1.0, top], [0, 0, 1]])
     texture = np.array([[level.width, 0, 0], [0, -level.height, level.height], [0, 0, 1.0]])
-    back = texture @ np.linalg.inv(to_picture) @ shift
+    back = texture @ to_panel @ shift
     back /= back[2, 2]
-    box = (int(last[0] - first[0]), int(last[1] - first[1]))
     patch = level.transform(
-        box, Image.Transform.PERSPECTIVE, tuple(back.ravel()[:8].tolist()), Image.Resampling.BILINEAR
+        (right - left, bottom - top),
+        Image.Transform.PERSPECTIVE,
+        tuple(back.ravel()[:8].tolist()),
+        Image.Resampling.BILINEAR,
     )
-    picture.paste(
-        relit(patch.convert("RGB"), factors, add),
-        (int(first[0]), int(first[1])),
-        patch.getchannel("A"),
-    )
+    picture.paste(relit(patch.convert("RGB"), factors, add), (left, top), patch.getchannel("A"))
 
 
 def _develop(picture: Image.Image, shot: Shot, noise: np.random.Generator) -> bytes:
