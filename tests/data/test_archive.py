@@ -91,6 +91,16 @@ def test_strip_prefix_flatten_and_skip(tmp_path):
     assert not (tmp_path / "1" / "__MACOSX").exists()
 
 
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.zip"])
+def test_only_wanted_files_are_unpacked(tmp_path, name):
+    make = make_zip if name == "a.zip" else make_tar
+    made = make(tmp_path / name, {"./top/x.jpg": b"x", "./top/y.jpg": b"y", "z.jpg": b"z"})
+    assert [m.path for m in extract(made, tmp_path / "out", strip_prefix="top/", wanted={"y.jpg"})] == [
+        "y.jpg"
+    ]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["y.jpg"]
+
+
 def test_flattening_onto_one_name_is_refused(tmp_path, cage):
     made = make_tar(tmp_path / "a.tar", {"x/a.jpg": b"1", "y/a.jpg": b"2"})
     with pytest.raises(DataError, match=r"two members would become 'a\.jpg'"):

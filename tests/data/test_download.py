@@ -236,6 +236,8 @@ def test_a_file_damaged_after_its_fetch_is_fetched_again(official_server, tmp_pa
 
 def test_a_file_put_there_by_hand_is_taken_if_it_is_right(tmp_path):
     (tmp_path / "a.bin").write_bytes(BODY)
+    assert find(remote(), tmp_path).sha256 == SHA256
+    assert [path.name for path in tmp_path.glob("a.bin*")] == ["a.bin"]  # Looking writes nothing.
     assert get(remote(), tmp_path).url is None
     (tmp_path / "b.bin").write_bytes(b"other")
     with pytest.raises(DataError, match="5 bytes, 300,000 expected"):
