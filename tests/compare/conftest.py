@@ -8,7 +8,7 @@ import pytest
 
 from vitret.compare import results
 from vitret.compare.significance import bootstrap_interval
-from vitret.core.protocol import Protocol
+from vitret.core.protocol import Protocol, metric_key
 from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
 from vitret.core.records import Ranks
 from vitret.measure.evaluate import measure
@@ -102,7 +102,7 @@ def metrics_of(per_query: Mapping[tuple[str, str], np.ndarray]) -> dict[str, res
     found = {}
     for (level, metric), values in per_query.items():
         low, high = bootstrap_interval(values, seed=0)
-        found[results.metric_key(metric, level)] = results.Metric(
+        found[metric_key(metric, level)] = results.Metric(
             value=float(np.nanmean(values)),
             low=low,
             high=high,

@@ -21,7 +21,7 @@ from vitret.compare.arena import read_suite
 from vitret.compare.significance import bootstrap_interval
 from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, VitretError
-from vitret.core.protocol import Suite
+from vitret.core.protocol import Suite, metric_key
 from vitret.core.recipes import Recipe, make_recipe, read_published, read_track, split_assignments, unalias
 from vitret.core.runs import Run, code, locked, open_run
 from vitret.data import layout
@@ -223,8 +223,7 @@ def _stands(work: Work, name: str, path: Path) -> bool:
     if distractors:
         assert work.distractors is not None
         same = same and row.data.distractors_manifest == work.distractors.digest
-    wanted = {results.metric_key(m, level) for m in work.suite.metrics for level in work.suite.levels}
-    return same and wanted <= set(row.metrics)
+    return same and set(work.suite.keys) <= set(row.metrics)
 
 
 def plan(places: Places, work: Work) -> list[str]:
@@ -390,7 +389,7 @@ def _metrics(measurement: Measurement) -> dict[str, results.Metric]:
     for (level, metric), values in measurement.per_query.items():
         low, high = bootstrap_interval(values, seed=0)
         kept = values[~np.isnan(values)]
-        found[results.metric_key(metric, level)] = results.Metric(
+        found[metric_key(metric, level)] = results.Metric(
             value=float(kept.mean()),
             low=max(0.0, low),
             high=min(1.0, high),

@@ -8,8 +8,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vitret.compare.leaderboard import against, caption, metric_groups, number
-from vitret.compare.results import split_key
 from vitret.compare.tables import Row, Table, short
+from vitret.core.protocol import split_key
 
 
 def print_tables(found: Sequence[Table]) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vitret.core.config import Strict, validate
 from vitret.core.errors import DataError, VitretError
-from vitret.core.protocol import Protocol
+from vitret.core.protocol import Protocol, split_key
 from vitret.core.recipes import Recipe
 from vitret.core.records import Float64, Ranks
 from vitret.core.store import read_json, write_json, writing
@@ -121,25 +121,6 @@ class Result(Strict):
 
 def eval_name(eval_set: str, distractors: str | None) -> str:
     return f"{eval_set}+{distractors}" if distractors else eval_set
-
-
-def metric_key(metric: str, level: str) -> str:
-    """How a metric at a level is called in results and tables.
-
-    >>> metric_key("mAP", "hard"), metric_key("R@1", "all")
-    ('mAP (hard)', 'R@1')
-    """
-    return metric if level == "all" else f"{metric} ({level})"
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """The inverse of `metric_key`.
-
-    >>> split_key("mAP (hard)"), split_key("R@1")
-    (('mAP', 'hard'), ('R@1', 'all'))
-    """
-    metric, _, level = key.partition(" (")
-    return metric, level.rstrip(")") or "all"
 
 
 def result_path(root: Path, recipe: Recipe, eval_name: str, protocol: Protocol) -> Path:

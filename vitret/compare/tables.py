@@ -12,13 +12,12 @@ import numpy as np
 
 from vitret.compare.results import (
     Result,
-    metric_key,
     per_query,
     read_result,
     result_files,
-    split_key,
 )
 from vitret.compare.significance import PairedTest, bootstrap_interval, paired_bootstrap
+from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64
 from vitret.core.store import digest
 

@@ -14,6 +14,25 @@ from vitret.core.records import LEVELS
 from vitret.core.store import digest
 
 
+def metric_key(metric: str, level: str) -> str:
+    """How a metric at a level is called in results and tables.
+
+    >>> metric_key("mAP", "hard"), metric_key("R@1", "all")
+    ('mAP (hard)', 'R@1')
+    """
+    return metric if level == "all" else f"{metric} ({level})"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The inverse of `metric_key`.
+
+    >>> split_key("mAP (hard)"), split_key("R@1")
+    (('mAP', 'hard'), ('R@1', 'all'))
+    """
+    metric, _, level = key.partition(" (")
+    return metric, level.rstrip(")") or "all"
+
+
 class WhiteningSpec(Strict):
     """A learned mean and projection, and the training set it was fitted on."""
 
@@ -123,13 +142,17 @@ class Suite(Strict):
     primary: str = Field(default="mAP (hard)", description="the number rows are sorted by: METRIC (LEVEL)")
     protocol: Protocol = Protocol()
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every number the suite gives, by metric, then level."""
+        return tuple(metric_key(metric, level) for metric in self.metrics for level in self.levels)
+
     @model_validator(mode="after")
     def _known_levels(self) -> "Suite":
         unknown = set(self.levels) - set(LEVELS)
         if unknown:
             raise ValueError(f"unknown levels {sorted(unknown)}; known: {', '.join(LEVELS)}")
-        metric, _, level = self.primary.partition(" ")
-        if metric not in self.metrics or level.strip("()") not in self.levels:
+        if self.primary not in self.keys:
             raise ValueError(
                 f"primary '{self.primary}' is not one of the suite's metrics at one of its levels"
             )
