@@ -8,10 +8,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import typer.core
-import typer.main
 
-from vitret.cli import _take_common, build_app, run
+from vitret.cli import _take_common, build_command, run
 
 
 def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -22,8 +20,7 @@ def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
             yield (*path, name), command
 
 
-ROOT = typer.main.get_command(build_app())
-COMMANDS = dict(_commands(ROOT))
+COMMANDS = dict(_commands(build_command()))
 
 
 def _examples(command: object) -> list[str]:
@@ -69,7 +66,7 @@ def test_help_comes_at_once():
         (["bench", "--train-set", "minitown-sfm", "--systems", "tiny_dtpo"], 2, "tiny_dtop"),
         (["bench", "--train-set", "minitown-sfm", "--set", "optimiser.lrr=1"], 2, "Did you mean 'lr'"),
         (["bench", "--train-set", "minitown-sfm", "--seeds", "0"], 2, "seeds"),
-        (["prepare", "roxfrod5k"], 2, "roxford5k"),
+        (["prepare", "roxfrod5k"], 3, "roxford5k"),
         (["list", "hedas"], 2, "Did you mean 'heads'"),
         (["leaderboard", "--format", "pdf"], 2, "pdf"),
         (["leaderboard"], 5, "vitret bench"),
@@ -77,7 +74,7 @@ def test_help_comes_at_once():
         (["explain", "nothing"], 2, "nothing"),
         (["--data"], 2, "--data"),
     ],
-    ids=" ".join,
+    ids=str,
 )
 def test_a_mistake_is_one_line_with_the_way_out(
     words: list[str],

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import typer
+import typer.core
+import typer.main
 
 from vitret.cli import console
 from vitret.core.errors import VitretError
@@ -55,6 +57,22 @@ def build_app() -> typer.Typer:
     return app
 
 
+def _keep_examples(command: typer.core.TyperCommand | typer.core.TyperGroup) -> None:
+    """Show the examples of every help page line by line, as they are written."""
+    if command.help:
+        command.help = command.help.replace("Examples:\n", "\b\nExamples:\n")
+    for inner in getattr(command, "commands", {}).values():
+        _keep_examples(inner)
+
+
+def build_command() -> typer.core.TyperGroup:
+    """The whole command line."""
+    command = typer.main.get_command(build_app())
+    assert isinstance(command, typer.core.TyperGroup)
+    _keep_examples(command)
+    return command
+
+
 def _take_common(arguments: Sequence[str]) -> list[str]:
     """Move the common flags into the environment; what is left is the verb's."""
     rest: list[str] = []
@@ -76,7 +94,8 @@ def _take_common(arguments: Sequence[str]) -> list[str]:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and give its exit code; errors a person can mend are one line on stderr."""
     try:
-        code = build_app()(args=_take_common(arguments), standalone_mode=False, prog_name="vitret")
+        rest = _take_common(arguments)
+        code = build_command().main(args=rest, prog_name="vitret", standalone_mode=False)
     except VitretError as error:
         console.complain(str(error))
         return error.exit_code
