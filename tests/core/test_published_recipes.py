@@ -1,0 +1,191 @@
+"""The papers' own recipes carry the papers' numbers; where each was read stands beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from vitret.core.config import file_names, read_yaml, validate
+from vitret.core.errors import UserError
+from vitret.core.protocol import Suite
+from vitret.core.recipes import Recipe, read_published
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+NAMES = file_names(CONFIGS / "published")
+
+
+def published(name: str) -> Recipe:
+    return read_published(CONFIGS, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_resolves_and_says_what_its_paper_leaves_open(name: str):
+    recipe = published(name)
+    assert recipe.budget == "own"
+    assert recipe.system.name == recipe.track.name == name
+    assert not recipe.system.frozen
+    assert recipe.system.open
+    assert recipe.system.published
+    assert f"{recipe.track.images_seen:,} images" in recipe.track.about
+    assert recipe.track.validation == 0.0
+
+
+def test_no_two_recipes_are_the_same_run():
+    assert len({published(name).digest for name in NAMES}) == len(NAMES)
+
+
+# El-Nouby et al., 2021: AdamW, 3e-5, 5e-4, 64; 35k / 2k / 35k iterations; beta 0.5 and lambda 0.7 on all three; the
+# memory is as large as the training set, for In-Shop a fifth of it with keys from a momentum encoder of 0.999.
+@pytest.mark.parametrize(
+    ("name", "iterations", "memory", "momentum"),
+    [
+        ("irt_r_sop", 35_000, 1.0, None),
+        ("irt_r_cub200", 2_000, 1.0, None),
+        ("irt_r_inshop", 35_000, 0.2, 0.999),
+    ],
+)
+def test_irt_on_categories(name: str, iterations: int, memory: float, momentum: float | None):
+    recipe = published(name)
+    optimiser = recipe.system.optimiser
+    assert (optimiser.name, optimiser.lr, optimiser.weight_decay) == ("adamw", 3e-5, 5e-4)
+    assert (recipe.track.batch, recipe.track.images_seen) == (64, iterations * 64)
+    contrastive, koleo = recipe.system.losses
+    assert (contrastive.name, contrastive.options["margin"]) == ("contrastive", 0.5)
+    assert (koleo.name, koleo.weight) == ("koleo", 0.7)
+    assert recipe.system.memory is not None
+    assert isinstance(recipe.system.memory.size, float)
+    assert (recipe.system.memory.size, recipe.system.memory.momentum) == (memory, momentum)
+    image = recipe.track.image
+    assert (image.policy, image.resize, image.size, image.flip) == ("square", 256, 224, True)
+
+
+# The same paper on SfM-120k: Adam, 5e-7, 1e-6; 5 tuples of 1 + 1 + 5; 2,000 pairs and 22,000 candidates an epoch, 100
+# epochs; margin 0.85; squares of 224 or 384; lambda 4.0 (its Tables 3 and 6). exp(-0.01) is the code's it builds on.
+@pytest.mark.parametrize(("name", "size"), [("irt_r_sfm120k", 384), ("irt_r_sfm120k_224", 224)])
+def test_irt_on_landmarks(name: str, size: int):
+    recipe = published(name)
+    check_cirtorch_tuples(recipe)
+    tuples, koleo = recipe.system.losses
+    assert (tuples.name, tuples.options["negatives"], tuples.options["margin"]) == (
+        "contrastive_tuples",
+        5,
+        0.85,
+    )
+    assert (koleo.name, koleo.weight) == ("koleo", 4.0)
+    assert (recipe.track.image.policy, recipe.track.image.size) == ("square", size)
+
+
+# README and train.py of cnnimageretrieval-pytorch 1e66a41: the best R101; GeM's p learns ten times as fast.
+def test_gem_of_cirtorch():
+    recipe = published("gem_r101_sfm120k")
+    check_cirtorch_tuples(recipe)
+    (tuples,) = recipe.system.losses
+    assert (tuples.name, tuples.options["margin"]) == ("contrastive_tuples", 0.85)
+    assert recipe.system.optimiser.head_lr_factor == 10
+    assert recipe.system.optimiser.freeze_batch_norm
+    assert (recipe.track.image.policy, recipe.track.image.size) == ("longer", 362)
+    assert recipe.system.model.head.options["p"] == 3.0
+
+
+def check_cirtorch_tuples(recipe: Recipe) -> None:
+    optimiser = recipe.system.optimiser
+    assert (optimiser.name, optimiser.lr, optimiser.weight_decay) == ("adam", 5e-7, 1e-6)
+    assert (optimiser.schedule, optimiser.decay) == ("exponential", pytest.approx(0.99004983, abs=1e-8))
+    assert recipe.system.sampler.options == {"negatives": 5, "queries": 2000, "pool": 22000}
+    assert recipe.track.batch == 5 * 7
+    assert recipe.track.images_seen == 100 * 2000 * 7
+
+
+# Song et al., WACV 2022: SGD 0.9, 1e-3, 1e-5, batch 64, group-size sampling, ArcFace 0.3, 512-d, on each training set
+# of its Table 3, with its counts of images. Five epochs, scale 30, cosine to 3e-6: Yokoo et al., whom it cites.
+@pytest.mark.parametrize(
+    ("name", "train_set", "images"),
+    [
+        ("glam_landmarks_clean", "landmarks-clean", 27_965),
+        ("glam_gldv1", "gldv1", 1_225_029),
+        ("glam_gldv2_noisy", "gldv2-noisy", 4_132_914),
+        ("glam_gldv2_clean", "gldv2-clean", 1_580_470),
+    ],
+)
+def test_glam_on_each_training_set(name: str, train_set: str, images: int):
+    recipe = published(name)
+    optimiser = recipe.system.optimiser
+    assert (optimiser.name, optimiser.momentum, optimiser.lr, optimiser.weight_decay) == (
+        "sgd",
+        0.9,
+        1e-3,
+        1e-5,
+    )
+    assert (optimiser.schedule, optimiser.final_lr, optimiser.warmup) == ("cosine", 3e-6, 0.0)
+    (arcface,) = recipe.system.losses
+    assert (arcface.name, arcface.options["margin"], arcface.options["scale"]) == ("arcface", 0.3, 30.0)
+    assert (recipe.system.sampler.name, recipe.track.image.policy) == ("groups", "groups")
+    assert recipe.system.model.head.options["dim"] == 512
+    assert (recipe.track.train_set, recipe.track.batch) == (train_set, 64)
+    assert recipe.track.images_seen == 5 * images
+
+
+# Configurations of DOLG 63b117d (512 px: its author in issue 3), Token 450090b, SOLAR ae0682a and DIR 610247f.
+def test_dolg():
+    recipe = published("dolg_gldv2_clean")
+    optimiser = recipe.system.optimiser
+    assert (optimiser.name, optimiser.lr, optimiser.weight_decay, optimiser.nesterov) == (
+        "sgd",
+        0.01,
+        1e-4,
+        True,
+    )
+    assert optimiser.warmup == 5 / 100
+    (loss,) = recipe.system.losses
+    assert (loss.name, loss.options["margin"], loss.options["scale"]) == ("curricularface", 0.15, 30.0)
+    assert (recipe.track.batch, recipe.track.image.size, recipe.track.image.crop_area) == (
+        64,
+        512,
+        (0.08, 1.0),
+    )
+    assert recipe.track.images_seen == 100 * 1_580_470
+
+
+def test_token():
+    recipe = published("token_gldv2_clean")
+    assert recipe.system.optimiser.lr == 0.01 * 128 / 256
+    assert recipe.system.optimiser.warmup == pytest.approx(5 / 30)
+    (loss,) = recipe.system.losses
+    assert (loss.name, loss.options["margin"], loss.options["scale"]) == ("arcface", 0.2, 32.0)
+    assert recipe.system.model.head.options["dim"] == 1024
+    assert (recipe.track.batch, recipe.track.image.size) == (128, 512)
+    assert recipe.track.images_seen == 30 * 1_580_470
+
+
+def test_solar():
+    recipe = published("solar_gldv1")
+    optimiser = recipe.system.optimiser
+    assert (optimiser.name, optimiser.lr) == ("adam", 1e-6)
+    assert optimiser.lr * optimiser.head_lr_factor == pytest.approx(1e-2)
+    (loss,) = recipe.system.losses
+    assert (loss.name, loss.options["margin"], loss.options["second_order"]) == ("triplet_sos", 1.25, 10.0)
+    assert recipe.system.sampler.options == {"negatives": 5, "queries": 2000, "pool": 20000}
+    assert (recipe.track.batch, recipe.track.image.size) == (8 * 7, 1024)
+
+
+def test_ap_gem():
+    recipe = published("ap_gem_landmarks_clean")
+    (loss,) = recipe.system.losses
+    assert (loss.name, loss.options["bins"]) == ("quantised_ap", 25)
+    head = recipe.system.model.head
+    assert (head.name, head.options["dim"], head.options["p"], head.options["normalise"]) == (
+        "gem_fc",
+        2048,
+        3.0,
+        False,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_names_a_suite_that_there_is(name: str):
+    file = CONFIGS.parent / "benchmarks" / "suites" / f"{published(name).track.suite}.yaml"
+    assert validate(Suite, read_yaml(file), str(file)).name == file.stem
+
+
+def test_a_name_that_is_not_there_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match="irt_r_sop"):
+        published("irt_r_sob")
