@@ -1,10 +1,25 @@
 """Shared fixtures: the real data beside the checkout, where there is any, and a home of its own for every test."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SUPPORT = str(REPOSITORY / "tests" / "support")
+# What tests share is importable although the test folders are no packages.
+if SUPPORT not in sys.path:
+    sys.path.insert(0, SUPPORT)
+
+from official_server import OfficialServer  # noqa: E402
+
+
+@pytest.fixture
+def official_server() -> Iterator[OfficialServer]:
+    """A stand-in for the official hosts, one for each test."""
+    with OfficialServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import miniatures
 import numpy as np
@@ -20,11 +21,7 @@ from vitret.data.official import Choices, prepare_official
 from vitret.data.prepare import verify
 
 NAMES = miniatures.names()
-FETCHED = [
-    name
-    for name in NAMES
-    if name not in ("cars196", "gldv1", "inaturalist2018", "inshop", "landmarks-clean", "nc-noisy")
-]
+FETCHED = [name for name in NAMES if name not in miniatures.GATED]
 
 
 @pytest.fixture
@@ -38,22 +35,9 @@ def prepare(
 ) -> Callable[..., Path]:
     monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
 
-    def run(miniature: Miniature, source: Path | None = None, *, accept: bool = True, **more: object) -> Path:
+    def run(miniature: Miniature, source: Path | None = None, **more: Any) -> Path:
         official_server.serve(miniature.published)
-        module = plugins.load("datasets", miniature.name)
-        choices = more.pop("choices", Choices())
-        return prepare_official(
-            miniature.card,
-            miniature.convert(),
-            data_root=tmp_path / "data",
-            source=source,
-            accept_terms=accept,
-            choices=choices,
-            stated={"kind": "part", "options": {}},
-            wanted=getattr(module, "wanted", None),
-            workers=0,
-            **more,
-        )
+        return miniature.prepare(tmp_path / "data", source, **more)
 
     return run
 

@@ -30,6 +30,7 @@ from PIL import Image
 
 from vitret.core import plugins
 from vitret.data.card import Card, Count
+from vitret.data.official import Choices, prepare_official
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>302 Found</title></head><body>moved</body></html>\n"
 
@@ -66,12 +67,27 @@ class Miniature:
     options: Mapping[str, Any]
     expected: Mapping[str, int]
 
-    @property
-    def downloadable(self) -> bool:
-        return self.card.gated == "none"
-
     def convert(self) -> Any:
         return plugins.build("datasets", self.name, **self.options)
+
+    def prepare(
+        self, data_root: Path, source: Path | None = None, *, accept: bool = True, **more: Any
+    ) -> Path:
+        """`prepare_official` of the small card; without a source, from the mirror that VITRET_MIRROR names."""
+        settings = {"choices": Choices(), "stated": {"kind": "part", "options": {}}, "workers": 0, **more}
+        return prepare_official(
+            self.card,
+            self.convert(),
+            data_root=data_root,
+            source=source,
+            accept_terms=accept,
+            wanted=getattr(plugins.load("datasets", self.name), "wanted", None),
+            **settings,
+        )
+
+
+# Sets that only a person can get.
+GATED = frozenset({"cars196", "gldv1", "inaturalist2018", "inshop", "landmarks-clean", "nc-noisy"})
 
 
 def names() -> list[str]:

@@ -56,6 +56,9 @@ def prepare(
         Path | None, typer.Option(help="Of rgldv2-clean: a file of landmark ids to leave out, one a line.")
     ] = None,
     keep_downloads: Annotated[bool, typer.Option(help="Keep the archives when the set is whole.")] = False,
+    packed: Annotated[
+        bool, typer.Option(help="Of a set in many tars: leave the images in them and read them there.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The plan for programs.")] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes that check images; default: all cores.")
@@ -92,7 +95,7 @@ def prepare(
         )
         return
     if plan:
-        _plan(names, data_root, shards=shards, adopt=source is not None, as_json=as_json)
+        _plan(names, data_root, shards=shards, adopt=source is not None, packed=packed, as_json=as_json)
         return
     if verify:
         wrong = []
@@ -116,6 +119,7 @@ def prepare(
         shards=shards,
         max_disk=None if max_disk is None else size_in_bytes(max_disk),
         keep_downloads=keep_downloads,
+        packed=packed,
     )
     broken = []
     for name in names:
@@ -146,7 +150,9 @@ def prepare(
         raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
 
 
-def _plan(names: list[str], data_root: Path, *, shards: str | None, adopt: bool, as_json: bool) -> None:
+def _plan(
+    names: list[str], data_root: Path, *, shards: str | None, adopt: bool, packed: bool, as_json: bool
+) -> None:
     """Print what each set would cost."""
     import json
 
@@ -154,7 +160,7 @@ def _plan(names: list[str], data_root: Path, *, shards: str | None, adopt: bool,
     from vitret.data.plan import make_plan
 
     plans = [
-        make_plan(plugins.load("datasets", name).CARD, data_root, shards=shards, adopt=adopt)
+        make_plan(plugins.load("datasets", name).CARD, data_root, shards=shards, adopt=adopt, packed=packed)
         for name in names
     ]
     if as_json:

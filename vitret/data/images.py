@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,9 +164,21 @@ def check_all(paths: Iterable[Path], workers: int) -> Iterator[ImageReport]:
             ) from error
 
 
+def open_file(path: Path) -> BinaryIO:
+    """The bytes of an image, opened: a file, or one inside a packed tar (`packed.py`)."""
+    try:
+        return path.open("rb")
+    except NotADirectoryError:
+        # Only here: a process that checks loose files starts faster without reading Arrow.
+        from vitret.data.packed import open_packed
+
+        return open_packed(path)
+
+
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        with open_file(path) as handle:
+            data = handle.read()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except OSError as error:

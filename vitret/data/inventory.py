@@ -1,8 +1,9 @@
 """What every image file of a set is: opened once, decoded, hashed, and noted in a journal that survives a kill.
 
 The journal is a text file, one JSON list per sound file. A line counts as long as the file's size and time of change
-are still those it was written for; a line that a kill cut short is left out. Broken files are not noted: what was wrong
-may be cured without a trace in size and time (a permission), so they are opened again.
+are still those it was written for (of an image in a tar: the tar's); a line that a kill cut short is left out. Broken
+files are not noted: what was wrong may be cured without a trace in size and time (a permission), so they are opened
+again.
 """
 
 import json
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from vitret.core.records import Int64
 from vitret.data.images import ImageReport, check_all
+from vitret.data.packed import tar_of
 from vitret.data.tables import Bytes
 
 # A process takes seconds to start on a busy machine, in which this many small photographs are checked.
@@ -96,6 +98,9 @@ def pool_size(files: int, workers: int) -> int:
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         facts = path.stat()
+    except NotADirectoryError:
+        tar = tar_of(path)
+        return (-1, -1) if tar is None else _stamp(tar)
     except OSError:
         return -1, -1  # Missing or out of reach: the check itself says which.
     return facts.st_size, facts.st_mtime_ns

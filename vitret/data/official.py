@@ -36,11 +36,15 @@ class Conversion(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What a person may choose: shards of the first series (`0-9,12`), bytes of disk, whether archives are kept."""
+    """What a person may choose: shards of the first series (`0-9,12`), bytes of disk, whether archives are kept.
+
+    `packed` leaves the images of a set of many tars in them.
+    """
 
     shards: str | None = None
     max_disk: int | None = None
     keep_downloads: bool = False
+    packed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +81,14 @@ def prepare_official(
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
+    if choices.packed:
+        _check_packed(card, source)
     if source is None:
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
-        plan = make_plan(card, data_root, shards=choices.shards)
+        plan = make_plan(card, data_root, shards=choices.shards, packed=choices.packed)
         require_accepted(data_root, card, accept=accept_terms)
-    work = data_root / ".work" / card.name
+    work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
     hard = source is None or _has_archives(source, card)
     with LayoutWriter(
         data_root, card.name, replace=replace, workers=workers, report=report, hard=hard
@@ -134,6 +140,7 @@ def obtain(
             state=state / f"shards{i}",
             max_disk=None if choices.max_disk is None else choices.max_disk - spent,
             wanted=wanted(tree) if wanted is not None else None,
+            packed=choices.packed,
             keep=choices.keep_downloads,
             progress=progress,
             told=lambda name, done, of: report(f"{name}: {done} of {of} shards"),
@@ -205,6 +212,18 @@ def check_counts(card: Card, counts: Mapping[str, int], *, adopted: bool, report
             f"{card.name}: {'; '.join(missed)}. Is the download or the copy complete, and of this very set?"
         )
     return ""
+
+
+def _check_packed(card: Card, source: Path | None) -> None:
+    if source is not None:
+        raise UserError(
+            "--packed is for what is fetched: with --from your files stay as they are. Leave one out."
+        )
+    if not card.shards or not all(series.name.endswith(".tar") for series in card.shards):
+        kind = "are compressed" if card.shards else "are not a series of tars"
+        raise UserError(
+            f"--packed: the archives of {card.name} {kind}, so an image cannot be read where it lies. Leave it out."
+        )
 
 
 def _has_archives(source: Path, card: Card) -> bool:

@@ -2,16 +2,21 @@
 
 For those who train from object storage or cannot hold four million files. The index is a parquet beside the tar,
 `<tar>.index`: path, offset and size in bytes, sha256. It names the size of the tar it was made for, and an index of
-another is refused.
+another is refused. A path that goes on below such a tar, `train/images_000.tar/1/7/6/<id>.jpg`, is a file in it.
 """
 
 import io
 import os
+from bisect import bisect_left
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -99,18 +104,109 @@ def read_index(tar: Path) -> list[Packed]:
     return [Packed(path=p, offset=o, size=s, sha256=h.hex()) for p, o, s, h in zip(*columns, strict=True)]
 
 
-def open_member(tar: Path, offset: int, size: int) -> io.BytesIO:
-    """The bytes of one file in a tar, as an open file; raises DataError when the tar ends before them."""
+def open_member(tar: Path, offset: int, size: int) -> io.BufferedReader:
+    """One file in a tar, opened; raises DataError when the tar ends before it does.
+
+    Every call opens the tar anew and reads by position: threads and processes share no handle.
+    """
     try:
-        handle = os.open(tar, os.O_RDONLY | os.O_CLOEXEC)
+        member = _Member(tar, offset, size)
     except OSError as error:
         raise DataError(f"{tar}: cannot be read ({error.strerror}).") from error
-    try:
-        data = os.pread(handle, size, offset)
-    finally:
-        os.close(handle)
-    if len(data) < size:
+    if member.room < size:
+        member.close()
         raise DataError(
-            f"{tar}: ends at byte {offset + len(data):,}, before the end of the file that was asked for."
+            f"{tar}: ends at byte {offset + member.room:,}, before the end of the file that was asked for."
         )
-    return io.BytesIO(data)
+    return io.BufferedReader(member)
+
+
+class _Member(io.RawIOBase):
+    """Bytes `offset` … `offset + size` of a file as a file of their own; `room` is how many of them are there."""
+
+    def __init__(self, path: Path, offset: int, size: int) -> None:
+        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._offset, self._size, self._place = offset, size, 0
+        self.room = min(size, max(0, os.fstat(self._handle).st_size - offset))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = max(0, start + offset)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = max(0, min(len(view), self._size - self._place))
+        read = os.preadv(self._handle, [view[:wanted]], self._offset + self._place)
+        self._place += read
+        return read
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._handle)
+        super().close()
+
+
+def tar_of(path: Path) -> Path | None:
+    """The packed tar that a path leads into, or None: some folder of the path is a file with an index beside it."""
+    tar = next((folder for folder in path.parents if folder.is_file()), None)
+    return tar if tar is not None and index_path(tar).is_file() else None
+
+
+def open_packed(path: Path) -> io.BufferedReader:
+    """The file at a path below a packed tar, opened; raises DataError when there is none."""
+    tar = tar_of(path)
+    if tar is None:
+        raise DataError(f"{path}: no such file.")
+    stamp = tar.stat()
+    places = _places(tar, stamp.st_size, stamp.st_mtime_ns)
+    name = path.relative_to(tar).as_posix().encode()
+    row = bisect_left(places.names, name)
+    if row == len(places.names) or places.names[row] != name:
+        raise DataError(f"{path}: no such file.")
+    return open_member(tar, int(places.offsets[row]), int(places.sizes[row]))
+
+
+class _Places(NamedTuple):
+    """Names (n,) S, sorted, with the offset and size of each: some forty bytes an image, once in every process."""
+
+    names: np.ndarray[tuple[int], np.dtype[np.bytes_]]
+    offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
+    sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@lru_cache(
+    maxsize=1024
+)  # More tars than any set has; the size and the time of change make it forget a new tar's old.
+def _places(tar: Path, size: int, changed: int) -> _Places:
+    members = sorted(read_index(tar), key=lambda member: member.path.encode())
+    return _Places(
+        names=np.array([member.path.encode() for member in members], dtype=np.bytes_),
+        offsets=np.array([member.offset for member in members], dtype=np.int64),
+        sizes=np.array([member.size for member in members], dtype=np.int64),
+    )
+
+
+def loose_and_packed(files: Iterable[str], root: Path) -> tuple[list[str], list[str]]:
+    """Every file below a folder: its path, and where it is, which differs for one in a tar: `<tar>/<path>`.
+
+    A packed file's own path begins where its tar lies, as if the tar were unpacked beside itself.
+    """
+    paths: list[str] = []
+    places: list[str] = []
+    for file in files:
+        if file.endswith(".tar") and index_path(root / file).is_file():
+            folder = file.rpartition("/")[0]
+            inside = [member.path for member in read_index(root / file)]
+            paths += [f"{folder}/{path}" for path in inside] if folder else inside
+            places += [f"{file}/{path}" for path in inside]
+        elif not file.endswith(".tar.index"):
+            paths.append(file)
+            places.append(file)
+    return paths, places

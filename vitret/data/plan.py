@@ -65,20 +65,26 @@ class Plan:
         return lines
 
 
-def make_plan(card: Card, data_root: Path, *, shards: str | None = None, adopt: bool = False) -> Plan:
-    """The plan for a set; adopting a folder fetches nothing and needs room for the tables only."""
+def make_plan(
+    card: Card, data_root: Path, *, shards: str | None = None, adopt: bool = False, packed: bool = False
+) -> Plan:
+    """The plan for a set; adopting a folder fetches nothing and needs room for the tables only.
+
+    Packed, a set keeps its archives whole, with the images that it has no use for.
+    """
     chosen = [choose(series, shards if i == 0 else None) for i, series in enumerate(card.shards)]
     files = () if adopt else _files(card, chosen)
     parts = [len(numbers) / series.count for series, numbers in zip(card.shards, chosen, strict=True)]
     share = sum(parts) / len(parts) if parts else 1.0
+    fetch_bytes = sum(file.size or 0 for file in files)
     existing = next(folder for folder in (data_root, *data_root.absolute().parents) if folder.exists())
     return Plan(
         set=card.name,
         title=card.title,
         files=files,
-        fetch_bytes=sum(file.size or 0 for file in files),
+        fetch_bytes=fetch_bytes,
         sizes_unknown=sum(file.size is None for file in files),
-        disk_needed=0 if adopt else int(card.needs_disk * share),
+        disk_needed=0 if adopt else fetch_bytes if packed else int(card.needs_disk * share),
         disk_free=shutil.disk_usage(existing).free,
         shards=", ".join(
             f"{len(numbers)} of {series.count} ({series.into})"

@@ -112,6 +112,8 @@ def _official(
     }
     if choices.shards is not None:
         stated["shards"] = choices.shards
+    if choices.packed:
+        stated["packed"] = True
     if exists(data_root, name) and not replace:
         known = load_manifest(data_root, name).get("source", {})
         if {key: value for key, value in known.items() if key != "files"} == stated:

@@ -19,6 +19,7 @@ from vitret.core.records import Float64, Truth
 from vitret.core.store import machine_error, write_json
 from vitret.data.contents import Contents
 from vitret.data.inventory import take_inventory
+from vitret.data.packed import index_path
 from vitret.data.rows import Evaluation, Train
 from vitret.data.tables import Bytes, encoded
 
@@ -285,6 +286,8 @@ class LayoutWriter:
             if entry.name not in tables and entry.name != "images":
                 entry.unlink()
         named = {path.decode() for path in paths.tolist()}
+        for tar in {name[: name.index(".tar/") + 4] for name in named if ".tar/" in name}:
+            named |= {tar, index_path(Path(tar)).as_posix()}
         images = self.part / "images"
         for folder, subfolders, files in os.walk(images, topdown=False):
             here = Path(folder)

@@ -15,8 +15,9 @@ from PIL import ExifTags, Image
 from torch import Tensor
 from torch.nn import functional
 
+from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol
-from vitret.data.images import decode
+from vitret.data.images import decode, open_file
 
 Box = tuple[float, float, float, float]
 
@@ -84,10 +85,10 @@ def stored_size(path: Path, *, exif: bool) -> tuple[int, int] | None:
     The reason is found, and said, when the image is decoded.
     """
     try:
-        with Image.open(path) as image:
+        with open_file(path) as handle, Image.open(handle) as image:
             width, height = image.size
             turned = exif and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (DataError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     return (width, height) if turned else (height, width)
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from vitret.core.errors import DataError
 from vitret.core.records import Ragged, Truth
 from vitret.data.card import Card, File, Licence, Overlap, Shards, Terms
-from vitret.data.datasets._conversion import Converter, among, hand_over_folder, some
+from vitret.data.datasets._conversion import Converter, among, hand_over_folder
 from vitret.data.formats.gldv2 import (
     Usage,
     image_paths,
@@ -115,8 +115,8 @@ def convert_train(card: Card, *, exclude: Path | None = None) -> Converter:
         if exclude is not None:
             listed = without_landmarks(listed, read_exclusions(exclude))
         paths = text_column(image_paths(listed.ids))
-        rows = some(among(tree["images"], paths), tree["images"], "photographs")
-        writer.train(hand_over_folder(writer, tree["images"], paths[rows], "train"), listed.landmarks[rows])
+        rows, places = among(tree["images"], paths, "photographs")
+        writer.train(hand_over_folder(writer, tree["images"], places, "train"), listed.landmarks[rows])
         if "attribution" in tree:
             writer.attach(tree["attribution"])
 
@@ -131,16 +131,16 @@ def convert_retrieval(card: Card, usage: Usage) -> Converter:
         solution = read_solution(tree["truth"], usage)
         index = read_ids(tree["list"])
         paths = text_column(image_paths(index))
-        rows = some(among(tree["index"], paths), tree["index"], "index photographs")
+        rows, searched = among(tree["index"], paths, "index photographs")
         row_of = dict(zip(pc.take(index, pa.array(rows)).to_pylist(), range(len(rows)), strict=True))
         known = set(index.to_pylist())
         if stray := [i for positives in solution.positives for i in positives if i not in known]:
             raise DataError(f"{tree['truth']}: names {stray[0]}, which {tree['list'].name} does not have.")
         asked = text_column(image_paths(pa.array(solution.queries, pa.string())))
-        there = some(among(tree["test"], asked), tree["test"], "queries")
+        there, asking = among(tree["test"], asked, "queries")
         positives = [sorted(row_of[i] for i in solution.positives[q] if i in row_of) for q in there.tolist()]
-        database = hand_over_folder(writer, tree["index"], paths[rows], "index")
-        queries = hand_over_folder(writer, tree["test"], asked[there], "test")
+        database = hand_over_folder(writer, tree["index"], searched, "index")
+        queries = hand_over_folder(writer, tree["test"], asking, "test")
         writer.evaluation(database, queries, judgements=Truth(judgements={"positive": Ragged.of(positives)}))
 
     return convert

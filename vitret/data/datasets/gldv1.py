@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from vitret.data.card import Card, Licence
-from vitret.data.datasets._conversion import Converter, among, hand_over_folder, some
+from vitret.data.datasets._conversion import Converter, among, hand_over_folder
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.gldv2 import read_train
 from vitret.data.formats.trees import layouts, locate
@@ -51,7 +51,7 @@ def build() -> Converter:
         tree = locate(source, CARD)
         listed = read_train(tree["labels"])
         paths = text_column(pc.binary_join_element_wise(listed.ids, "jpg", "."))
-        rows = some(among(tree["images"], paths), tree["images"], "photographs")
-        writer.train(hand_over_folder(writer, tree["images"], paths[rows], "train"), listed.landmarks[rows])
+        rows, places = among(tree["images"], paths, "photographs")
+        writer.train(hand_over_folder(writer, tree["images"], places, "train"), listed.landmarks[rows])
 
     return convert

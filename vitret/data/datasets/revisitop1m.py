@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitret.data.card import Card, File, Licence, Shards, Terms
-from vitret.data.datasets._conversion import Converter, among, hand_over_folder, some
+from vitret.data.datasets._conversion import Converter, among, hand_over_folder
 from vitret.data.datasets._sources import REVISITED_CITATION, REVISITED_HOME, unconfirmed
 from vitret.data.formats.text import lines
 from vitret.data.formats.trees import layouts, locate
@@ -52,7 +52,7 @@ def build() -> Converter:
     def convert(source: Path, writer: LayoutWriter) -> None:
         tree = locate(source, CARD)
         listed = encoded(list(lines(tree["list"])))
-        there = listed[some(among(tree["images"], listed), tree["images"], "photographs")]
+        _, there = among(tree["images"], listed, "photographs")
         writer.distractors(hand_over_folder(writer, tree["images"], there, "jpg"))
 
     return convert
