@@ -50,11 +50,11 @@ class _Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Loaded:
-    """What a batch's images gave: those that could be read, and why the others could not."""
+class _Done:
+    """What a batch gave: descriptors (B, D) of the rows that could be read, and why the others could not."""
 
     rows: list[int]
-    pixels: list[Tensor]
+    described: Tensor | None
     failed: dict[str, str]
 
 
@@ -66,7 +66,6 @@ class _Work:
     images: Images
     protocol: Protocol
     device: torch.device
-    precision: str
     pool: ThreadPoolExecutor
     ahead: int
 
@@ -87,8 +86,8 @@ def extract(
     """Descriptors (n, D) float32 of all images, one row each, before any whitening.
 
     A row whose image cannot be read is zeros and is listed in `failed`. `out` is the .npy file to write; it appears
-    when it is whole. `workers` threads decode ahead of the network, by default one a core and at most 16. The model
-    is moved to `device`; afterwards it is in the mode it was in.
+    when it is whole. Beside a GPU `workers` threads decode ahead of the network, by default one a core and at most 16;
+    on a CPU there are as many as PyTorch may use. The model is moved to `device`; afterwards it is in the mode it was in.
     """
     key = extraction_key(
         model, images, protocol, device=device, precision=precision, images_digest=images_digest
@@ -101,20 +100,22 @@ def extract(
             speed = (done - before) / max(time.monotonic() - began, 1e-9)
             progress(done, len(images), f"{speed:.1f} images/s")
 
-    threads = max(1, min(os.cpu_count() or 1, 16) if workers is None else workers)
-    with _evaluating(model.to(device)), ThreadPoolExecutor(threads) as pool:
+    with (
+        _evaluating(model.to(device)),
+        arithmetic(key["precision"], device),
+        _threads(device, workers) as pool,
+    ):
         work = _Work(
             model=model,
             images=images,
             protocol=protocol,
             device=device,
-            precision=key["precision"],
             pool=pool,
-            ahead=4 * threads,
+            ahead=4 * pool._max_workers,
         )
         while file.done < len(images):
             rows = range(file.done, min(file.done + block, len(images)))
-            file.append(*_block(work, rows, tell))
+            file.append(*_block(work, rows, key["precision"], tell))
     finished = file.finish()
     return Descriptors(
         rows=finished,
@@ -158,27 +159,27 @@ def names_digest(images: Images) -> str:
     return digest([[images.name(i) for i in range(len(images))], boxes])
 
 
-def _block(work: _Work, rows: range, tell: Callable[[int], None]) -> tuple[Rows, dict[str, str]]:
+def _block(
+    work: _Work, rows: range, precision: str, tell: Callable[[int], None]
+) -> tuple[Rows, dict[str, str]]:
     """The descriptors of consecutive rows, and the reasons of those that are zeros for want of an image."""
+    stream = _on_cpu if work.device.type == "cpu" else _on_accelerator
+    seen, described, order = rows.start, [], []
     failed: dict[str, str] = {}
-    seen = rows.start
-    described: list[Tensor] = []
-    order: list[int] = []
-    with torch.inference_mode(), arithmetic(work.precision, work.device):
-        for batch, loaded in _prefetched(work, _plan(work, rows)):
-            failed |= loaded.failed
-            if loaded.pixels:
-                described.append(_describe(work, loaded.pixels, batch.frame))
-                order += loaded.rows
-            seen += len(batch.rows)
-            tell(seen)
+    for done in stream(work, _plan(work, rows)):
+        failed |= done.failed
+        if done.described is not None:
+            described.append(done.described)
+            order += done.rows
+        seen += len(done.rows) + len(done.failed)
+        tell(seen)
     result = np.zeros((len(rows), work.model.dim), np.float32)
     if described:
-        # The only place where the CPU waits for the device.
+        # The only place where the CPU waits for an accelerator.
         result[np.array(order) - rows.start] = torch.cat(described).cpu().numpy()
     if not np.isfinite(result).all():
         raise UserError(
-            f"The network gave values that are not finite in {work.precision}. "
+            f"The network gave values that are not finite in {precision}. "
             "Try --precision fp32; if that fails too, the weights are broken."
         )
     return result, failed
@@ -203,8 +204,21 @@ def _plan(work: _Work, rows: range) -> list[_Batch]:
     return batches
 
 
-def _prefetched(work: _Work, batches: Sequence[_Batch]) -> Iterator[tuple[_Batch, _Loaded]]:
-    """Batches in their order, decoded by the pool while the network is busy; `ahead` images wait at most."""
+def _on_cpu(work: _Work, batches: Sequence[_Batch]) -> Iterator[_Done]:
+    """One whole batch per thread, decoding included.
+
+    Threads that share nothing do not wait for each other, as those that share one matrix product do, most of all on a
+    machine that does other things too; and no byte depends on their number.
+    """
+
+    def run(batch: _Batch) -> _Done:
+        return _finished(work, batch, [_load(work, row, batch.frame) for row in batch.rows])
+
+    yield from _in_order(work.pool, run, batches, ahead=work.ahead)
+
+
+def _on_accelerator(work: _Work, batches: Sequence[_Batch]) -> Iterator[_Done]:
+    """Images are decoded by the pool while the device is busy; `ahead` images wait at most, one batch at least."""
     waiting: deque[tuple[_Batch, list[Future[Tensor | str]]]] = deque()
     images = 0
     for batch in batches:
@@ -212,9 +226,22 @@ def _prefetched(work: _Work, batches: Sequence[_Batch]) -> Iterator[tuple[_Batch
         images += len(batch.rows)
         while images > work.ahead and len(waiting) > 1:
             images -= len(waiting[0][0].rows)
-            yield _gathered(*waiting.popleft())
+            first, futures = waiting.popleft()
+            yield _finished(work, first, [future.result() for future in futures])
+    for last, futures in waiting:
+        yield _finished(work, last, [future.result() for future in futures])
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, run: Callable[[_Batch], _Done], batches: Sequence[_Batch], *, ahead: int
+) -> Iterator[_Done]:
+    waiting: deque[Future[_Done]] = deque()
+    for batch in batches:
+        waiting.append(pool.submit(run, batch))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
     while waiting:
-        yield _gathered(*waiting.popleft())
+        yield waiting.popleft().result()
 
 
 def _load(work: _Work, row: int, plan: Frame) -> Tensor | str:
@@ -226,15 +253,16 @@ def _load(work: _Work, row: int, plan: Frame) -> Tensor | str:
         return str(error)
 
 
-def _gathered(batch: _Batch, futures: list[Future[Tensor | str]]) -> tuple[_Batch, _Loaded]:
-    results = [future.result() for future in futures]
-    good = [(row, r) for row, r in zip(batch.rows, results, strict=True) if isinstance(r, Tensor)]
-    failed = {str(row): r for row, r in zip(batch.rows, results, strict=True) if isinstance(r, str)}
-    return batch, _Loaded(rows=[row for row, _ in good], pixels=[r for _, r in good], failed=failed)
+def _finished(work: _Work, batch: _Batch, loaded: Sequence[Tensor | str]) -> _Done:
+    """Describe what could be read of a batch; on an accelerator this is queued, not waited for."""
+    good = [(row, r) for row, r in zip(batch.rows, loaded, strict=True) if isinstance(r, Tensor)]
+    failed = {str(row): r for row, r in zip(batch.rows, loaded, strict=True) if isinstance(r, str)}
+    described = _describe(work, [pixels for _, pixels in good], batch.frame) if good else None
+    return _Done(rows=[row for row, _ in good], described=described, failed=failed)
 
 
+@torch.inference_mode()
 def _describe(work: _Work, pixels: list[Tensor], plan: Frame) -> Tensor:
-    """Descriptors (B, D) of images of one size, on the device; queued, not waited for."""
     batch = stacked(pixels)
     if work.device.type == "cuda":
         batch = batch.pin_memory()
@@ -242,6 +270,22 @@ def _describe(work: _Work, pixels: list[Tensor], plan: Frame) -> Tensor:
     images = padded(work.model.normalised(batch), plan.final)
     scales, how = work.protocol.scales, work.protocol.aggregation
     return describe(work.model, images, scales=scales, aggregation=how, patch=work.model.patch)
+
+
+@contextlib.contextmanager
+def _threads(device: torch.device, workers: int | None) -> Iterator[ThreadPoolExecutor]:
+    """The pool: on a CPU as many threads as PyTorch may use, each with one of its own; else `workers` that decode."""
+    if device.type != "cpu":
+        count = min(os.cpu_count() or 1, 16) if workers is None else workers
+        with ThreadPoolExecutor(max(1, count)) as pool:
+            yield pool
+        return
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(before, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
