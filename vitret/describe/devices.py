@@ -62,9 +62,10 @@ def _has_product_precision() -> bool:
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Compute in a precision: nothing for fp32, autocast on a GPU, rounded products on a CPU.
 
-    On a CPU everything stays float32 and only the factors of matrix products and convolutions are rounded to bf16. That
-    is somewhat slower than autocast, and its descriptors are twice as near to those of fp32: on 344 photographs a ViT-Ti
-    kept its mAP to the last digit, where autocast moved it by a point. The switch is the process's: every thread sees it.
+    On a CPU everything stays float32 and only the factors of matrix products and convolutions are rounded to
+    bf16. That is somewhat slower than autocast, and its descriptors are twice as near to those of fp32: on 344
+    photographs a ViT-Ti kept its mAP to the last digit, where autocast moved it by a point. The switch is the
+    process's: every thread sees it.
     """
     if precision == "fp32":
         yield

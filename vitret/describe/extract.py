@@ -86,8 +86,9 @@ def extract(
     """Descriptors (n, D) float32 of all images, one row each, before any whitening.
 
     A row whose image cannot be read is zeros and is listed in `failed`. `out` is the .npy file to write; it appears
-    when it is whole. Beside a GPU `workers` threads decode ahead of the network, by default one a core and at most 16;
-    on a CPU there are as many as PyTorch may use. The model is moved to `device`; afterwards it is in the mode it was in.
+    when it is whole. Beside a GPU `workers` threads decode ahead of the network, by default one a core and at most
+    16; on a CPU there are as many as PyTorch may use. The model is moved to `device`; afterwards it is in the mode
+    it was in.
     """
     key = extraction_key(
         model, images, protocol, device=device, precision=precision, images_digest=images_digest
