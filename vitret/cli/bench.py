@@ -36,13 +36,14 @@ def bench(
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --device cuda
     """
-    from vitret.compare import bench as arena
+    from vitret.compare.work import Places, resolve
+    from vitret.compare.work import plan as planned
     from vitret.core.recipes import unalias
 
     if unalias(train_set) != train_set:
         console.say(f"{train_set} stands for {unalias(train_set)}.")
-    places = arena.Places.default()
-    work = arena.resolve(
+    places = Places.default()
+    work = resolve(
         places,
         train_set,
         systems=_names(systems),
@@ -53,7 +54,7 @@ def bench(
         published=_names(published),
     )
     if plan:
-        for line in arena.plan(places, work):
+        for line in planned(places, work):
             console.put(line)
         return
     run_and_print(work, device=device, precision=precision, workers=workers)
@@ -65,19 +66,20 @@ def _names(text: str) -> list[str]:
 
 def run_and_print(work: object, *, device: str, precision: str, workers: int | None) -> None:
     """Do the work of a bench and print its tables, and only its tables."""
-    from vitret.compare import bench as arena
     from vitret.compare.printing import print_tables
     from vitret.compare.tables import read_all, tables
+    from vitret.compare.work import Places, Work, missing_rows
 
-    assert isinstance(work, arena.Work)
-    places = arena.Places.default()
-    if any(arena.missing_rows(work, task) for task in work.tasks):
+    assert isinstance(work, Work)
+    places = Places.default()
+    if any(missing_rows(work, task) for task in work.tasks):
+        from vitret.compare.bench import Machine, bench
         from vitret.describe.devices import pick_device
 
-        arena.bench(
+        bench(
             places,
             work,
-            arena.Machine(device=pick_device(device), precision=precision, workers=workers),
+            Machine(device=pick_device(device), precision=precision, workers=workers),
             command="vitret " + " ".join(sys.argv[1:]),
             say=console.say,
             steps=console.steps,

@@ -26,8 +26,8 @@ def demo(
       vitret demo --device cuda
     """
     from vitret.cli.bench import run_and_print
-    from vitret.compare import bench as arena
     from vitret.compare import leaderboard
+    from vitret.compare.work import Places, needed_sets, resolve
     from vitret.core import config
     from vitret.data.prepare import prepare
 
@@ -37,10 +37,10 @@ def demo(
         "VITRET_DATA": str(home / "data"),
         "VITRET_RESULTS": str(home / "results"),
     }
-    places = arena.Places.default()
-    for name in arena.needed_sets(places, TRACKS):
+    places = Places.default()
+    for name in needed_sets(places, TRACKS):
         prepare(name, data_root=places.data, report=console.say)
     for track in TRACKS:
-        run_and_print(arena.resolve(places, track), device=device, precision=precision, workers=workers)
+        run_and_print(resolve(places, track), device=device, precision=precision, workers=workers)
     for path in leaderboard.write(places.results):
         console.say(f"wrote {path}")

@@ -1,0 +1,211 @@
+"""What a bench will do, resolved from names before anything is touched: recipes, data, and the rows they owe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitret.compare import results
+from vitret.compare.arena import read_suite
+from vitret.core.config import location
+from vitret.core.errors import DataError, UserError, VitretError
+from vitret.core.protocol import Suite
+from vitret.core.recipes import Recipe, make_recipe, read_published, read_track, split_assignments, unalias
+from vitret.core.runs import Run
+from vitret.data import layout
+
+if TYPE_CHECKING:
+    from vitret.core.records import EvalSet, ImageSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """The folders a bench reads and writes."""
+
+    home: Path
+    data: Path
+    results: Path
+    configs: Path
+    suites: Path
+
+    @classmethod
+    def default(cls) -> Places:
+        return cls(
+            home=location("home").path,
+            data=location("data").path,
+            results=location("results").path,
+            configs=location("configs").path,
+            suites=location("suites").path,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One recipe, and the rows it owes: evaluation set (with or without distractors) → file."""
+
+    recipe: Recipe
+    rows: dict[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All that a bench will do, resolved before anything is touched."""
+
+    suite: Suite
+    tasks: tuple[Task, ...]
+    evaluations: dict[str, EvalSet]
+    distractors: ImageSet | None
+
+
+def resolve(
+    places: Places,
+    train_set: str,
+    *,
+    systems: Sequence[str] = (),
+    seeds: int | None = None,
+    suite: str | None = None,
+    eval_sets: Sequence[str] = (),
+    assignments: Sequence[str] = (),
+    published: Sequence[str] = (),
+) -> Work:
+    """Turn names into recipes, data and rows; every problem that can be found now is found now, and all are listed.
+
+    Raises:
+        UserError: unknown names or options.
+        DataError: a set that is not prepared.
+    """
+    track = read_track(places.configs, train_set, split_assignments(assignments)[1])
+    names = tuple(systems) or (() if published else track.systems)
+    if not names and not published:
+        raise UserError(
+            f"the track of {train_set} names no systems. Say which: --systems a,b (`vitret list systems`)."
+        )
+    chosen = read_suite(places.suites, suite or track.suite)
+    if eval_sets:
+        chosen = chosen.model_copy(update={"sets": tuple(eval_sets)})
+    if not chosen.sets:
+        raise UserError(f"suite '{chosen.name}' measures no set of its own. Name one: --eval-set NAME.")
+    problems: list[VitretError] = []
+    recipes = _recipes(places, train_set, names, _seeds(track.seeds, seeds), assignments, problems)
+    recipes += [read_published(places.configs, name, assignments) for name in published]
+    trains = any(not recipe.system.frozen for recipe in recipes)
+    evaluations, distractors = _data(places, track.train_set, chosen, problems, trains)
+    if problems:
+        kind = DataError if all(isinstance(p, DataError) for p in problems) else UserError
+        raise kind("\n".join(dict.fromkeys(str(p) for p in problems)))
+    tasks = tuple(_task(places, recipe, chosen) for recipe in _once(recipes))
+    return Work(suite=chosen, tasks=tasks, evaluations=evaluations, distractors=distractors)
+
+
+def _recipes(
+    places: Places,
+    train_set: str,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    assignments: Sequence[str],
+    problems: list[VitretError],
+) -> list[Recipe]:
+    found = []
+    for name in names:
+        try:
+            found += [
+                make_recipe(places.configs, name, train_set, seed=s, assignments=assignments) for s in seeds
+            ]
+        except VitretError as error:
+            problems.append(error)
+    return found
+
+
+def _seeds(named: Sequence[int], count: int | None) -> list[int]:
+    """The track's seeds, or the first `count` of them continued upwards."""
+    further = range(max(named) + 1, max(named) + 1 + max(0, (count or 0) - len(named)))
+    return [*named, *further][:count]
+
+
+def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Each recipe once; a frozen pre-trained network has no seeds to repeat."""
+    seen: dict[str, Recipe] = {}
+    for recipe in recipes:
+        pretrained = recipe.system.model.backbone.options.get("pretrained", True)
+        key = recipe.system.name if recipe.system.frozen and pretrained else recipe.run_id
+        seen.setdefault(key, recipe)
+    return list(seen.values())
+
+
+def _data(
+    places: Places, train_set: str, suite: Suite, problems: list[VitretError], trains: bool
+) -> tuple[dict[str, EvalSet], ImageSet | None]:
+    evaluations: dict[str, EvalSet] = {}
+    distractors = None
+    if trains and not layout.exists(places.data, unalias(train_set)):
+        problems.append(_not_prepared(places, train_set))
+    for name in suite.sets:
+        try:
+            evaluations[name] = layout.load_eval(places.data, name)
+        except VitretError as error:
+            problems.append(error)
+    if suite.distractors:
+        try:
+            distractors = layout.load_images(places.data, suite.distractors)
+        except VitretError as error:
+            problems.append(error)
+    return evaluations, distractors
+
+
+def _not_prepared(places: Places, name: str) -> DataError:
+    return DataError(f"{name} is not in {places.data}. Prepare it: vitret prepare {name}")
+
+
+def _task(places: Places, recipe: Recipe, suite: Suite) -> Task:
+    names = [results.eval_name(name, None) for name in suite.sets]
+    if suite.distractors:
+        names += [results.eval_name(name, suite.distractors) for name in suite.sets]
+    rows = {name: results.result_path(places.results, recipe, name, suite.protocol) for name in names}
+    return Task(recipe=recipe, rows=rows)
+
+
+def missing_rows(work: Work, task: Task) -> list[str]:
+    """Rows of a task that are not there, or were measured on other bytes of the data."""
+    return [name for name, path in task.rows.items() if not _stands(work, name, path)]
+
+
+def _stands(work: Work, name: str, path: Path) -> bool:
+    if not path.is_file():
+        return False
+    row = results.read_result(path)
+    plain, _, distractors = name.partition("+")
+    same = row.data.manifest == work.evaluations[plain].digest
+    if distractors:
+        assert work.distractors is not None
+        same = same and row.data.distractors_manifest == work.distractors.digest
+    return same and set(work.suite.keys) <= set(row.metrics)
+
+
+def plan(places: Places, work: Work) -> list[str]:
+    """What `bench` would do, one line each; touches nothing."""
+    lines = []
+    for task in work.tasks:
+        run = Run(path=places.home / "runs" / task.recipe.run_id)
+        missing = missing_rows(work, task)
+        if not missing:
+            lines.append(f"{run.id}: nothing to do, {len(task.rows)} rows stand")
+            continue
+        if task.recipe.system.frozen:
+            what = "frozen"
+        elif run.finished:
+            what = "trained already"
+        else:
+            what = f"train on {task.recipe.track.images_seen:,} images"
+        lines.append(f"{run.id}: {what}, then measure {', '.join(missing)}")
+    return lines
+
+
+def needed_sets(places: Places, train_sets: Sequence[str]) -> list[str]:
+    """The sets that benches on these training sets read: training sets, evaluation sets, distractors."""
+    tracks = [read_track(places.configs, name) for name in train_sets]
+    suites = [read_suite(places.suites, track.suite) for track in tracks]
+    names = [t.train_set for t in tracks] + [s for suite in suites for s in suite.sets]
+    names += [suite.distractors for suite in suites if suite.distractors]
+    return list(dict.fromkeys(names))
