@@ -67,6 +67,18 @@ def test_distractors_and_normalising_are_said(files, tmp_path, capsys):
     assert shown.out.splitlines()[2].startswith("medium")
 
 
+def test_a_second_look_by_descriptors_alone_is_said(files, capsys):
+    eval_(**files, rerank="superglobal", form="json")
+    summary = json.loads(capsys.readouterr().out)
+    assert "superglobal of the first 400, plain shortlist" in summary["measured"]
+    eval_(**files, rerank="superglobal", depth=3, shortlist="oracle")
+    assert "superglobal of the first 3, oracle shortlist" in capsys.readouterr().out
+    with pytest.raises(UserError, match="needs a trained matcher"):
+        eval_(**files, rerank="rrt")
+    with pytest.raises(UserError, match="Did you mean 'superglobal'"):
+        eval_(**files, rerank="superglobe")
+
+
 def test_both_engines_give_the_same_bytes(files, capsys):
     eval_(**files, form="json")
     plain = capsys.readouterr().out

@@ -2,7 +2,7 @@ import pytest
 
 from vitret.core.config import validate
 from vitret.core.errors import UserError
-from vitret.core.protocol import Protocol, Suite, WhiteningSpec, differences
+from vitret.core.protocol import Protocol, RerankSpec, Suite, WhiteningSpec, differences
 
 
 def test_every_switch_changes_the_fingerprint():
@@ -32,6 +32,21 @@ def test_extraction_leaves_out_what_comes_after_the_descriptors():
     same = Protocol.model_validate({"expansion": {"kind": "aqe"}, "rerank": {"kind": "rrt"}})
     assert same.extraction() == Protocol().extraction()
     assert Protocol(whitening=WhiteningSpec(kind="lw", data="a")).extraction() != Protocol().extraction()
+
+
+def test_a_resolved_re_ranking_names_every_value():
+    assert RerankSpec().resolved() == RerankSpec()
+    known = RerankSpec(kind="superglobal", depth=50, options={"beta": 0.2}).resolved()
+    assert (known.depth, known.options) == (50, {"neighbours": 9, "beta": 0.2, "expand": 10})
+    learned = RerankSpec(kind="rrt", options={"matcher": {"width": 32}}).resolved()
+    assert learned.learned
+    assert learned.options["matcher"]["width"] == 32
+    assert learned.options["matcher"]["positives"] == 5
+    assert learned.resolved() == learned
+    with pytest.raises(UserError, match="Did you mean 'width'"):
+        RerankSpec(kind="rrt", options={"matcher": {"widht": 32}}).resolved()
+    with pytest.raises(UserError, match="no option 'betta'"):
+        RerankSpec(kind="superglobal", options={"betta": 1}).resolved()
 
 
 def test_the_caption_names_what_readers_ask_first():

@@ -89,14 +89,34 @@ def test_what_cannot_be_measured_is_refused_before_the_work():
         evaluate(circle(0), DATABASE, evalset(TRUTH, 4), levels=["hrad"], **arguments)
     with pytest.raises(UserError, match=r"no metric called 'map'\. Did you mean 'mAP'"):
         evaluate(circle(0), DATABASE, evalset(TRUTH, 4), protocol=Protocol(), metrics=["map"])
-    with pytest.raises(UserError, match="re-ranking 'sg'"):
-        evaluate(
+    for kind, message in (("rtt", "Did you mean 'rrt'"), ("rrt", "needs a trained matcher")):
+        with pytest.raises(UserError, match=message):
+            evaluate(
+                circle(0),
+                DATABASE,
+                evalset(TRUTH, 4),
+                protocol=Protocol(rerank=RerankSpec(kind=kind)),
+                metrics=["mAP"],
+            )
+
+
+def test_re_ranking_of_the_protocol_is_applied():
+    def found(shortlist, depth):
+        spec = RerankSpec(kind="rrt", depth=depth, shortlist=shortlist)
+        measured = evaluate(
             circle(0),
             DATABASE,
             evalset(TRUTH, 4),
-            protocol=Protocol(rerank=RerankSpec(kind="sg")),
+            protocol=Protocol(rerank=spec),
             metrics=["mAP"],
+            logits=lambda query, candidates: candidates.astype(float),  # the last image is the best
         )
+        return {level: ranks.values.tolist() for level, ranks in measured.ranks.items()}
+
+    # Plain: 1 0 | 2 3 becomes 1 0 | 2 3. Without junk: easy 1 2, medium 1 2 3, hard 2 3.
+    assert found("plain", 2) == {"easy": [0], "medium": [0, 2], "hard": [1]}
+    # The oracle's shortlists hold no junk. Easy: 1 2 becomes 2 1. Medium: 2 1 | 3. Hard: 2 3 becomes 3 2.
+    assert found("oracle", 2) == {"easy": [1], "medium": [1, 2], "hard": [0]}
 
 
 @pytest.mark.parametrize(

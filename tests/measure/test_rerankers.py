@@ -4,7 +4,8 @@ import pytest
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError
 from vitret.core.records import Ragged, Ranking, Truth
-from vitret.measure.shortlist import ground_truth_ranking, reordered
+from vitret.measure.scoring import Rows
+from vitret.measure.shortlist import Evidence, ground_truth_ranking, reordered
 
 
 def ranking(*rows):
@@ -22,6 +23,12 @@ TRUTH = Truth(
 
 def by_table(table):
     return lambda query, candidates: np.array([table[int(c)] for c in candidates])
+
+
+def matched(table, queries=None, database=None):
+    database = np.eye(5) if database is None else database
+    queries = database[:2] if queries is None else queries
+    return Evidence(queries=queries, database=Rows.of(database), logits=by_table(table))
 
 
 def test_only_the_shortlist_is_sorted_anew():
@@ -58,20 +65,25 @@ def test_the_ground_truth_shortlist_depends_on_the_level():
 
 def test_the_two_shortlists_differ_in_who_gets_a_second_look():
     plain = ranking([0, 3, 2, 1, 4])
-    matcher = by_table({0: 0.0, 1: 0.0, 2: 1.0, 3: 0.5, 4: 2.0})
+    matcher = matched({0: 0.0, 1: 0.0, 2: 1.0, 3: 0.5, 4: 2.0})
     rerank = plugins.build("rerankers", "rrt", depth=3)
     assert rerank(plain, matcher).indices.tolist() == [[2, 3, 0, 1, 4]]
     assert rerank(ground_truth_ranking(plain, TRUTH, "medium"), matcher).indices.tolist() == [[4, 2, 1, 0, 3]]
 
 
 def test_rrt_fuses_like_ames():
-    logits, similarities = {0: 4.0, 1: -4.0, 2: 0.0}, {0: 0.1, 1: 0.9, 2: 0.7}
+    logits, similarities = {0: 4.0, 1: -4.0, 2: 0.0}, {0: 0.125, 1: 0.875, 2: 0.75}
+    evidence = matched(logits, np.array([[1.0]]), np.array([[0.125], [0.875], [0.75]]))
     rerank = plugins.build("rerankers", "rrt", share=0.5)
     score = {i: 0.5 * similarities[i] + 0.5 / (1 + np.exp(-logits[i])) for i in range(3)}
-    wanted = sorted(score, key=lambda i: -score[i])
-    assert rerank(ranking([0, 1, 2]), by_table(logits), by_table(similarities)).indices.tolist() == [wanted]
-    with pytest.raises(UserError, match="similarities"):
-        rerank(ranking([0, 1]), by_table(logits))
+    assert rerank(ranking([0, 1, 2]), evidence).indices.tolist() == [sorted(score, key=lambda i: -score[i])]
+
+
+def test_rrt_asks_for_its_matcher():
+    with pytest.raises(UserError, match="needs a trained matcher"):
+        plugins.build("rerankers", "rrt")(
+            ranking([0, 1]), Evidence(queries=np.eye(2), database=Rows.of(np.eye(2)))
+        )
 
 
 def test_rrt_refuses_a_share_beyond_one():
@@ -101,7 +113,7 @@ def test_superglobal_equals_its_description():
     queries = database[:2] + 0.1
     order = np.argsort(-(queries @ database.T), axis=1)
     found = plugins.build("rerankers", "superglobal", depth=20, neighbours=4, expand=3)(
-        Ranking(indices=order), queries, database
+        Ranking(indices=order), Evidence(queries=queries, database=Rows.of(database))
     )
     for q in range(2):
         scores = naive_superglobal(queries[q], database[order[q, :20]], 4, 0.15, 3)
@@ -113,5 +125,6 @@ def test_superglobal_equals_its_description():
 def test_superglobal_with_fewer_images_than_it_asks_for():
     database = np.eye(3)
     rerank = plugins.build("rerankers", "superglobal")
-    assert rerank(ranking([0, 1, 2]), np.eye(3)[:1], database).indices[0, 0] == 0
-    assert rerank(ranking([0]), np.eye(3)[:1], database[:1]).indices.tolist() == [[0]]
+    evidence = Evidence(queries=np.eye(3)[:1], database=Rows.of(database))
+    assert rerank(ranking([0, 1, 2]), evidence).indices[0, 0] == 0
+    assert rerank(ranking([0]), evidence).indices.tolist() == [[0]]

@@ -9,6 +9,7 @@ import typer
 from vitret.cli import console
 
 if TYPE_CHECKING:
+    from vitret.core.protocol import RerankSpec
     from vitret.core.records import EvalSet
     from vitret.measure.bare import Scored
 
@@ -37,6 +38,15 @@ def eval_(
     levels: Annotated[
         str, typer.Option(help="With commas: easy, medium, hard. Default: all there are.")
     ] = "",
+    rerank: Annotated[
+        str, typer.Option(help="Sort the first results anew: superglobal needs descriptors alone.")
+    ] = "",
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="How many of them; default: the re-ranker's.")
+    ] = None,
+    shortlist: Annotated[
+        str, typer.Option(help="plain, or oracle: junk taken out first, with the ground truth.")
+    ] = "plain",
     form: Annotated[str, typer.Option("--format", help="table (per cent) or json (fractions).")] = "table",
     engine: Annotated[
         str, typer.Option(help="numpy, or torch on --device; the numbers are the same.")
@@ -59,6 +69,7 @@ def eval_(
         raise UserError(f"--format {form}: unknown. {did_you_mean(form, ('table', 'json'))}")
     if bool(set_) == (truth is not None):
         raise UserError("say what to measure on: either --set NAME (prepared) or --truth FILE, not both.")
+    second = _rerank(rerank, depth, shortlist)
     evalset = truth_of_file(truth) if truth else load_eval(location("data").path, set_)
     scored = score_files(
         queries,
@@ -67,12 +78,13 @@ def eval_(
         distractors=distractors or None,
         metrics=_words(metrics),
         levels=_words(levels),
+        rerank=second,
         engine=engine,
         device=device,
     )
     for note in scored.notes:
         console.say(note)
-    summary = _summary(evalset, scored, seed)
+    summary = _summary(evalset, scored, second, seed)
     console.put(json.dumps(summary, indent=2) if form == "json" else _table(summary))
 
 
@@ -80,7 +92,19 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _summary(evalset: "EvalSet", scored: "Scored", seed: int) -> dict[str, Any]:
+def _rerank(kind: str, depth: int | None, shortlist: str) -> "RerankSpec":
+    from vitret.core import plugins
+    from vitret.core.config import validate
+    from vitret.core.protocol import RerankSpec
+
+    if not kind:
+        return RerankSpec()
+    first = depth or plugins.options("rerankers", kind).get("depth", RerankSpec().depth)
+    given = {"kind": kind, "depth": first, "shortlist": shortlist}
+    return validate(RerankSpec, given, "--rerank").resolved()
+
+
+def _summary(evalset: "EvalSet", scored: "Scored", second: "RerankSpec", seed: int) -> dict[str, Any]:
     from vitret.compare.significance import bootstrap_intervals
 
     found = scored.measurement
@@ -94,6 +118,9 @@ def _summary(evalset: "EvalSet", scored: "Scored", seed: int) -> dict[str, Any]:
                 metric: {"value": found.mean(level, metric), "low": low, "high": high}
                 for metric, (low, high) in zip(columns, intervals, strict=True)
             }
+    again = ""
+    if second.kind != "none":
+        again = f"{second.kind} of the first {second.depth}, {second.shortlist} shortlist, "
     return {
         "set": evalset.name,
         "queries": found.n,
@@ -101,7 +128,7 @@ def _summary(evalset: "EvalSet", scored: "Scored", seed: int) -> dict[str, Any]:
         "distractors": scored.distractors,
         "dim": scored.dim,
         "levels": levels,
-        "measured": "exact search, ties by database index, junk removed, queries without positives left out; "
+        "measured": f"exact search, {again}ties by database index, junk removed, queries without positives left out; "
         "95 % bootstrap intervals over queries; how the descriptors were made is not known here",
         "notes": list(scored.notes),
     }

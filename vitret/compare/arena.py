@@ -45,10 +45,13 @@ def compare_rows(a: Path, b: Path) -> Iterator[str]:
 
 
 def read_suite(suites: Path, name: str) -> Suite:
+    """A suite by name, every default of its re-ranker written out, so that the fingerprint holds them."""
     from vitret.core.config import named_file
 
     path = named_file("suite", suites, name)
-    return validate(Suite, read_yaml(path), str(path))
+    suite = validate(Suite, read_yaml(path), str(path))
+    protocol = suite.protocol.model_copy(update={"rerank": suite.protocol.rerank.resolved()})
+    return suite.model_copy(update={"protocol": protocol})
 
 
 def find_protocol(fingerprint: str, suites: Path, results: Path) -> Protocol:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from vitret.core.config import Strict
+from vitret.core import plugins
+from vitret.core.config import Strict, validate
+from vitret.core.matcher import MatcherSpec
 from vitret.core.records import LEVELS
 from vitret.core.store import digest
 
@@ -69,6 +71,22 @@ class RerankSpec(Strict):
     depth: int = Field(default=100, gt=0)
     shortlist: Literal["plain", "oracle"] = "plain"
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def learned(self) -> bool:
+        """Whether it needs a trained matcher of image pairs: its part has an option of that name."""
+        return self.kind != "none" and "matcher" in plugins.options("rerankers", self.kind)
+
+    def resolved(self) -> "RerankSpec":
+        """The same with every default of the re-ranker and its matcher written out; refuses unknown options."""
+        if self.kind == "none":
+            return self
+        options = plugins.resolve("rerankers", self.kind, {**self.options, "depth": self.depth})
+        del options["depth"]
+        if self.learned:
+            matcher = validate(MatcherSpec, options["matcher"] or {}, f"re-ranker {self.kind}: matcher")
+            options["matcher"] = matcher.model_dump(mode="json")
+        return self.model_copy(update={"options": options})
 
 
 class Protocol(Strict):

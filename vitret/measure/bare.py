@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitret.core.errors import EmptyError
-from vitret.core.protocol import Protocol
+from vitret.core.protocol import Protocol, RerankSpec
 from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.measure.evaluate import Measurement, evaluate
 from vitret.measure.files import read_rows
@@ -48,12 +48,14 @@ def score_files(
     distractors: str | None = None,
     metrics: Sequence[str] = (),
     levels: Sequence[str] = (),
+    rerank: RerankSpec | None = None,
     engine: str = "numpy",
     device: str | None = None,
 ) -> Scored:
     """Measure files of descriptors, one row an image in the order of the set's lists.
 
     Files are FILE or FILE:NAME, see `files.read_rows`. Without `metrics` or `levels` all usual ones are measured.
+    `rerank` is a re-ranker that needs descriptors alone.
     Raises `EmptyError` where no query has a positive at any level.
     """
     asked = read_rows(queries, role="queries", count=len(evalset.queries))
@@ -64,7 +66,7 @@ def score_files(
         Descriptors(rows=asked.rows),
         Descriptors(rows=searched.rows),
         evalset,
-        protocol=Protocol(),
+        protocol=Protocol(rerank=rerank or RerankSpec()),
         metrics=metrics or (CATEGORY if "all" in evalset.truth.levels else REVISITED),
         levels=levels or None,
         distractors=None if added is None else Descriptors(rows=added.rows),

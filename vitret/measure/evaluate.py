@@ -1,4 +1,4 @@
-"""From descriptors to numbers: expand if the protocol says so, count ranks, apply metrics; the mean comes last."""
+"""From descriptors to numbers: expand, count ranks, re-rank if the protocol says so, apply metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from vitret.core.protocol import Protocol
 from vitret.core.records import Descriptors, EvalSet, Float64, Ranks
 from vitret.measure import expansion
 from vitret.measure.counting import count_ranks
+from vitret.measure.reranking import build_reranker, reranked
 from vitret.measure.scoring import Rows
+from vitret.measure.shortlist import Evidence, PairScore
 
 Metric = Callable[[Ranks], Float64]
 
@@ -90,14 +92,16 @@ def evaluate(
     metrics: Sequence[str],
     levels: Sequence[str] | None = None,
     distractors: Descriptors | None = None,
+    logits: PairScore | None = None,
     engine: str = "numpy",
     device: str | None = None,
 ) -> Measurement:
     """Measure descriptors on an evaluation set, at all its levels or at some.
 
-    Distractors are searched with the database and are negatives of every query. `engine` is "numpy" or "torch" (on
-    `device`) and does not change the result. Raises `DataError` where rows and images differ in number, `UserError`
-    for a metric, level or re-ranking that is not there.
+    Distractors are searched with the database and are negatives of every query. `logits` is a matcher of image pairs,
+    for a protocol that re-ranks with one; indices beyond the database are distractors. `engine` is "numpy" or "torch"
+    (on `device`) and does not change the result. Raises `DataError` where rows and images differ in number,
+    `UserError` for a metric, level or re-ranker that is not there, or one that lacks its matcher.
     """
     for what, rows, images in (("query", queries, evalset.queries), ("database", database, evalset.database)):
         if len(rows) != len(images):
@@ -110,9 +114,12 @@ def evaluate(
                 f"{evalset.name} has no level '{level}'. {did_you_mean(level, evalset.truth.levels)}"
             )
     if protocol.rerank.kind != "none":
-        raise UserError(
-            f"re-ranking '{protocol.rerank.kind}' needs more than global descriptors. Measure with rerank.kind: none."
-        )
+        build_reranker(protocol.rerank)
+        if protocol.rerank.learned and logits is None:
+            raise UserError(
+                f"re-ranker {protocol.rerank.kind} needs a trained matcher of image pairs. Measure with "
+                "`vitret bench`, which trains one, or with rerank.kind: none."
+            )
     functions = list(dict.fromkeys(metrics))
     for name in functions:
         parse_metric(name)  # a misspelt metric ends the command before the work, not after it
@@ -126,4 +133,14 @@ def evaluate(
         device=device,
     )
     ranks = count_ranks(asked, searched, evalset.truth, levels=levels, engine=engine, device=device)
+    if protocol.rerank.kind != "none":
+        ranks = reranked(
+            ranks,
+            Evidence(queries=asked, database=searched, logits=logits),
+            evalset.truth,
+            spec=protocol.rerank,
+            query_rows=evalset.query_rows,
+            engine=engine,
+            device=device,
+        )
     return measure(ranks, functions)

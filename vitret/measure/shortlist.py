@@ -6,15 +6,37 @@ says what it uses.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
 from vitret.core.records import Int64, Ranking, Truth
+from vitret.measure.scoring import Rows, exact_scores
 
 # (query number, database indices (n,)) -> scores (n,), higher is better
 PairScore = Callable[[int, Int64], NDArray[np.floating]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What a re-ranker may look at: descriptors (Q, D) and those searched, and a matcher's logits if there is one.
+
+    Indices beyond the database are distractors.
+    """
+
+    queries: NDArray[Any]
+    database: Rows
+    logits: PairScore | None = None
+
+    def similarities(self, query: int, candidates: Int64) -> NDArray[np.floating]:
+        """Global similarities (n,) of one query and some database images."""
+        return exact_scores(self.queries[query], self.database.take(candidates))
+
+
+Rerank = Callable[[Ranking, Evidence], Ranking]
 
 
 def ground_truth_ranking(ranking: Ranking, truth: Truth, level: str) -> Ranking:

@@ -4,30 +4,25 @@ Each shortlisted vector is drawn towards its neighbours within the shortlist, th
 maximum of the best refined vectors, and both similarities are averaged. Nothing is normalised again on the way.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Int64, Ranking
-from vitret.measure.shortlist import reordered
-
-Rerank = Callable[[Ranking, NDArray[np.floating], NDArray[np.floating]], Ranking]
+from vitret.measure.shortlist import Evidence, Rerank, reordered
 
 
 def build(*, depth: int = 400, neighbours: int = 9, beta: float = 0.15, expand: int = 10) -> Rerank:
-    """A function (ranking, queries (Q, D), database (M, D)) -> ranking over the first `depth` results.
+    """A function (ranking, evidence) -> ranking over the first `depth` results.
 
     `neighbours` within the shortlist refine each vector, with weight `beta` times their similarity; the `expand` best
     refined vectors make the new query. The published code takes the nearest for the vector itself; here a vector is
     left out of its own neighbours by its place, which differs where exact duplicates are.
     """
 
-    def rerank(ranking: Ranking, queries: NDArray[np.floating], database: NDArray[np.floating]) -> Ranking:
+    def rerank(ranking: Ranking, evidence: Evidence) -> Ranking:
         def score(query: int, candidates: Int64) -> NDArray[np.floating]:
-            rows = np.asarray(database[candidates], dtype=np.float64)
-            refined = _refined(rows, neighbours=neighbours, beta=beta)
-            first = refined @ np.asarray(queries[query], dtype=np.float64)
+            refined = _refined(evidence.database.take(candidates), neighbours=neighbours, beta=beta)
+            first = refined @ np.asarray(evidence.queries[query], dtype=np.float64)
             best = np.argsort(-first, kind="stable")[:expand]
             second = refined @ refined[best].max(axis=0)
             mean: NDArray[np.float64] = (first + second) / 2
