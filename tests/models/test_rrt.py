@@ -1,16 +1,12 @@
 """Parameter counts: the authors' training log and the layer tables of irt.md 5.3."""
 
-import numpy as np
 import pytest
 import torch
 
-from vitret.core import plugins
-from vitret.core.records import Ranking
 from vitret.models.rrt import (
     GridRrt,
     LandmarkRrt,
     fused_score,
-    pair_score,
     scale_index,
     sine_positions,
     triple_loss,
@@ -71,6 +67,13 @@ def test_order_of_local_descriptors_does_not_matter():
     assert torch.allclose(model(turned, other), model(image(), other), atol=1e-5)
 
 
+def test_local_descriptors_of_other_widths_are_reduced():
+    torch.manual_seed(0)
+    model = LandmarkRrt(inputs=8, global_dim=12, width=4, layers=1, heads=2, hidden=16)
+    model(image(), image(seed=1)).sum().backward()
+    assert model.reduce.weight.grad is not None
+
+
 def test_maps_of_different_sizes_can_be_compared():
     torch.manual_seed(0)
     model = GridRrt(inputs=6, width=8, layers=1, heads=2, hidden=16)
@@ -111,18 +114,3 @@ def test_fused_score_at_its_ends():
     assert torch.allclose(fused_score(similarity, logit, share=0.0), torch.sigmoid(logit))
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         fused_score(similarity, logit, share=2.0)
-
-
-def test_patch_maps_of_any_size_re_rank_a_shortlist():
-    torch.manual_seed(0)
-    matcher = GridRrt(inputs=6, width=8, layers=1, heads=2, hidden=16).eval()
-    queries = [torch.randn(6, 2, 3), torch.randn(6, 3, 2)]
-    database = [torch.randn(6, 2 + i % 2, 3) for i in range(6)]
-    score = pair_score(matcher, queries, database.__getitem__, batch=2)
-    shortlist = np.array([5, 0, 3, 2])
-    alone = [matcher(queries[1][None], database[i][None]).item() for i in shortlist]
-    assert score(1, shortlist).tolist() == pytest.approx(alone, abs=1e-5)
-    found = plugins.build("rerankers", "rrt", depth=4)(
-        Ranking(indices=np.array([[5, 0, 3, 2, 1, 4]] * 2)), score
-    )
-    assert found.indices[1].tolist() == [*shortlist[np.argsort(-np.array(alone))].tolist(), 1, 4]

@@ -1,16 +1,14 @@
 """Re-ranking transformer: two images' descriptors in one sequence, one logit that they show the same thing.
 
 Tan, Yuan and Ordonez, ICCV 2021; both networks read in the authors' code (uvavision/RerankingTransformer). Trained on
-triples with binary cross-entropy; to re-rank with it, see `vitret.measure.rerankers.rrt`.
+triples with binary cross-entropy by `vitret.learn.rerank`; `vitret.models.matching` feeds it with any network's tokens.
 """
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -59,15 +57,17 @@ class LandmarkRrt(nn.Module):
     """The landmark model: one global and up to L local descriptors per image; 2,243,201 parameters by default.
 
     Sequence: class, global, locals | separator, global, locals. Post-norm encoder without a last norm; the logit comes
-    from the first token.
+    from the first token. `inputs` adds a linear reduction of local descriptors of that many channels, which the paper's
+    have not needed: theirs come with 128.
     """
 
     def __init__(
-        self, *, global_dim: int = 2048, width: int = 128, layers: int = 6, heads: int = 4, hidden: int = 1024,
-        scales: int = 7, dropout: float = 0.0,
+        self, *, inputs: int | None = None, global_dim: int = 2048, width: int = 128, layers: int = 6,
+        heads: int = 4, hidden: int = 1024, scales: int = 7, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = _encoder(width, layers=layers, heads=heads, hidden=hidden, dropout=dropout)
+        self.reduce = nn.Linear(inputs, width) if inputs else nn.Identity()
         self.remap = nn.Linear(global_dim, width)
         self.scale_encoder = nn.Embedding(scales, width)
         self.seg_encoder = nn.Embedding(6, width)
@@ -90,7 +90,9 @@ class LandmarkRrt(nn.Module):
         for i, (whole, locals_, scales, missing) in enumerate((query, candidate)):
             head = segment[2 + i].expand(batch, 1, -1)
             one = functional.normalize(self.remap(whole), dim=-1)[:, None] + segment[4 + i]
-            many = functional.normalize(locals_, dim=-1) + self.scale_encoder(scales) + segment[i]
+            many = (
+                functional.normalize(self.reduce(locals_), dim=-1) + self.scale_encoder(scales) + segment[i]
+            )
             parts += [head, one, many]
             absent += [missing.new_zeros(batch, 2), missing]
         seen = self.encoder(torch.cat(parts, dim=1), src_key_padding_mask=torch.cat(absent, dim=1))
@@ -144,28 +146,3 @@ def fused_score(similarity: Tensor, logit: Tensor, *, share: float, gamma: float
     if not 0 <= share <= 1 or not math.isfinite(gamma):
         raise ValueError(f"share {share} must lie in [0, 1] and gamma {gamma} be finite")
     return share * similarity + (1 - share) * torch.sigmoid(gamma * logit)
-
-
-def pair_score(
-    matcher: GridRrt, query_maps: Sequence[Tensor], database_map: Callable[[int], Tensor], *, batch: int = 100
-) -> Callable[[int, NDArray[np.int64]], NDArray[np.float32]]:
-    """The matcher as the function of numbers that `vitret.measure.rerankers.rrt` takes.
-
-    `query_maps` are patch maps (D, h, w), `database_map` gives that of a database image. Candidates whose maps have one
-    size go through the matcher together, at most `batch` at a time.
-    """
-
-    def score(query: int, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
-        maps = [database_map(int(candidate)) for candidate in candidates]
-        logits = np.empty(len(maps), dtype=np.float32)
-        for size in dict.fromkeys(grid.shape for grid in maps):
-            same = [i for i, grid in enumerate(maps) if grid.shape == size]
-            for start in range(0, len(same), batch):
-                some = same[start : start + batch]
-                others = torch.stack([maps[i] for i in some])
-                left = query_maps[query].expand(len(some), -1, -1, -1)
-                with torch.no_grad():
-                    logits[some] = matcher(left, others).float().cpu().numpy()
-        return logits
-
-    return score
