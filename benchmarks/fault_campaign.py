@@ -87,6 +87,7 @@ class Bench:
     facts: Path
     expected: dict[str, str]
     seconds: float
+    most: int
 
     @functools.cached_property
     def files(self) -> dict[str, int]:
@@ -177,11 +178,23 @@ def killed(campaign: Campaign, rng: random.Random) -> list[int]:
     codes = []
     for _ in range(rng.randint(1, 3)):
         process = campaign.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.2, 1.3) * campaign.bench.seconds)
-        process.send_signal(signal.SIGKILL)
+        kill(process, campaign, rng)
         codes.append(campaign.wait(process))
     return codes
+
+
+def kill(process: subprocess.Popen[str], campaign: Campaign, rng: random.Random) -> None:
+    """SIGKILL when a random number of files is there, and a moment later: a clock would depend on the machine."""
+    many = rng.randint(1, campaign.bench.most)
+    while process.poll() is None and count(campaign.root) < many:
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.03))
+    process.send_signal(signal.SIGKILL)
+
+
+def count(folder: Path) -> int:
+    """Files below a folder; those that go while it looks are no matter."""
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def two_at_once(campaign: Campaign, rng: random.Random) -> list[int]:
@@ -189,9 +202,8 @@ def two_at_once(campaign: Campaign, rng: random.Random) -> list[int]:
     processes = [campaign.start()]
     time.sleep(rng.uniform(0, 0.5) * campaign.bench.seconds)
     processes.append(campaign.start())
-    if rng.random() < 0.3:
-        time.sleep(rng.uniform(0.2, 1.0) * campaign.bench.seconds)
-        processes[rng.randrange(2)].send_signal(signal.SIGKILL)
+    if rng.random() < 0.5:
+        kill(rng.choice(processes), campaign, rng)
     return [campaign.wait(process) for process in processes]
 
 
@@ -245,11 +257,15 @@ def undisturbed(name: str, folder: Path) -> Bench:
     # A card asks for the disk that the real set takes.
     card = miniature.card.model_copy(update={"needs_disk": 100_000}).model_dump(mode="json")
     facts.write_text(json.dumps({"card": card, "options": dict(miniature.options)}))
-    bench = Bench(name, miniature.published, facts, {}, 0.0)
+    bench = Bench(name, miniature.published, facts, {}, 0.0, 0)
     with place(folder, small=False) as root, OfficialServer(bench.published) as server:
         start = time.perf_counter()
         campaign = Campaign(bench, server, root)
-        if code := campaign.wait(campaign.start()):
+        process = campaign.start()
+        while process.poll() is None:
+            bench.most = max(bench.most, count(root))
+            time.sleep(0.01)
+        if code := campaign.wait(process):
             raise AssertionError(f"the undisturbed run of {name} ended with {code}")
         bench.seconds = time.perf_counter() - start
         bench.expected = tree(campaign.final)
