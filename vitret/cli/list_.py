@@ -14,6 +14,7 @@ _KINDS = (
     "tracks",
     "suites",
     "published",
+    "ablations",
     "runs",
     "datasets",
     "backbones",
@@ -65,7 +66,7 @@ def _rows(kind: str) -> dict[str, str]:
     from vitret.core import config, plugins, runs
 
     configs = config.location("configs").path
-    if kind in ("systems", "tracks", "published"):
+    if kind in ("systems", "tracks", "published", "ablations"):
         return {name: _about(configs / kind / f"{name}.yaml") for name in config.file_names(configs / kind)}
     if kind == "suites":
         suites = config.location("suites").path
