@@ -20,6 +20,9 @@ def bench(
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; default: the track's.")] = None,
     published: Annotated[str, typer.Option(help="Papers' own recipes to run too, comma-separated.")] = "",
+    ablate: Annotated[
+        str, typer.Option(help="A system against changes of it: dtop; `vitret list ablations`.")
+    ] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value: optimiser.lr=1e-4, track.batch=32.")
     ] = None,
@@ -35,6 +38,7 @@ def bench(
     Examples:
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --device cuda
+      vitret bench --train-set minitown-sfm --ablate dtop
     """
     from vitret.compare.work import Places, resolve
     from vitret.compare.work import plan as planned
@@ -52,6 +56,7 @@ def bench(
         eval_sets=eval_set or (),
         assignments=set_ or (),
         published=_names(published),
+        ablation=ablate or None,
     )
     if plan:
         for line in planned(places, work):

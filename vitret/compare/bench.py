@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from vitret.core.records import Descriptors, Images
+    from vitret.describe.whitening import Whitening
     from vitret.measure.evaluate import Measurement
     from vitret.models.model import Retriever
 
@@ -110,9 +111,10 @@ def _measure_run(
         parameters=sum(p.numel() for p in model.parameters()),
         weights_sha256=model_digest(model),
     )
+    whitening = _whitening(places, work, machine, model, run)
     written = []
     for name in missing:
-        measured = _measure(places, work, machine, model, name)
+        measured = _measure(places, work, machine, model, name, whitening)
         row = _row(places, work, machine, task, name, measured, facts, command, train_seconds)
         written.append(results.write_result(places.results, row, measured.measurement.ranks))
     return written
@@ -146,6 +148,24 @@ def _train(
     return time.monotonic() - started
 
 
+def _whitening(places: Places, work: Work, machine: Machine, model: Retriever, run: Run) -> Whitening | None:
+    """The protocol's whitening of this network, kept in the run's folder."""
+    from vitret.compare.whiten import fitted
+
+    if work.whitening_source is None:
+        return None
+    return fitted(
+        model,
+        work.whitening_source,
+        work.suite.protocol,
+        folder=run.path / "whitening",
+        home=places.home,
+        device=machine.device,
+        precision=machine.precision,
+        workers=machine.loaders,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
     """One evaluation of one network, and the descriptors it was made from."""
@@ -160,7 +180,14 @@ class _Measured:
         return sum(len(d.failed) for d in (self.queries, self.database, self.distractors) if d is not None)
 
 
-def _measure(places: Places, work: Work, machine: Machine, model: Retriever, name: str) -> _Measured:
+def _measure(
+    places: Places,
+    work: Work,
+    machine: Machine,
+    model: Retriever,
+    name: str,
+    whitening: Whitening | None,
+) -> _Measured:
     from vitret.measure.evaluate import evaluate
 
     plain, _, with_distractors = name.partition("+")
@@ -168,8 +195,9 @@ def _measure(places: Places, work: Work, machine: Machine, model: Retriever, nam
 
     def descriptors(images: Images, digest: str) -> Descriptors:
         from vitret.describe.cache import cached_extract
+        from vitret.describe.whitening import apply
 
-        return cached_extract(
+        found = cached_extract(
             model,
             images,
             work.suite.protocol,
@@ -179,6 +207,7 @@ def _measure(places: Places, work: Work, machine: Machine, model: Retriever, nam
             precision=machine.precision,
             workers=machine.loaders,
         )
+        return found if whitening is None else apply(whitening, found)
 
     queries = descriptors(evalset.queries, f"{evalset.digest}/queries")
     database = descriptors(evalset.database, f"{evalset.digest}/database")
@@ -233,7 +262,8 @@ def _row(
     evalset, distractors = work.evaluations[plain], measured.distractors
     return results.Result(
         status="complete",
-        model=model,
+        # What is searched may be shorter than what the network gives: whitening can leave dimensions out.
+        model=model.model_copy(update={"dim": measured.database.dim}),
         training=results.TrainingFacts(
             set=recipe.track.train_set,
             manifest=_training_manifest(places, recipe),
@@ -251,6 +281,7 @@ def _row(
             distractors=with_distractors or None,
             distractors_manifest=work.distractors.digest if with_distractors and work.distractors else "",
             distractor_images=0 if distractors is None else len(distractors),
+            whitening_manifest=work.whitening_source.digest if work.whitening_source else "",
             failed_images=measured.failed,
             warning=str(evalset.card.get("warning", "")),
         ),

@@ -54,6 +54,9 @@ class DataFacts(Strict):
     distractors: str | None = None
     distractors_manifest: str = ""
     distractor_images: int = Field(default=0, ge=0)
+    whitening_manifest: str = Field(
+        default="", description="digest of the training set that the protocol's whitening was fitted on"
+    )
     failed_images: int = Field(default=0, ge=0)
     warning: str = Field(default="", description="what every page that shows the number must say")
 

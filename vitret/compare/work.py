@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from vitret.compare import results
 from vitret.compare.arena import read_suite
+from vitret.compare.whiten import load_source
+from vitret.core.ablations import make_variants
 from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, VitretError
 from vitret.core.protocol import Suite
@@ -17,7 +19,7 @@ from vitret.core.runs import Run
 from vitret.data import layout
 
 if TYPE_CHECKING:
-    from vitret.core.records import EvalSet, ImageSet
+    from vitret.core.records import EvalSet, ImageSet, TrainSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Work:
     tasks: tuple[Task, ...]
     evaluations: dict[str, EvalSet]
     distractors: ImageSet | None
+    whitening_source: TrainSet | None
 
 
 def resolve(
@@ -69,6 +72,7 @@ def resolve(
     eval_sets: Sequence[str] = (),
     assignments: Sequence[str] = (),
     published: Sequence[str] = (),
+    ablation: str | None = None,
 ) -> Work:
     """Turn names into recipes, data and rows; every problem that can be found now is found now, and all are listed.
 
@@ -77,8 +81,8 @@ def resolve(
         DataError: a set that is not prepared.
     """
     track = read_track(places.configs, train_set, split_assignments(assignments)[1])
-    names = tuple(systems) or (() if published else track.systems)
-    if not names and not published:
+    names = tuple(systems) or (() if published or ablation else track.systems)
+    if not names and not published and not ablation:
         raise UserError(
             f"the track of {train_set} names no systems. Say which: --systems a,b (`vitret list systems`)."
         )
@@ -88,15 +92,29 @@ def resolve(
     if not chosen.sets:
         raise UserError(f"suite '{chosen.name}' measures no set of its own. Name one: --eval-set NAME.")
     problems: list[VitretError] = []
-    recipes = _recipes(places, train_set, names, _seeds(track.seeds, seeds), assignments, problems)
+    repeats = _seeds(track.seeds, seeds)
+    recipes = _recipes(places, train_set, names, repeats, assignments, problems)
     recipes += [read_published(places.configs, name, assignments) for name in published]
-    trains = any(not recipe.system.frozen for recipe in recipes)
-    evaluations, distractors = _data(places, track.train_set, chosen, problems, trains)
+    if ablation:
+        recipes += _variants(places, ablation, train_set, repeats, assignments, problems)
+    _require_training_sets(places, recipes, problems)
+    evaluations, distractors = _data(places, chosen, problems)
+    whitening_source = None
+    try:
+        whitening_source = load_source(places.data, chosen.protocol.whitening)
+    except VitretError as error:
+        problems.append(error)
     if problems:
         kind = DataError if all(isinstance(p, DataError) for p in problems) else UserError
         raise kind("\n".join(dict.fromkeys(str(p) for p in problems)))
     tasks = tuple(_task(places, recipe, chosen) for recipe in _once(recipes))
-    return Work(suite=chosen, tasks=tasks, evaluations=evaluations, distractors=distractors)
+    return Work(
+        suite=chosen,
+        tasks=tasks,
+        evaluations=evaluations,
+        distractors=distractors,
+        whitening_source=whitening_source,
+    )
 
 
 def _recipes(
@@ -118,6 +136,28 @@ def _recipes(
     return found
 
 
+def _variants(
+    places: Places,
+    ablation: str,
+    train_set: str,
+    seeds: Sequence[int],
+    assignments: Sequence[str],
+    problems: list[VitretError],
+) -> list[Recipe]:
+    """A system and each of its changes, by seed."""
+    try:
+        return [
+            recipe
+            for seed in seeds
+            for recipe in make_variants(
+                places.configs, ablation, train_set, seed=seed, assignments=assignments
+            )
+        ]
+    except VitretError as error:
+        problems.append(error)
+        return []
+
+
 def _seeds(named: Sequence[int], count: int | None) -> list[int]:
     """The track's seeds, or the first `count` of them continued upwards."""
     further = range(max(named) + 1, max(named) + 1 + max(0, (count or 0) - len(named)))
@@ -134,13 +174,19 @@ def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
     return list(seen.values())
 
 
+def _require_training_sets(places: Places, recipes: Sequence[Recipe], problems: list[VitretError]) -> None:
+    """A published recipe may name another set than the bench's track."""
+    names = [unalias(recipe.track.train_set) for recipe in recipes if not recipe.system.frozen]
+    for name in dict.fromkeys(names):
+        if not layout.exists(places.data, name):
+            problems.append(DataError(f"{name} is not in {places.data}. Prepare it: vitret prepare {name}"))
+
+
 def _data(
-    places: Places, train_set: str, suite: Suite, problems: list[VitretError], trains: bool
+    places: Places, suite: Suite, problems: list[VitretError]
 ) -> tuple[dict[str, EvalSet], ImageSet | None]:
     evaluations: dict[str, EvalSet] = {}
     distractors = None
-    if trains and not layout.exists(places.data, unalias(train_set)):
-        problems.append(_not_prepared(places, train_set))
     for name in suite.sets:
         try:
             evaluations[name] = layout.load_eval(places.data, name)
@@ -152,10 +198,6 @@ def _data(
         except VitretError as error:
             problems.append(error)
     return evaluations, distractors
-
-
-def _not_prepared(places: Places, name: str) -> DataError:
-    return DataError(f"{name} is not in {places.data}. Prepare it: vitret prepare {name}")
 
 
 def _task(places: Places, recipe: Recipe, suite: Suite) -> Task:
@@ -180,6 +222,8 @@ def _stands(work: Work, name: str, path: Path) -> bool:
     if distractors:
         assert work.distractors is not None
         same = same and row.data.distractors_manifest == work.distractors.digest
+    if work.whitening_source is not None:
+        same = same and row.data.whitening_manifest == work.whitening_source.digest
     return same and set(work.suite.keys) <= set(row.metrics)
 
 
@@ -203,9 +247,10 @@ def plan(places: Places, work: Work) -> list[str]:
 
 
 def needed_sets(places: Places, train_sets: Sequence[str]) -> list[str]:
-    """The sets that benches on these training sets read: training sets, evaluation sets, distractors."""
+    """The sets that benches on these training sets read: for training, evaluation, distraction and whitening."""
     tracks = [read_track(places.configs, name) for name in train_sets]
     suites = [read_suite(places.suites, track.suite) for track in tracks]
     names = [t.train_set for t in tracks] + [s for suite in suites for s in suite.sets]
     names += [suite.distractors for suite in suites if suite.distractors]
+    names += [suite.protocol.whitening.data for suite in suites if suite.protocol.whitening.data]
     return list(dict.fromkeys(names))
