@@ -92,6 +92,35 @@ def test_words_are_labels_and_without_sides_all_ask_all(tmp_path: Path):
     assert any("asks all the others" in word for word in said)
 
 
+@pytest.mark.parametrize(
+    ("labels", "originals"),
+    [
+        (("007", "7", "10", "10"), ["007", "10", "7"]),
+        (("7", "10", "2", "2"), [2, 7, 10]),
+        (("7.0", "10.0", "2", "2.0"), [2, 7, 10]),
+        (("-1", "7", "owl", "owl"), ["-1", "7", "owl"]),
+        # Neither fits 64 bits; read as fractions they would be one.
+        (
+            ("99999999999999999991", "99999999999999999992", "3", "3"),
+            ["3", "99999999999999999991", "99999999999999999992"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_labels_are_kept_as_they_are_written(
+    tmp_path: Path, labels: tuple[str, ...], originals: list[int | str], kind: str
+):
+    source = folder(
+        tmp_path, tuple(f"{label},{name}.png,train,," for label, name in zip(labels, "abcd", strict=True))
+    )
+    if kind == "parquet":
+        pd.read_csv(source / "df.csv", dtype=str).to_parquet(source / "df.parquet")
+        (source / "df.csv").unlink()
+    prepare("shop", data_root=tmp_path, source=source)
+    assert read_json(tmp_path / "shop" / "labels.json")["train"] == originals
+    assert len(set(load_train(tmp_path, "shop").labels.tolist())) == 3
+
+
 def test_images_elsewhere_keep_their_whole_path(tmp_path: Path):
     source = folder(tmp_path)
     far = tmp_path / "far" / "z.png"

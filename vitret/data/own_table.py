@@ -3,7 +3,8 @@
 One row is one image, or one box of an image (x_1, y_1, x_2, y_2, all four or none, in pixels; empty: the whole image).
 `split` is "train" or "validation"; what OML calls validation is our evaluation: is_query and is_gallery say which side
 a row is on, both where it asks and is searched. Without these two columns every validation row is on both. Paths are
-relative to the table's folder. Other columns are left alone, unless one looks like a known one misspelt.
+relative to the table's folder. Labels are whole numbers or words; 007 is a word, and another label than 7. Other
+columns are left alone, unless one looks like a known one misspelt.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ def _read(path: Path) -> Any:
         if path.suffix == ".parquet":
             table = pq.read_table(path)
         else:
-            # Words stay words: "007" is a label, and a path may be all digits.
-            kinds = dict.fromkeys(("path", "split"), pa.string())
+            # As it is written: 007 and 7 are two labels, and a path may be all digits.
+            kinds = dict.fromkeys(REQUIRED, pa.string())
             table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=kinds))
         # Names that are no UTF-8 are only found when they are asked for; columns that are none come as bytes.
         table = table.rename_columns(table.column_names)
@@ -137,23 +138,36 @@ def _texts(path: Path, table: Any, column: str) -> list[str]:
 
 
 def _labels(path: Path, table: Any) -> NDArray[Any]:
+    """Whole numbers where every label is written as one, otherwise words as they are written, (n,)."""
     column = table["label"].combine_chunks()
-    if pa.types.is_floating(column.type):
-        whole = pc.equal(column, pc.floor(column))
-        if not pc.all(pc.fill_null(whole, True), min_count=0).as_py():
-            raise DataError(f"{path}: label must be whole numbers or words, not fractions.")
-        column = column.cast(pa.int64())
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if not pa.types.is_integer(column.type):
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         column = column.cast(pa.string())
         column = pc.if_else(pc.equal(column, ""), None, column)
+        column = _as_numbers(column)
     if column.null_count:
         row = int(np.flatnonzero(np.asarray(column.is_null()))[0])
         raise DataError(f"{_line(path, row)}: the label is empty.")
+    if pa.types.is_floating(column.type):
+        if not pc.all(pc.equal(column, pc.floor(column)), min_count=0).as_py():
+            raise DataError(f"{path}: label must be whole numbers or words, not fractions.")
+        column = column.cast(pa.int64())
     if pa.types.is_integer(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int64)
     return np.array(column.to_pylist(), dtype=np.str_)
+
+
+def _as_numbers(texts: Any) -> Any:
+    """Texts as numbers where all are written as such, pandas' 7.0 too; as they are where one is a word, as 007 is."""
+    # So many digits fit int64; with a point, so many are exact in float64.
+    for pattern, kind in (
+        (r"^-?(0|[1-9][0-9]{0,17})$", pa.int64()),
+        (r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]*)?$", pa.float64()),
+    ):
+        if pc.all(pc.match_substring_regex(texts, pattern), min_count=0).as_py():
+            return texts.cast(kind)
+    return texts
 
 
 def _split(path: Path, table: Any) -> Flags:
