@@ -1,5 +1,4 @@
 import hashlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -111,19 +110,19 @@ def test_verify_names_what_changed(tmp_path: Path):
     assert found == ["ant/1.jpg: has other bytes than when it was prepared.", "bee/0.jpg: no such file."]
 
 
-def _prepare(root: Path, source: Path) -> None:
-    prepare("zoo", data_root=root, source=source, workers=0)
+def preparing(name: str, root: Path, source: Path) -> subprocess.Popen[bytes]:
+    """`prepare` in a process group of its own."""
+    code = (
+        "import sys; from pathlib import Path; from vitret.data.prepare import prepare; "
+        "prepare(sys.argv[1], data_root=Path(sys.argv[2]), source=Path(sys.argv[3]), workers=0)"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, name, root, source], start_new_session=True)
 
 
 def test_two_processes_at_once_give_one_set(tmp_path: Path):
     source = classes(tmp_path / "photos")
-    context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=_prepare, args=(tmp_path / "data", source)) for _ in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
+    both = [preparing("zoo", tmp_path / "data", source) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
     assert list_sets(tmp_path / "data") == ["zoo"]
     assert load_manifest(tmp_path / "data", "zoo")["images"] == 12
 
@@ -133,13 +132,9 @@ def test_kill_at_random_moments_changes_nothing(tmp_path: Path, shared: Path):
     source = shared / "coil20"
     prepare("coil20", data_root=tmp_path / "calm", source=source, workers=0)
     expected = tree(tmp_path / "calm" / "coil20")
-    code = (
-        "from pathlib import Path; from vitret.data.prepare import prepare; "
-        f"prepare('coil20', data_root=Path({str(tmp_path / 'rough')!r}), source=Path({str(source)!r}), workers=0)"
-    )
     moments = random.Random(7)
     for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        process = preparing("coil20", tmp_path / "rough", source)
         time.sleep(moments.uniform(0.5, 2.5))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
