@@ -105,7 +105,8 @@ def load(path: Path, box: Box | None, plan: Frame, protocol: Protocol) -> Tensor
 
 def resize(pixels: NDArray[np.uint8], size: tuple[int, int], interpolation: str) -> Tensor:
     """(H, W, 3) uint8 to (3, *size) uint8 with antialiasing, as Pillow resizes, several times as fast."""
-    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    # Some decoders give read-only memory, which torch will not wrap.
+    tensor = torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
     if tuple(tensor.shape[1:]) == size:
         return tensor
     return functional.interpolate(tensor[None], size, mode=interpolation, antialias=True)[0]
