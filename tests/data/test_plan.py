@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import miniatures
@@ -80,3 +81,36 @@ def test_the_real_card_takes_some_shards_from_a_mirror(
 def test_an_exclusion_list_is_an_option_that_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exclude"):
         prepare("rgldv2-clean", data_root=tmp_path / "data", accept_terms=True)
+
+
+def test_an_exclusion_list_is_known_again_by_its_bytes(
+    tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
+    official_server.serve(miniatures.build("rgldv2-clean", tmp_path / "miniature").published)
+
+    def run(exclude: Path, *, replace: bool = False) -> int:
+        prepare(
+            "rgldv2-clean",
+            data_root=tmp_path / "data",
+            accept_terms=True,
+            options={"exclude": str(exclude)},
+            choices=Choices(shards="0-2"),
+            replace=replace,
+            workers=0,
+        )
+        return layout.load_train(tmp_path / "data", "rgldv2-clean").classes
+
+    first, moved = tmp_path / "list.txt", tmp_path / "same.txt"
+    for path in (first, moved):
+        path.write_text("27\n")
+    assert run(first) == 3
+    stated = layout.load_manifest(tmp_path / "data", "rgldv2-clean")["source"]["options"]
+    assert stated == {"exclude": {"sha256": hashlib.sha256(b"27\n").hexdigest()}}
+    assert run(moved) == 3  # Nothing to do: it is the same list.
+    moved.write_text("1\n27\n")
+    with pytest.raises(UserError, match="other options"):
+        run(moved)
+    assert run(moved, replace=True) == 2
+    with pytest.raises(UserError, match="there is no such file"):
+        run(tmp_path / "absent.txt")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError, did_you_mean
+from vitret.core.store import file_sha256
 from vitret.data.card import Card
 from vitret.data.download import Progress
 from vitret.data.images import check_all
@@ -105,11 +107,7 @@ def _official(
     card: Card = module.CARD
     convert = plugins.build("datasets", name, **options)
     resolved = plugins.resolve("datasets", name, options)
-    # How many processes work changes no byte.
-    stated: dict[str, Any] = {
-        "kind": "part",
-        "options": {k: v for k, v in resolved.items() if k != "workers"},
-    }
+    stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}
     if choices.shards is not None:
         stated["shards"] = choices.shards
     if choices.packed:
@@ -148,6 +146,21 @@ def _official(
             return writer.finish()
     except AlreadyThereError:
         return data_root / name
+
+
+def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that change the set, as its manifest names them: a file by its bytes, wherever it lies."""
+    stated = {}
+    for key, parameter in inspect.signature(build).parameters.items():
+        value = options[key]
+        if parameter.annotation in (Path, "Path"):
+            if not Path(value).is_file():
+                raise UserError(f"--{key} {value}: there is no such file.")
+            value = {"sha256": file_sha256(Path(value))}
+        # How many processes work changes no byte.
+        if key != "workers":
+            stated[key] = value
+    return stated
 
 
 def verify(name: str, *, data_root: Path, workers: int, report: Report = lambda _: None) -> list[str]:

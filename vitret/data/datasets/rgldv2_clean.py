@@ -40,6 +40,6 @@ def wanted(tree: Path) -> frozenset[str]:
     return _gldv2.clean_paths(tree, CARD)
 
 
-def build(*, exclude: str) -> Converter:
+def build(*, exclude: Path) -> Converter:
     """`exclude` is a file of landmark ids of train_clean.csv that are left out with all their photographs."""
     return _gldv2.convert_train(CARD, exclude=Path(exclude))
