@@ -19,7 +19,7 @@ import numpy as np
 from vitret.compare import results
 from vitret.compare.significance import bootstrap_interval
 from vitret.compare.work import Places, Task, Work, missing_rows
-from vitret.core.protocol import metric_key
+from vitret.core.protocol import Suite, metric_key
 from vitret.core.recipes import Recipe
 from vitret.core.runs import Run, code, locked, open_run
 from vitret.data import layout
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vitret.core.records import Descriptors, Images
     from vitret.describe.whitening import Whitening
     from vitret.measure.evaluate import Measurement
+    from vitret.models.matching import Matcher
     from vitret.models.model import Retriever
 
 Say = Callable[[str], None]
@@ -112,9 +113,10 @@ def _measure_run(
         weights_sha256=model_digest(model),
     )
     whitening = _whitening(places, work, machine, model, run)
+    matcher = _matcher(places, work, machine, model, task.recipe, run, steps)
     written = []
     for name in missing:
-        measured = _measure(places, work, machine, model, name, whitening)
+        measured = _measure(places, work, machine, model, name, whitening, matcher)
         row = _row(places, work, machine, task, name, measured, facts, command, train_seconds)
         written.append(results.write_result(places.results, row, measured.measurement.ranks))
     return written
@@ -166,6 +168,28 @@ def _whitening(places: Places, work: Work, machine: Machine, model: Retriever, r
     )
 
 
+def _matcher(
+    places: Places, work: Work, machine: Machine, model: Retriever, recipe: Recipe, run: Run, steps: Steps
+) -> Matcher | None:
+    """The matcher that the protocol re-ranks with, trained on this network's tokens and kept in the run's folder."""
+    from vitret.compare.rematch import trained
+
+    if not work.suite.protocol.rerank.learned:
+        return None
+    return trained(
+        model,
+        layout.load_train(places.data, recipe.track.train_set),
+        work.suite.protocol,
+        validation=recipe.track.validation,
+        folder=run.path / "matchers",
+        home=places.home,
+        device=machine.device,
+        precision=machine.precision,
+        workers=machine.loaders,
+        step=steps(f"{run.id}: matcher"),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
     """One evaluation of one network, and the descriptors it was made from."""
@@ -187,7 +211,9 @@ def _measure(
     model: Retriever,
     name: str,
     whitening: Whitening | None,
+    matcher: Matcher | None,
 ) -> _Measured:
+    from vitret.compare.rematch import logits
     from vitret.measure.evaluate import evaluate
 
     plain, _, with_distractors = name.partition("+")
@@ -215,6 +241,17 @@ def _measure(
     if with_distractors:
         assert work.distractors is not None
         distractors = descriptors(work.distractors.images, work.distractors.digest)
+    scored = None
+    if matcher is not None:
+        scored = logits(
+            matcher,
+            model,
+            evalset,
+            work.distractors if with_distractors else None,
+            work.suite.protocol,
+            device=machine.device,
+            workers=machine.loaders,
+        )
     measurement = evaluate(
         queries,
         database,
@@ -223,6 +260,7 @@ def _measure(
         metrics=work.suite.metrics,
         levels=work.suite.levels,
         distractors=distractors,
+        logits=scored,
         engine=machine.engine,
         device=str(machine.device),
     )
@@ -266,7 +304,7 @@ def _row(
         model=model.model_copy(update={"dim": measured.database.dim}),
         training=results.TrainingFacts(
             set=recipe.track.train_set,
-            manifest=_training_manifest(places, recipe),
+            manifest=_training_manifest(places, recipe, suite),
             images_seen=0 if recipe.system.frozen else recipe.track.images_seen,
             seed=recipe.seed,
             budget=recipe.budget,
@@ -308,8 +346,9 @@ def _row(
     )
 
 
-def _training_manifest(places: Places, recipe: Recipe) -> str:
-    return "" if recipe.system.frozen else layout.load_train(places.data, recipe.track.train_set).digest
+def _training_manifest(places: Places, recipe: Recipe, suite: Suite) -> str:
+    untrained = recipe.system.frozen and not suite.protocol.rerank.learned
+    return "" if untrained else layout.load_train(places.data, recipe.track.train_set).digest
 
 
 def _device_name(device: torch.device) -> str:

@@ -97,7 +97,7 @@ def resolve(
     recipes += [read_published(places.configs, name, assignments) for name in published]
     if ablation:
         recipes += _variants(places, ablation, train_set, repeats, assignments, problems)
-    _require_training_sets(places, recipes, problems)
+    _require_training_sets(places, recipes, problems, matcher=chosen.protocol.rerank.learned)
     evaluations, distractors = _data(places, chosen, problems)
     whitening_source = None
     try:
@@ -174,9 +174,11 @@ def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
     return list(seen.values())
 
 
-def _require_training_sets(places: Places, recipes: Sequence[Recipe], problems: list[VitretError]) -> None:
-    """A published recipe may name another set than the bench's track."""
-    names = [unalias(recipe.track.train_set) for recipe in recipes if not recipe.system.frozen]
+def _require_training_sets(
+    places: Places, recipes: Sequence[Recipe], problems: list[VitretError], *, matcher: bool
+) -> None:
+    """A published recipe may name another set than the bench's track; a matcher learns beside a frozen network too."""
+    names = [unalias(recipe.track.train_set) for recipe in recipes if matcher or not recipe.system.frozen]
     for name in dict.fromkeys(names):
         if not layout.exists(places.data, name):
             problems.append(DataError(f"{name} is not in {places.data}. Prepare it: vitret prepare {name}"))
@@ -242,6 +244,8 @@ def plan(places: Places, work: Work) -> list[str]:
             what = "trained already"
         else:
             what = f"train on {task.recipe.track.images_seen:,} images"
+        if work.suite.protocol.rerank.learned:
+            what += ", train a matcher of pairs unless it is there"
         lines.append(f"{run.id}: {what}, then measure {', '.join(missing)}")
     return lines
 
