@@ -266,21 +266,65 @@ def render(root: Path, form: str) -> str:
     return RENDERERS[form](found, root)
 
 
+BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
+END = "<!-- end of table -->"
+_TOP = 3
+
+
+def overview(found: Sequence[Table]) -> str:
+    """The README's table: the first rows of each training set, measured under the track's budget."""
+    heads = ["trained on", "measured by", "system", "dim", "params", "primary number", "value", "vs best"]
+    rows = []
+    for table in found:
+        if table.budget != "track":
+            continue
+        for row in [r for r in table.rows if r.primary is not None][:_TOP]:
+            value = f"{100 * (row.primary or 0):.1f}"
+            size = f"{row.parameters / 1e6:.2f}M"
+            rows.append(
+                [
+                    table.train_set,
+                    table.suite,
+                    row.title,
+                    str(row.dim),
+                    size,
+                    table.primary,
+                    value,
+                    against(row),
+                ]
+            )
+    return markdown_table(heads, rows)
+
+
+def _with_overview(readme: str, table: str) -> str:
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+
+
+def _expected(root: Path) -> dict[Path, str]:
+    """Every generated file and what it should hold; the README beside the results only where it has the marks."""
+    expected = {root / name: render(root, form) for form, name in FILES.items()}
+    readme = root.resolve().parent / "README.md"
+    if readme.is_file():
+        text = readme.read_text(encoding="utf-8")
+        if BEGIN in text and END in text:
+            expected[readme] = _with_overview(text, overview(tables(read_all(root))))
+    return expected
+
+
 def write(root: Path) -> list[Path]:
-    """Write LEADERBOARD.md, leaderboard.csv and leaderboard.html beside the rows."""
-    written = []
-    for form, name in FILES.items():
-        write_text(root / name, render(root, form))
-        written.append(root / name)
-    return written
+    """Write LEADERBOARD.md, leaderboard.csv and leaderboard.html beside the rows, and the README's table."""
+    expected = _expected(root)
+    for path, text in expected.items():
+        write_text(path, text)
+    return list(expected)
 
 
 def check(root: Path) -> None:
     """Raise `CheckError` with a diff when a written leaderboard is not what its rows give."""
     stale = []
-    for form, name in FILES.items():
-        fresh = render(root, form)
-        path = root / name
+    for path, fresh in _expected(root).items():
         old = path.read_text(encoding="utf-8") if path.is_file() else ""
         if old != fresh:
             lines = difflib.unified_diff(
