@@ -99,7 +99,7 @@ def markdown(found: Sequence[Table], root: Path) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
     for table in found:
-        parts.append(_title(table, "##"))
+        parts.append(f"## {title(table)}")
         parts.append("\n".join(f"{line}  " for line in caption(table)))
         for index, keys in enumerate(metric_groups(table)):
             parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
@@ -107,10 +107,12 @@ def markdown(found: Sequence[Table], root: Path) -> str:
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
-def _title(table: Table, hashes: str) -> str:
-    own = "" if table.budget == "track" else ", own budgets"
+def title(table: Table) -> str:
+    """What the rows were trained on, how they were measured, under which fingerprint."""
     trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
-    return f"{hashes} {trained}{own} · {table.suite} · {table.fingerprint}"
+    trained += "" if table.track == table.train_set else f", track {table.track}"
+    trained += "" if table.budget == "track" else ", own budgets"
+    return f"{trained} · {table.suite} · {table.fingerprint}"
 
 
 CSV_HEAD = (
@@ -224,7 +226,7 @@ def as_html(found: Sequence[Table], root: Path) -> str:
         f"<title>vitret leaderboard</title><style>{_STYLE}</style><h1>Leaderboard</h1>",
     ]
     for table in found:
-        parts.append(f"<h2>{html.escape(_title(table, '').strip())}</h2>")
+        parts.append(f"<h2>{html.escape(title(table))}</h2>")
         for line in caption(table):
             cls = " class='note'" if line.startswith("Note:") else ""
             parts.append(f"<p{cls}>{html.escape(line)}</p>")

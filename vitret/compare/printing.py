@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vitret.compare.leaderboard import against, caption, metric_groups, number
+from vitret.compare.leaderboard import against, caption, metric_groups, number, title
 from vitret.compare.tables import Row, Table, short
 from vitret.core.protocol import split_key
 
@@ -20,8 +20,7 @@ def print_tables(found: Sequence[Table]) -> None:
         needed = max(console.measure(grid).maximum for grid in grids)
         if not console.is_terminal:
             console = Console(highlight=False, width=max(console.width, needed))
-        trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
-        console.print(Text(f"\n{trained}", style="bold"))
+        console.print(Text(f"\n{title(table)}", style="bold"))
         for line in caption(table):
             console.print(Text(line, style="dim"))
         for grid in grids:

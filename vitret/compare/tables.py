@@ -66,6 +66,7 @@ class Table:
     """Rows that may be compared, best first; rows without all of the suite's numbers come last and are not ranked."""
 
     train_set: str
+    track: str
     budget: str
     suite: str
     primary: str
@@ -104,6 +105,7 @@ def _table_key(result: Result) -> tuple[str, ...]:
     transductive = "transductive" if result.protocol.expansion.kind == "dba" else ""
     return (
         result.training.set,
+        result.recipe.track.name,
         result.training.budget,
         result.suite.name,
         result.fingerprint,
@@ -122,6 +124,7 @@ def _table(entries: Sequence[Entry]) -> Table:
     rows = _ranked(rows)
     return Table(
         train_set=first.training.set,
+        track=first.recipe.track.name,
         budget=first.training.budget,
         suite=first.suite.name,
         primary=first.suite.primary,
