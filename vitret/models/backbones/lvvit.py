@@ -29,11 +29,11 @@ ARCHITECTURES = {
 class LvVit(VisionTransformer):
     """The transformer and, when there are classes, its two classifiers (`head`, `aux_head`)."""
 
-    def with_classifiers(self, classes: int) -> "LvVit":
-        """Add the classifiers; without them the network is a backbone alone."""
+    def with_classifiers(self, classes: int, patch_classes: int | None = None) -> "LvVit":
+        """Add the classifiers, by default of the same classes; without them the network is a backbone alone."""
         width = self.widths[-1]
         self.head = nn.Linear(width, classes)
-        self.aux_head = nn.Linear(width, classes)
+        self.aux_head = nn.Linear(width, patch_classes or classes)
         for layer in (self.head, self.aux_head):
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
@@ -74,6 +74,7 @@ def build(
     *,
     arch: str = "lvvit_s",
     classes: int = 0,
+    patch_classes: int | None = None,
     weights: str | None = None,
     width: int | None = None,
     depth: int | None = None,
@@ -86,6 +87,7 @@ def build(
 ) -> LvVit:
     """An LV-ViT; `classes` adds the classifiers of token labelling, `weights` is an official checkpoint file.
 
+    `patch_classes` are those of the classifier that labels patches, where they are not the images' own.
     `width`, `depth`, `heads` and `channels` (of the stem) replace the architecture's. The authors drop paths at
     0.1 / 0.2 / 0.3 for the sizes S / M / L.
     """
@@ -99,7 +101,7 @@ def build(
         residual_scale=named[3], drop_path=drop_path, eps=1e-5, layers=layers, norm=norm,
     )  # fmt: skip
     if classes:
-        model.with_classifiers(classes)
+        model.with_classifiers(classes, patch_classes)
     if weights is not None:
         load_backbone(model, Path(weights), layout="lvvit")
     return model

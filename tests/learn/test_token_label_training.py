@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from vitret.core.errors import UserError
+from vitret.core.recipes import ModelSpec, Part
+from vitret.learn.token_labels import (
+    Classifier,
+    TokenLabelSpec,
+    cropped,
+    train_token_labels,
+    write_label_maps,
+)
+from vitret.models.model import build_model, load_model
+
+CPU = torch.device("cpu")
+SPEC = TokenLabelSpec(size=32, images_seen=48 * 20, batch=24, lr=3e-3)
+
+
+def lvvit(**options):
+    torch.manual_seed(0)
+    tiny = {"arch": "lvvit_t", "width": 24, "depth": 2, "heads": 2, "channels": 8, "img_size": 32}
+    return build_model(ModelSpec(backbone=Part(name="lvvit", options=tiny | options), head=Part(name="cls")))
+
+
+@pytest.fixture
+def classifier(tiny):
+    """An untrained network and a random classifier of seven classes of its own."""
+    torch.manual_seed(1)
+    model = build_model(tiny.recipe().system.model)
+    width = model.backbone.widths[-1]
+    return Classifier(model=model, weight=torch.randn(7, width), bias=torch.zeros(7))
+
+
+@pytest.fixture
+def maps(tiny, patterns, classifier, tmp_path):
+    images = tiny.trainset(patterns).images
+    return write_label_maps(tmp_path / "maps.npy", images, classifier, size=64, device=CPU, batch=10)
+
+
+def test_maps_are_written_once_and_hold_what_the_classifier_says(tiny, patterns, classifier, maps, tmp_path):
+    images = tiny.trainset(patterns).images
+    assert maps.shape == (48, 2, 5, 4, 4)
+    before = (tmp_path / "maps.npy").stat().st_mtime_ns
+    again = write_label_maps(tmp_path / "maps.npy", images, classifier, size=64, device=CPU, batch=3)
+    assert (tmp_path / "maps.npy").stat().st_mtime_ns == before
+    assert np.array_equal(again, maps)
+    assert (maps[:, 1] < 7).all()
+    assert np.allclose(np.sort(maps[:, 0], axis=1)[:, ::-1], maps[:, 0])
+
+
+def test_a_crop_is_cut_where_its_box_says():
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    still, mirrored = torch.tensor([False]), torch.tensor([True])
+    assert torch.allclose(cropped(image, whole, still), image, atol=1e-5)
+    assert torch.allclose(cropped(image, whole, mirrored), image.flip(3), atol=1e-5)
+    right = cropped(image, torch.tensor([[0.5, 0.0, 1.0, 1.0]]), still)
+    assert right[0, 0, 0].tolist() == pytest.approx([1.75, 2.25, 2.75, 3.0], abs=1e-5)
+
+
+def test_it_learns_and_its_network_can_be_used(tiny, patterns, maps, tmp_path):
+    told = []
+    path = train_token_labels(
+        lvvit(classes=8, patch_classes=7),
+        tiny.trainset(patterns),
+        maps,
+        tmp_path / "lvvit.safetensors",
+        spec=SPEC,
+        device=CPU,
+        progress=lambda done, total, words: told.append(float(words.split()[1])),
+    )
+    assert len(told) == 40
+    assert np.mean(told[-5:]) < 0.93 * np.mean(told[:5])
+    model, _ = load_model(path)
+    with torch.no_grad():
+        assert model(torch.randn(2, 3, 32, 48)).norm(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_an_interrupted_labelling_gives_the_same_bytes(tiny, patterns, maps, tmp_path):
+    given = {"spec": SPEC.model_copy(update={"images_seen": 240}), "device": CPU}
+    trainset = tiny.trainset(patterns)
+    networks = [lvvit(classes=8, patch_classes=7, drop_path=0.1) for _ in range(3)]
+    straight = train_token_labels(networks[0], trainset, maps, tmp_path / "straight.safetensors", **given)
+
+    def killed(done, total, words):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "killed.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_token_labels(networks[1], trainset, maps, path, progress=killed, save_seconds=0.0, **given)
+    assert not path.exists()
+    train_token_labels(networks[2], trainset, maps, path, **given)
+    assert path.read_bytes() == straight.read_bytes()
+
+
+def test_other_backbones_are_refused(tiny, patterns, maps, classifier, tmp_path):
+    with pytest.raises(UserError, match="an LV-ViT with classifiers"):
+        train_token_labels(
+            classifier.model, tiny.trainset(patterns), maps, tmp_path / "x", spec=SPEC, device=CPU
+        )
