@@ -1,10 +1,10 @@
-import hashlib
 import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import tree
 from PIL import Image
 
 from vitret.core.errors import DataError, EmptyError, MachineError, UserError
@@ -36,17 +36,6 @@ def photographs(folder: Path, n: int) -> list[Path]:
     for i, path in enumerate(paths):
         path.write_bytes(jpeg(i))
     return paths
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Digest of every file and target of every link."""
-    return {
-        str(path.relative_to(folder)): str(path.readlink())
-        if path.is_symlink()
-        else hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
 
 
 def small_set(root: Path, photos: list[Path], *, replace: bool = False) -> Path:

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import random
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import tree
 from PIL import Image
 
 from vitret.core.errors import DataError, EmptyError, UserError
@@ -28,16 +28,6 @@ def photographs(folder: Path, names: list[str]) -> Path:
 
 def classes(folder: Path) -> Path:
     return photographs(folder, [f"{name}/{i}.jpg" for name in ("ant", "bee", "cow", "dog") for i in range(3)])
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): str(path.readlink())
-        if path.is_symlink()
-        else hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() or path.is_file()
-    }
 
 
 def test_minilandmarks_as_it_is_given(tmp_path: Path, shared: Path):
