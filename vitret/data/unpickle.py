@@ -9,8 +9,9 @@ import importlib
 import io
 import pickle
 import pickletools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -54,16 +55,17 @@ DAMAGE = (
 )
 
 
-class _NoNames(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
+class _Unpickler(pickle.Unpickler):
+    """Knows the names it is given, and no other."""
 
+    def __init__(self, data: bytes, names: Mapping[tuple[str, str], Any]) -> None:
+        super().__init__(io.BytesIO(data), encoding="utf-8")
+        self._names = names
 
-class _ArrayNames(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ARRAY_PARTS:
+        if (module, name) not in self._names:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return ARRAY_PARTS[module, name]
+        return self._names[module, name]
 
 
 def load_plain(path: Path, *, arrays: bool = False) -> Any:
@@ -81,7 +83,7 @@ def load_plain(path: Path, *, arrays: bool = False) -> Any:
         raise DataError(f"{path}: no such file.") from error
     try:
         _look_through(data, PLAIN | ARRAYS if arrays else PLAIN)
-        value = (_ArrayNames if arrays else _NoNames)(io.BytesIO(data), encoding="utf-8").load()
+        value = _Unpickler(data, ARRAY_PARTS if arrays else {}).load()
         _measure(value, len(data))
     except DAMAGE as error:
         raise DataError(

@@ -9,6 +9,7 @@ from vitret.core.errors import DataError
 from vitret.core.records import Ragged, Truth
 from vitret.data.card import Card, File, Licence, Overlap, Shards, Terms
 from vitret.data.datasets._conversion import Converter, among, hand_over_folder
+from vitret.data.datasets._sources import unconfirmed, verified
 from vitret.data.formats.gldv2 import (
     Usage,
     image_paths,
@@ -121,6 +122,33 @@ def convert_train(card: Card, *, exclude: Path | None = None) -> Converter:
             writer.attach(tree["attribution"])
 
     return convert
+
+
+def retrieval_card(name: str, usage: Usage, queries: int) -> Card:
+    """The card of the index and the queries of one usage, whose number was read by people, not confirmed."""
+    return Card(
+        name=name,
+        title=f"Google Landmarks v2 retrieval, {usage} queries",
+        kind=("eval",),
+        homepage=HOME,
+        citation=CITATION,
+        licence=INDEX_LICENCE,
+        terms=TERMS,
+        files=(
+            list_file("metadata/index.csv"),
+            list_file("ground_truth/retrieval_solution_v2.1.csv", role="truth"),
+        ),
+        shards=(shards("index", 100, 850_000_000), shards("test", 20, 500_000_000)),
+        tree=RETRIEVAL_TREE,
+        expected={"queries": unconfirmed(queries), "database": verified(761_757, "README of the publisher")},
+        image_set_version="v2.1",
+        needs_disk=100_000_000_000,
+        protocol=f"mAP@100, divided by min(number of positives, 100); {usage} queries only.",
+        notes=(
+            "Rows marked Ignored ask nothing and are left out. Public and private queries are scored apart.",
+            "Landmark ids of the index are another numbering than those of the training part.",
+        ),
+    )
 
 
 def convert_retrieval(card: Card, usage: Usage) -> Converter:

@@ -6,7 +6,7 @@ from pathlib import Path
 from vitret.core.records import Ragged, Truth
 from vitret.data.card import Card, Count, Kind, Licence, Overlap
 from vitret.data.minitown.draw import draw
-from vitret.data.minitown.world import EvalPlan, Photo, TrainPlan
+from vitret.data.minitown.world import EvalPlan, Photo, TrainPlan, plan_revisited
 from vitret.data.writer import LayoutWriter
 
 Build = Callable[[Path | None, LayoutWriter], None]
@@ -83,3 +83,48 @@ def write_photos(writer: LayoutWriter, photos: Sequence[Photo], *, workers: int 
     """Draw photographs and put each file in its place."""
     for path, data in draw(photos, workers=workers):
         writer.write_image(path, data)
+
+
+def revisited_card(district: str, *, easy: int, hard: int, junk: int) -> Card:
+    """The card of a district in the revisited form; the counts hold for the defaults of `revisited_build`."""
+    return drawn_card(
+        f"rminitown-{district}",
+        f"Drawn town, {district}, revisited form",
+        kind="eval",
+        expected={"queries": 60, "database": 400, "easy": easy, "hard": hard, "junk": junk},
+        needs_disk=10_000_000,
+        notes=REVISITED_NOTES,
+        protocol=REVISITED_PROTOCOL,
+    )
+
+
+def revisited_build(district: str) -> Callable[..., Build]:
+    """The `build` of a district's part: its keyword parameters are the part's options."""
+
+    def build(
+        *,
+        seed: int = 0,
+        quarters: int = 10,
+        asked: int = 2,
+        queries: int = 3,
+        photos: int = 16,
+        others: int = 4,
+        workers: int | None = None,
+    ) -> Build:
+        """`asked` landmarks of each quarter have `queries` and `photos` each, their neighbours `others` photographs."""
+
+        def convert(source: Path | None, writer: LayoutWriter) -> None:
+            plan = plan_revisited(
+                seed,
+                district=district,
+                quarters=quarters,
+                asked=asked,
+                photos=photos,
+                queries=queries,
+                others=others,
+            )
+            write_eval(writer, plan, workers=workers)
+
+        return convert
+
+    return build
