@@ -78,6 +78,7 @@ def prepare(
 
     from vitret.core import config, plugins
     from vitret.core.errors import CheckError, PartialError, UserError
+    from vitret.core.recipes import unalias
     from vitret.data import prepare as preparing
     from vitret.data.layout import load_manifest
     from vitret.data.official import Choices
@@ -85,6 +86,10 @@ def prepare(
     from vitret.data.plan import size_in_bytes
 
     data_root = config.location("data").path
+    for name in names:
+        if unalias(name) != name:
+            console.say(f"{name} stands for {unalias(name)}.")
+    names = [unalias(name) for name in names]
     if source is not None and len(names) > 1:
         raise UserError(f"--from gives one set; {len(names)} names were given.")
     if plan and source is not None and names[0] not in plugins.names("datasets"):

@@ -140,7 +140,7 @@ def size_in_bytes(text: str) -> int:
     units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text.strip().lower())
     if found is None or found[2] not in units:
-        raise UserError(f"'{text}' is not a number of bytes. For example: 200GB")
+        raise UserError(f"--max-disk {text}: this is not a number of bytes. For example: 200GB")
     return int(float(found[1]) * units[found[2]])
 
 

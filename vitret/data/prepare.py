@@ -56,12 +56,13 @@ def prepare(
             progress=progress,
         )
     if options:
-        raise UserError(f"'{name}' is no known set, so it has no options. {_known(name)}")
+        raise UserError(f"'{name}' is no known set, so it has no options.{_near(name)}")
     if source is None:
         if exists(data_root, name):
             return data_root / name
         raise DataError(
-            f"'{name}' is no known set. {_known(name)} For your own images: vitret prepare {name} --from DIR"
+            f"'{name}' is no known set.{_near(name)} `vitret list datasets` shows all. For your own images: "
+            f"vitret prepare {name} --from DIR"
         )
     own = read_own(source, name, hold_out=hold_out)
     for note in (f"{source}: {own.kind}, {len(own.paths)} images", *own.notes):
@@ -77,8 +78,10 @@ def prepare(
         return _same_source(name, data_root, own.source, source)
 
 
-def _known(name: str) -> str:
-    return did_you_mean(name, plugins.names("datasets"))
+def _near(name: str) -> str:
+    """The known names that are like it, if any is; all of them would bury the rest of the message."""
+    hint = did_you_mean(name, plugins.names("datasets"))
+    return f" {hint}" if hint.startswith("Did you mean") else ""
 
 
 def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path) -> Path:
@@ -105,6 +108,9 @@ def _official(
 ) -> Path:
     module = plugins.load("datasets", name)
     card: Card = module.CARD
+    for key, default in plugins.options("datasets", name).items():
+        if default is inspect.Parameter.empty and key not in options:
+            raise UserError(f"{name} needs --set {key}=…: {inspect.getdoc(module.build)}")
     convert = plugins.build("datasets", name, **options)
     resolved = plugins.resolve("datasets", name, options)
     stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}

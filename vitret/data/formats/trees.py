@@ -21,7 +21,8 @@ def locate(source: Path, card: Card) -> dict[str, Path]:
         if path is not None:
             found[part.removesuffix("?")] = path
         elif not part.endswith("?"):
-            missing.append(f"{part} (looked for {', '.join(candidates)})")
+            more = f" and {len(candidates) - 3} more places" if len(candidates) > 3 else ""
+            missing.append(f"{part} (looked for {', '.join(candidates[:3])}{more})")
     if missing:
         raise DataError(f"{source}: this is not a tree of {card.name}; missing: {'; '.join(missing)}.")
     return found
