@@ -25,13 +25,14 @@ from vitret.core.records import Descriptors, Images
 from vitret.core.store import digest
 from vitret.describe.blocks import RowFile, Rows
 from vitret.describe.devices import arithmetic, pick_device, pick_precision
+from vitret.describe.folding import folded
 from vitret.describe.framing import Frame, box_of, frame, load, padded, stacked, stored_size
 from vitret.describe.scales import describe
 from vitret.models.model import Retriever, model_digest
 
 __all__ = ["BLOCK", "VERSION", "Progress", "extract", "extraction_key", "names_digest", "pick_device"]
 
-# Raise it when a change here, in framing.py or in scales.py changes the bytes of a descriptor.
+# Raise it when a change here, in folding.py, framing.py or scales.py changes the bytes of a descriptor.
 VERSION = 1
 BLOCK = 2048
 # Pixels of one batch. A CPU gains nothing from large batches and loses its caches to a CNN's maps.
@@ -107,7 +108,7 @@ def extract(
         _threads(device, workers) as pool,
     ):
         work = _Work(
-            model=model,
+            model=folded(model),
             images=images,
             protocol=protocol,
             device=device,
