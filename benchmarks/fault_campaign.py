@@ -114,7 +114,7 @@ class Campaign:
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **more)
 
     def wait(self, process: subprocess.Popen[str]) -> int:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=600)
         if "Traceback" in said:
             raise AssertionError(f"a traceback instead of a message:\n{said}")
         if process.returncode in FAILURES and not said.strip():
