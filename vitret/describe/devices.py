@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     """The arithmetic of a `--precision` value: fp32, bf16 or fp16.
 
     "auto" is bf16 where the hardware multiplies it (CUDA from compute capability 8, CPUs with AMX or AVX-512 BF16),
-    else fp32. Products are then rounded, sums are not; see `arithmetic`.
+    else fp32. See `rounded_products` for what it means on a CPU.
     """
     if name == "auto":
         return "bf16" if _multiplies_bf16(device) else "fp32"
@@ -58,31 +59,35 @@ def _has_product_precision() -> bool:
     return hasattr(torch.backends.mkldnn, "matmul")
 
 
-@contextlib.contextmanager
-def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """Compute in a precision: nothing for fp32, autocast on a GPU, rounded products on a CPU.
+def cast(precision: str, device: torch.device, *, convolutional: bool) -> AbstractContextManager[Any]:
+    """Autocast, to be entered in the thread that computes: on GPUs, and for convolutional networks on a CPU."""
+    wanted = precision != "fp32" and (device.type != "cpu" or convolutional)
+    return torch.autocast(device.type, PRECISIONS[precision]) if wanted else contextlib.nullcontext()
 
-    On a CPU everything stays float32 and only the factors of matrix products and convolutions are rounded to
-    bf16. That is somewhat slower than autocast, and its descriptors are twice as near to those of fp32: on 344
-    photographs a ViT-Ti kept its mAP to the last digit, where autocast moved it by a point. The switch is the
-    process's: every thread sees it.
+
+@contextlib.contextmanager
+def rounded_products(precision: str, device: torch.device, *, convolutional: bool) -> Iterator[None]:
+    """What stands in for autocast where a transformer runs in bf16 on a CPU; the switch is the process's.
+
+    Everything stays float32 and only the factors of matrix products are rounded to bf16. That is somewhat slower
+    than autocast, and its descriptors are twice as near to those of fp32: on 344 photographs a ViT-Ti kept its mAP to
+    the last digit, where autocast moved it by a point. A convolutional network gains nothing from it: every new image
+    size compiles its kernels anew, which takes as long as describing an image.
     """
-    if precision == "fp32":
+    if precision == "fp32" or device.type != "cpu":
         yield
-    elif device.type != "cpu":
-        with torch.autocast(device.type, PRECISIONS[precision]):
-            yield
-    elif precision == "bf16" and _has_product_precision():
-        kinds: Any = (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)  # type: ignore[attr-defined]
-        before = [kind.fp32_precision for kind in kinds]
-        for kind in kinds:
-            kind.fp32_precision = "bf16"
-        try:
-            yield
-        finally:
-            for kind, value in zip(kinds, before, strict=True):
-                kind.fp32_precision = value
-    else:
+        return
+    if precision != "bf16" or not _has_product_precision():
         raise MachineError(
             f"--precision {precision}: PyTorch {torch.__version__} does not do this on a CPU. Use --precision fp32."
         )
+    if convolutional:
+        yield
+        return
+    products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before

@@ -24,7 +24,7 @@ from vitret.core.protocol import Protocol
 from vitret.core.records import Descriptors, Images
 from vitret.core.store import digest
 from vitret.describe.blocks import RowFile, Rows
-from vitret.describe.devices import arithmetic, pick_device, pick_precision
+from vitret.describe.devices import cast, pick_device, pick_precision, rounded_products
 from vitret.describe.folding import folded
 from vitret.describe.framing import Frame, box_of, frame, load, padded, stacked, stored_size
 from vitret.describe.scales import describe
@@ -67,6 +67,7 @@ class _Work:
     images: Images
     protocol: Protocol
     device: torch.device
+    precision: str
     pool: ThreadPoolExecutor
     ahead: int
 
@@ -104,20 +105,21 @@ def extract(
 
     with (
         _evaluating(model.to(device)),
-        arithmetic(key["precision"], device),
-        _threads(device, workers) as pool,
+        rounded_products(key["precision"], device, convolutional=_convolutional(model)),
+        _threads(device, workers) as (pool, threads),
     ):
         work = _Work(
             model=folded(model),
             images=images,
             protocol=protocol,
             device=device,
+            precision=key["precision"],
             pool=pool,
-            ahead=4 * pool._max_workers,
+            ahead=4 * threads,
         )
         while file.done < len(images):
             rows = range(file.done, min(file.done + block, len(images)))
-            file.append(*_block(work, rows, key["precision"], tell))
+            file.append(*_block(work, rows, tell))
     finished = file.finish()
     return Descriptors(
         rows=finished,
@@ -161,9 +163,7 @@ def names_digest(images: Images) -> str:
     return digest([[images.name(i) for i in range(len(images))], boxes])
 
 
-def _block(
-    work: _Work, rows: range, precision: str, tell: Callable[[int], None]
-) -> tuple[Rows, dict[str, str]]:
+def _block(work: _Work, rows: range, tell: Callable[[int], None]) -> tuple[Rows, dict[str, str]]:
     """The descriptors of consecutive rows, and the reasons of those that are zeros for want of an image."""
     stream = _on_cpu if work.device.type == "cpu" else _on_accelerator
     seen, described, order = rows.start, [], []
@@ -181,7 +181,7 @@ def _block(
         result[np.array(order) - rows.start] = torch.cat(described).cpu().numpy()
     if not np.isfinite(result).all():
         raise UserError(
-            f"The network gave values that are not finite in {precision}. "
+            f"The network gave values that are not finite in {work.precision}. "
             "Try --precision fp32; if that fails too, the weights are broken."
         )
     return result, failed
@@ -271,21 +271,27 @@ def _describe(work: _Work, pixels: list[Tensor], plan: Frame) -> Tensor:
     batch = batch.to(work.device, non_blocking=True)
     images = padded(work.model.normalised(batch), plan.final)
     scales, how = work.protocol.scales, work.protocol.aggregation
-    return describe(work.model, images, scales=scales, aggregation=how, patch=work.model.patch)
+    with cast(work.precision, work.device, convolutional=_convolutional(work.model)):
+        return describe(work.model, images, scales=scales, aggregation=how, patch=work.model.patch)
+
+
+def _convolutional(model: Retriever) -> bool:
+    """Whether a network takes pixels as they are, without a patch embedding."""
+    return model.patch == 1
 
 
 @contextlib.contextmanager
-def _threads(device: torch.device, workers: int | None) -> Iterator[ThreadPoolExecutor]:
-    """The pool: on a CPU as many threads as PyTorch may use, each with one of its own; else `workers` that decode."""
+def _threads(device: torch.device, workers: int | None) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """The pool and its size: on a CPU as many threads as PyTorch may use, each with one of its own; else `workers` that decode."""
     if device.type != "cpu":
-        count = min(os.cpu_count() or 1, 16) if workers is None else workers
-        with ThreadPoolExecutor(max(1, count)) as pool:
-            yield pool
+        count = max(1, min(os.cpu_count() or 1, 16) if workers is None else workers)
+        with ThreadPoolExecutor(count) as pool:
+            yield pool, count
         return
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(before, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
+            yield pool, before
     finally:
         torch.set_num_threads(before)
 
