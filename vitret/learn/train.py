@@ -111,11 +111,13 @@ def train(
     with _stoppable() as stop, _tensor_cores(learner):
         while True:
             if plan is None:
-                plan = distributed.from_first(_plan(sampler, epoch, describe, trainset.name))
                 if sampler.mines:
                     window.close(step, epoch)
+                planning = time.monotonic()
+                plan = distributed.from_first(_plan(sampler, epoch, describe, trainset.name))
+                if sampler.mines:
                     save()
-                window.began = time.monotonic()
+                window.began += time.monotonic() - planning  # not the loop's time
             slots = distributed.share(plan.shape[1])
             total = recipe.track.images_seen // plan.shape[1]
             if step >= total:
@@ -135,7 +137,7 @@ def train(
                     window.close(step, epoch)
                 if validate is not None and marked:
                     window.log(validate(), step)
-                    window.began = time.monotonic()
+                    window.began += time.monotonic() - planning  # not the loop's time
                 # Processes may only stop together: they agree where they look at the loss.
                 alone = distributed.world() == 1
                 if (alone or looked) and _any(stop.asked):
