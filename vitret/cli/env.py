@@ -1,10 +1,19 @@
 """`vitret env`: every location, where it came from, and what this machine has."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from vitret.cli import console
+
+
+_SWITCHES = {
+    "VITRET_INCLUDE": "folders with parts of your own, as --include",
+    "VITRET_MIRROR": "asked instead of every official host: MIRROR/HOST/PATH",
+    "VITRET_QUIET": "no words on stderr but errors, as --quiet",
+    "NO_COLOR": "no colours",
+}
 
 
 def env(
@@ -30,6 +39,8 @@ def env(
     for p in places:
         mark = "" if p.path.exists() else "  (not there yet)"
         console.put(f"{p.name:9} {p.path!s:{width}}  from {p.source:15} {p.purpose}{mark}")
+    for variable, meaning in _SWITCHES.items():
+        console.put(f"{variable:14} {os.environ.get(variable) or 'not set':20} {meaning}")
     console.put("")
     console.put(f"commit    {facts['commit']}{' with changes' if facts['dirty'] else ''}")
     console.put(
