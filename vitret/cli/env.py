@@ -7,7 +7,6 @@ import typer
 
 from vitret.cli import console
 
-
 _SWITCHES = {
     "VITRET_INCLUDE": "folders with parts of your own, as --include",
     "VITRET_MIRROR": "asked instead of every official host: MIRROR/HOST/PATH",
