@@ -17,8 +17,9 @@ def print_tables(found: Sequence[Table]) -> None:
     for table in found:
         grids = [_grid(table, keys, with_test=i == 0) for i, keys in enumerate(metric_groups(table))]
         console = Console(highlight=False)
-        needed = max(console.measure(grid).maximum for grid in grids)
         if not console.is_terminal:
+            room = Console(width=1000)
+            needed = max(room.measure(grid).maximum for grid in grids)
             console = Console(highlight=False, width=max(console.width, needed))
         console.print(Text(f"\n{title(table)}", style="bold"))
         for line in caption(table):
@@ -30,8 +31,8 @@ def print_tables(found: Sequence[Table]) -> None:
 def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     grid.add_column("system", no_wrap=True)
-    grid.add_column("dim\nparams", justify="right")
-    grid.add_column("seeds", justify="right")
+    grid.add_column("dim\nparams", justify="right", overflow="fold")
+    grid.add_column("seeds", justify="right", overflow="fold")
     for name in table.sets:
         for key in keys:
             metric, level = split_key(key)
@@ -39,7 +40,7 @@ def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
                 f"{short(name)}\n{metric} {'' if level == 'all' else level}".rstrip(), justify="right"
             )
     if with_test:
-        grid.add_column(f"vs best\n{table.primary}", justify="right")
+        grid.add_column(f"vs best\n{table.primary}", justify="right", overflow="fold")
     for row in table.rows:
         grid.add_row(
             *_cells(table, row, keys, with_test=with_test), style="bold" if row.rank_mark == "best" else ""
