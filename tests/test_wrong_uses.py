@@ -233,7 +233,6 @@ def test_two_benches_on_one_run_share_the_work(photos: Path, tmp_path: Path):
         "cpu",
     ]
     words += ["--results", str(tmp_path / "results"), "--workers", "0"]
-    command = [sys.executable, "-m", "vitret"]
     both = [
         subprocess.Popen(
             [sys.executable, "-m", "vitret", *words],
