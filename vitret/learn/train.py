@@ -137,7 +137,7 @@ def train(
                     window.close(step, epoch)
                 if validate is not None and marked:
                     window.log(validate(), step)
-                    window.began += time.monotonic() - planning  # not the loop's time
+                    window.began = time.monotonic()  # validation is not the loop's time
                 # Processes may only stop together: they agree where they look at the loss.
                 alone = distributed.world() == 1
                 if (alone or looked) and _any(stop.asked):
