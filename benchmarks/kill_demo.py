@@ -26,7 +26,7 @@ def start(home: Path) -> subprocess.Popen[bytes]:
     for name in ("VITRET_DATA", "VITRET_RESULTS"):
         environment.pop(name, None)
     return subprocess.Popen(
-        [sys.executable, "-m", "vitret", "demo", "--device", "cpu"],
+        [sys.executable, "-m", "vitret", "demo"],
         env=environment,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
