@@ -258,22 +258,25 @@ def _with_test(row: Row, test: PairedTest) -> Row:
     return replace(row, against_best=test)
 
 
+_SHORT = {
+    "roxford5k": "ROxf",
+    "rparis6k": "RPar",
+    "oxford5k": "Oxf",
+    "paris6k": "Par",
+    "revisitop1m": "1M",
+    "rminitown-east": "east",
+    "rminitown-west": "west",
+    "minitown-distractors": "1k",
+}
+
+
 def short(name: str) -> str:
     """The field's short names of evaluation sets, for column heads.
 
     >>> short("roxford5k+revisitop1m")
     'ROxf+1M'
     """
-    known = {
-        "roxford5k": "ROxf",
-        "rparis6k": "RPar",
-        "oxford5k": "Oxf",
-        "paris6k": "Par",
-        "revisitop1m": "1M",
-    }
-    base, plus, distractors = name.partition("+")
-    distractors = "distractors" if distractors and distractors not in known else known.get(distractors, "")
-    return known.get(base, base) + plus + distractors
+    return "+".join(_SHORT.get(part, part) for part in name.split("+"))
 
 
 def head(name: str, key: str) -> str:
