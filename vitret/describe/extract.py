@@ -282,7 +282,7 @@ def _convolutional(model: Retriever) -> bool:
 
 @contextlib.contextmanager
 def _threads(device: torch.device, workers: int | None) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """The pool and its size: on a CPU as many threads as PyTorch may use, each with one of its own; else `workers` that decode."""
+    """The pool and its size: on a CPU as many threads as PyTorch may use, each single; else `workers` that decode."""
     if device.type != "cpu":
         count = max(1, min(os.cpu_count() or 1, 16) if workers is None else workers)
         with ThreadPoolExecutor(count) as pool:

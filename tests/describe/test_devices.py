@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from vitret.core.errors import MachineError, UserError
+from vitret.describe.devices import cast, pick_device, pick_precision, rounded_products
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_always_something_that_is_there():
+    assert torch.ones(1, device=pick_device("auto")).sum() == 1
+    assert pick_precision("auto", CPU) in ("fp32", "bf16")
+
+
+def test_a_missing_device_is_an_environment_error():
+    if torch.cuda.is_available():
+        pytest.skip("there is CUDA here")
+    with pytest.raises(MachineError, match="--device cpu"):
+        pick_device("cuda")
+
+
+def test_misspelt_words_are_usage_errors():
+    with pytest.raises(UserError, match="cuda"):
+        pick_device("cuad")
+    with pytest.raises(UserError, match="bf16"):
+        pick_precision("b16", CPU)
+
+
+def test_rounded_products_are_switched_off_again_even_after_an_error():
+    if not hasattr(torch.backends.mkldnn, "matmul"):
+        pytest.skip("this PyTorch has no such switch")
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+
+    def fail() -> None:
+        with rounded_products("bf16", CPU, convolutional=False):
+            assert products.fp32_precision == "bf16"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert products.fp32_precision == before
+
+
+def test_half_precision_on_a_cpu_is_refused():
+    with pytest.raises(MachineError, match="fp32"), rounded_products("fp16", CPU, convolutional=False):
+        pass
+
+
+def test_fp32_casts_nothing():
+    with cast("fp32", CPU, convolutional=True):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from vitret.describe.scales import GEM_P, aggregate, describe, rescaled
+
+
+def unit(*degrees: float) -> torch.Tensor:
+    angles = torch.deg2rad(torch.tensor(degrees))
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)[:, None]
+
+
+@pytest.mark.parametrize("how", ["mean", "gem", "max"])
+def test_equal_descriptors_stay_as_they_are(how):
+    torch.testing.assert_close(aggregate(unit(30, 30, 30), how), unit(30)[0])
+
+
+def test_each_formula_by_hand():
+    two = unit(0, 60)
+    x = torch.tensor([0.75, 0.4330127])
+    torch.testing.assert_close(aggregate(two, "mean")[0], functional.normalize(x, dim=0))
+    cubes = torch.tensor([(1 + 0.5**GEM_P) / 2, 0.8660254**GEM_P / 2]) ** (1 / GEM_P)
+    torch.testing.assert_close(aggregate(two, "gem")[0], functional.normalize(cubes, dim=0))
+    largest = torch.tensor([1.0, 0.8660254])
+    torch.testing.assert_close(aggregate(two, "max")[0], functional.normalize(largest, dim=0))
+
+
+def test_gem_keeps_signs():
+    assert aggregate(unit(180, 180), "gem")[0, 0] == pytest.approx(-1)
+
+
+def test_scales_reach_the_model_as_multiples_of_the_patch():
+    seen = []
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(images.shape[-2:]))
+        return functional.normalize(images.mean(dim=(2, 3)), dim=-1)
+
+    images = torch.rand(2, 3, 64, 96)
+    described = describe(model, images, scales=(0.7071, 1.0, 1.4142), aggregation="mean", patch=16)
+    assert seen == [(48, 64), (64, 96), (96, 128)]
+    assert described.norm(dim=1).tolist() == pytest.approx([1, 1])
+    assert rescaled(images, 0.01, patch=16).shape[-2:] == (16, 16)

@@ -1,0 +1,144 @@
+import subprocess
+import sys
+import time
+
+import huggingface_hub
+import pytest
+import safetensors.torch
+import torch
+
+from vitret.core.errors import DataError, UserError
+from vitret.models.backbones.timm_model import build, read_state, timm
+
+
+def noise(height: int = 64, width: int = 96, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("arch", ["test_vit", "test_vit2", "test_vit4"])
+def test_a_transformer_gives_prefix_tokens_and_grids_of_any_layers_at_any_size(arch):
+    backbone = build(arch=arch, pretrained=False, layers=2).eval()
+    tokens = backbone(noise())
+    patch = backbone.patch
+    assert patch == 16
+    for prefix, grid, width in zip(tokens.prefix, tokens.grids, backbone.widths, strict=True):
+        assert prefix.shape == (2, backbone.prefix_tokens, width)
+        assert grid.shape == (2, width, 64 // patch, 96 // patch)
+
+
+@pytest.mark.parametrize(
+    "arch",
+    ["test_efficientnet", "test_resnet", "test_convnext", "test_mambaout", "test_nfnet", "test_byobnet"],
+)
+def test_a_convolutional_network_has_no_prefix_and_its_widths_are_true(arch):
+    backbone = build(arch=arch, pretrained=False, layers=2).eval()
+    tokens = backbone(noise(70, 101))
+    assert backbone.patch == 1
+    assert [g.shape[1] for g in tokens.grids] == list(backbone.widths)
+    assert all(
+        prefix.shape == (2, 0, width) for prefix, width in zip(tokens.prefix, backbone.widths, strict=True)
+    )
+
+
+def test_the_last_tokens_are_what_timm_itself_pools():
+    for arch in ("test_vit", "test_efficientnet"):
+        backbone = build(arch=arch, pretrained=False).eval()
+        tokens, own = backbone(noise(160, 160)), backbone.model.forward_features(noise(160, 160))
+        if backbone.prefix_tokens:
+            torch.testing.assert_close(tokens.prefix[-1], own[:, : backbone.prefix_tokens])
+        else:
+            torch.testing.assert_close(tokens.grids[-1], own)
+
+
+def test_layers_by_index_are_shallow_to_deep():
+    by_count = build(arch="test_vit", pretrained=False, layers=2)
+    by_index = build(arch="test_vit", pretrained=False, layers=[-1, -2])
+    assert by_count.layers == by_index.layers
+    with pytest.raises(UserError, match="layers"):
+        build(arch="test_vit", pretrained=False, layers=[99])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_come_from_a_file_and_the_classifier_is_dropped(tmp_path, suffix):
+    torch.manual_seed(0)
+    whole = timm.create_model("test_vit", num_classes=10)
+    path = tmp_path / f"test_vit{suffix}"
+    if suffix == ".pth":
+        torch.save(
+            {"state_dict": {f"module.{k}": v for k, v in whole.state_dict().items()}, "epoch": 3}, path
+        )
+    else:
+        safetensors.torch.save_file(whole.state_dict(), path)
+    ours = build(arch="test_vit", weights=str(path)).eval()
+    expected = whole.eval().forward_features(noise(160, 160))
+    torch.testing.assert_close(ours(noise(160, 160)).prefix[-1][:, 0], expected[:, 0])
+
+
+def test_weights_are_looked_for_in_the_folder_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRET_WEIGHTS", str(tmp_path))
+    torch.manual_seed(1)
+    whole = timm.create_model("test_efficientnet", num_classes=0)
+    safetensors.torch.save_file(whole.state_dict(), tmp_path / "test_efficientnet.safetensors")
+    ours = build(arch="test_efficientnet")
+    torch.testing.assert_close(ours.model.conv_stem.weight, whole.conv_stem.weight)
+
+
+def test_a_file_that_does_not_fit_is_refused_with_the_lists_of_keys(tmp_path):
+    state = timm.create_model("test_vit", num_classes=0).state_dict()
+    state.pop("cls_token")
+    state["stray"] = torch.zeros(1)
+    path = tmp_path / "odd.safetensors"
+    safetensors.torch.save_file(state, path)
+    with pytest.raises(
+        DataError, match=r"1 missing from the file: cls_token; 1 unknown to the network: stray"
+    ):
+        build(arch="test_vit", weights=str(path))
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("this must never run",))
+
+
+def test_a_pickle_with_code_is_refused_and_does_not_run(tmp_path, capsys):
+    path = tmp_path / "evil.pth"
+    torch.save({"weight": Evil()}, path)
+    with pytest.raises(DataError, match=r"evil\.pth"):
+        read_state(path)
+    assert "never" not in capsys.readouterr().out
+
+
+def test_an_unknown_architecture_is_named_with_the_near_ones():
+    with pytest.raises(UserError, match="vit_tiny_patch16_224"):
+        build(arch="vit_tiny_patch16_24", pretrained=False)
+
+
+def test_without_a_network_the_hub_fails_at_once_with_three_ways_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    started = time.monotonic()
+    with pytest.raises(
+        DataError, match=r"VITRET|weights/vit_small_patch16_224.*--weights FILE.*pretrained=false"
+    ):
+        build(arch="vit_small_patch16_224")
+    assert time.monotonic() - started < 8
+
+
+def test_timm_is_imported_where_torchvision_lacks_its_operators():
+    """What the suite itself runs on may be sound: the defect is made here, as pytorch/vision#9085 shows it."""
+    code = """
+import importlib.abc, sys
+class Broken(importlib.abc.MetaPathFinder):
+    done = False
+    def find_spec(self, name, path, target=None):
+        if name == "torchvision" and not Broken.done:
+            Broken.done = True
+            raise RuntimeError("operator torchvision::nms does not exist")
+sys.meta_path.insert(0, Broken())
+from vitret.models.backbones.timm_model import timm
+assert timm.is_model("test_vit")
+"""
+    sound = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, check=False)
+    broken = code if sound.returncode else "from vitret.models.backbones.timm_model import timm"
+    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
