@@ -132,6 +132,43 @@ def mat_bomb() -> bytes:
     return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x0100, b"IM") + element(15, packed)
 
 
+def named(module: str, name: str) -> bytes:
+    """The pickle instruction that calls for a name."""
+    return f"c{module}\n{name}\n".encode()
+
+
+def letters(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def dtype(name: str) -> bytes:
+    return named("numpy", "dtype") + letters(name) + b"\x89\x88\x87R"
+
+
+def array_of_addresses() -> bytes:
+    """A type of eight plain bytes that is given a field of object references, and an array of it over the letters A."""
+    fields = b"}" + letters("a") + dtype("O8") + b"K\0\x86s"
+    type_ = dtype("V8") + b"(K\3" + letters("|") + b"N" + letters("a") + b"\x85" + fields + b"K\x08K\1K\0tb"
+    array = named("numpy", "ndarray") + b"(K\1\x85" + type_ + b"C\x08AAAAAAAAtR"
+    return b"\x80\x02}" + letters("cids") + array + b"s."
+
+
+def array_of_one_byte() -> bytes:
+    """Fifty million numbers that are all the same byte: an array over it with steps of zero."""
+    shape = b"J" + struct.pack("<i", 50_000_000) + b"\x85"
+    array = named("numpy", "ndarray") + b"(" + shape + letters("i1") + b"C\1\0K\0K\0\x85tR"
+    part = b"".join(letters(name) + b"h\0" for name in ("qidxs", "pidxs", "cluster"))
+    return b"\x80\x02}" + letters("cids") + array + b"q\0s(" + part + b"u."
+
+
+def text_turned_into_bytes_often() -> bytes:
+    """A megabyte of text that is turned into bytes twenty thousand times."""
+    text = (
+        named("_codecs", "encode") + b"q\0" + letters("a" * (1 << 20)) + b"q\1" + letters("latin1") + b"q\2"
+    )
+    return b"\x80\x02]" + text + b"000(" + b"h\0h\1h\2\x86R" * 20_000 + b"e."
+
+
 def oversized_tar() -> bytes:
     """A member that says it has eight gigabytes, in a file of a few blocks."""
     info = tarfile.TarInfo("a")
@@ -198,6 +235,13 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
         ["load_plain_arrays", "read_sfm"],
         "w.pkl",
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85U\x01b\x87R.",
+    ),
+    "pickle: numbers that are addresses": (["load_plain_arrays", "read_sfm"], "wa.pkl", array_of_addresses),
+    "pickle: fifty million times one byte": (["load_plain_arrays", "read_sfm"], "wb.pkl", array_of_one_byte),
+    "pickle: one text made bytes often": (
+        ["load_plain_arrays", "read_sfm"],
+        "wc.pkl",
+        text_turned_into_bytes_often,
     ),
     "csv: a formula for an id": (
         ["read_train"],
