@@ -18,6 +18,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 READERS = Path(__file__).resolve().parents[1] / "support" / "readers.py"
 MEMORY = 6 << 30
@@ -113,6 +114,13 @@ def png(width: int, height: int) -> bytes:
     rows = zlib.compress(bytes(1 << 20))
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def damaged_avif() -> bytes:
+    """Whole in its header, its picture overwritten."""
+    made = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(made, "AVIF")
+    return made.getvalue()[:-20] + bytes(20)
 
 
 def mat_bomb() -> bytes:
@@ -281,6 +289,12 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
     "png: 60000 × 60000": (["decode", "check"], "zg.png", lambda: png(60_000, 60_000)),
     "jpeg: a web page": (["decode", "check"], "zh.jpg", b"<!DOCTYPE html><html>302 Found</html>"),
     "jpeg: cut": (["decode", "check"], "zi.jpg", lambda: jpeg(640, 480)[:40]),
+    "jpeg: a PostScript program": (
+        ["decode", "check"],
+        "zi2.jpg",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(escaped) (w) file closefile\n%%EOF\n",
+    ),
+    "jpeg: a damaged AVIF": (["decode", "check"], "zi3.jpg", damaged_avif),
     "mat: bomb": (["read_instre", "read_cars"], "zj.mat", mat_bomb),
     "parquet: no parquet": (
         ["read_table", "read_record", "own_table"],
