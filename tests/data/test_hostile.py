@@ -251,6 +251,37 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
         "wc.pkl",
         text_turned_into_bytes_often,
     ),
+    "json: deep": (["read_revisited", "met_database", "met_queries"], "wd.json", lambda: b"[" * DEEP),
+    "json: deep in its end": (
+        ["read_revisited", "met_database"],
+        "we.json",
+        lambda: b'[{"id": 1, "path": ' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}]",
+    ),
+    "json: a number of 5000 digits": (
+        ["read_revisited", "met_database"],
+        "wf.json",
+        b'[{"id": ' + b"9" * 5000 + b', "path": "a"}]',
+    ),
+    "json: a number of 4000 digits": (
+        ["met_database", "read_revisited"],
+        "wg.json",
+        b'[{"id": ' + b"9" * 4000 + b', "path": "a"}]',
+    ),
+    "json: a box that never ends": (
+        ["read_revisited"],
+        "wh.json",
+        b'{"imlist": ["a"], "qimlist": ["q"], "gnd": [{"bbx": [0, 0, Infinity, 1e300], "ok": [0]}]}',
+    ),
+    "json: a box of 4000 digits": (
+        ["read_revisited"],
+        "wi.json",
+        b'{"imlist": ["a"], "qimlist": ["q"], "gnd": [{"bbx": [0, 0, 9, ' + b"9" * 4000 + b'], "ok": [0]}]}',
+    ),
+    "json: half a letter for a name": (
+        ["read_revisited"],
+        "wj.json",
+        b'{"imlist": ["\\ud800"], "qimlist": ["q"], "gnd": [{"ok": [0]}]}',
+    ),
     "csv: a formula for an id": (
         ["read_train"],
         "x.csv",

@@ -37,6 +37,9 @@ def test_inshop_counts_its_rows(tmp_path: Path) -> None:
     assert parts["gallery"] == Labelled(["img/c.jpg"], ["id_2"])
     with pytest.raises(DataError, match="3 images listed, 4 announced"):
         inshop(write(tmp_path / "short.txt", f"4\n{head}{rows}"))
+    for count in ("²", "9" * 5_000):
+        with pytest.raises(DataError, match="expected a count"):
+            inshop(write(tmp_path / "odd.txt", f"{count}\n{head}{rows}"))
     with pytest.raises(DataError, match="status 'val'"):
         inshop(write(tmp_path / "odd.txt", f"1\n{head}img/a.jpg id_1 val\n"))
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -102,7 +103,7 @@ def inshop(path: Path) -> dict[str, Labelled]:
     head = list(islice(lines(path), 2))
     if (
         len(head) < 2
-        or not head[0].isdigit()
+        or not re.fullmatch("[0-9]{1,9}", head[0])
         or head[1].split() != ["image_name", "item_id", "evaluation_status"]
     ):
         raise DataError(f"{path}: expected a count and 'image_name item_id evaluation_status' on top.")
