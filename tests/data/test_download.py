@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,47 @@ def test_ftp_is_resumed_too(tmp_path, known):
         assert "REST 100000" in server.commands
         with pytest.raises(DataError, match="550"):
             fetch([remote(server.url("none"), name="b")], tmp_path / "out", patience=QUICK)
+
+
+@pytest.mark.parametrize("restarts", ["no", "late"])
+@pytest.mark.parametrize("known", [True, False])
+def test_ftp_without_restart_begins_anew(tmp_path, known, restarts):
+    (tmp_path / "pub").mkdir()
+    (tmp_path / "pub" / "a.bin").write_bytes(BODY)
+    with FtpServer(tmp_path / "pub") as server:
+        server.drop_after, server.restarts = 100_000, restarts
+        get(remote(server.url("a.bin"), known=known), tmp_path / "out")
+        assert "REST 100000" in server.commands
+
+
+def test_an_ftp_failure_behind_a_proxy_says_that_ftp_goes_past_it(tmp_path, monkeypatch):
+    file = remote("ftp://127.0.0.1:9/a.bin")
+    with pytest.raises(DataError) as alone:
+        fetch([file], tmp_path, patience=QUICK)
+    assert "proxy" not in str(alone.value)
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.lab:3128")
+    with pytest.raises(DataError, match="does not go through the proxy of https_proxy") as behind:
+        fetch([file], tmp_path, patience=QUICK)
+    assert "secret" not in str(behind.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "error", "said"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080", MachineError, r"pip install 'httpx\[socks\]'"),
+        ("HTTPS_PROXY", "gopher://lab", UserError, "not the address of a proxy"),
+        ("http_proxy", "http://lab:port", UserError, "not the address of a proxy"),
+        ("SSL_CERT_FILE", "/no/such.pem", UserError, "not a readable file of certificates"),
+        ("SSL_CERT_FILE", __file__, UserError, "not a readable file of certificates"),
+    ],
+)
+def test_a_setting_that_cannot_be_followed_is_named(tmp_path, monkeypatch, variable, value, error, said):
+    if error is MachineError and find_spec("socksio"):
+        pytest.skip("has what this is about the lack of")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(error, match=said) as raised:
+        fetch([remote("http://127.0.0.1:9/a.bin")], tmp_path, patience=QUICK)
+    assert str(raised.value).startswith(variable)
 
 
 def test_two_at_once_fetch_once(official_server, tmp_path):
