@@ -123,7 +123,6 @@ SEEDS: list[tuple[str, str, bytes]] = [
     ("read_exclusions", "x.txt", b"12\n17 # Oxford\n"),
     ("lines", "a.txt.gz", gzip.compress(b"one\ntwo\n", mtime=0)),
     ("path_label", "a.txt", b"http://x/a.jpg 12\nhttp://x/b.jpg 13\n"),
-    ("label_path_csv", "a.csv", b"1,a.jpg\n2,b.jpg\n"),
     ("sop", "Ebay_train.txt", SOP),
     ("inshop", "list_eval_partition.txt", INSHOP),
     ("own_table", "df.csv", b"label,path,split\n1,a.jpg,train\n2,b.jpg,validation\n"),

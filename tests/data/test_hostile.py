@@ -297,7 +297,6 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
             "read_train",
             "read_clean",
             "read_solution",
-            "label_path_csv",
             "sop",
             "own_table",
             "lines",

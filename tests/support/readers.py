@@ -34,7 +34,6 @@ def readers() -> dict[str, Callable[[Path], Any]]:
         "read_exclusions": gldv2.read_exclusions,
         "lines": lambda path: sum(1 for _ in text.lines(path)),
         "path_label": text.path_label,
-        "label_path_csv": text.label_path_csv,
         "sop": text.sop,
         "inshop": text.inshop,
         "own_table": own_table.read_own_table,

@@ -172,7 +172,7 @@ class Card(_Record):
 
     @property
     def digest(self) -> str:
-        """Identity of the card's content; written into the manifest and into the record of accepted terms."""
+        """Identity of the card's content; written into a prepared set's card.json."""
         return digest(self.model_dump(mode="json"))
 
     @property
@@ -180,7 +180,3 @@ class Card(_Record):
         """Bytes to fetch as far as sizes are known, exactly or rounded."""
         files = sum(file.size or file.about or 0 for file in self.files)
         return files + sum(shards.count * shards.bytes_each for shards in self.shards)
-
-    @property
-    def image_files(self) -> tuple[File, ...]:
-        return tuple(file for file in self.files if file.role == "images")

@@ -1,6 +1,5 @@
-"""Lists in plain text: `path label` lines, those of SOP, CUB-200-2011, In-Shop and iNaturalist, split csv files."""
+"""Lists in plain text: `path label` lines, those of SOP, CUB-200-2011, In-Shop and iNaturalist."""
 
-import csv
 import gzip
 import re
 import zlib
@@ -60,17 +59,6 @@ def path_label(path: Path) -> Labelled:
             raise DataError(f"{path}: entry {number} is {line[:80]!r}, expected 'path label'.")
         out.paths.append(name.strip())
         out.labels.append(label)
-    return out
-
-
-def label_path_csv(path: Path) -> Labelled:
-    """`label,path` rows without a header, plain or gzipped: the split files of SOP, CUB and In-Shop in circulation."""
-    out = Labelled([], [])
-    for row in csv.reader(lines(path)):
-        if len(row) != 2:
-            raise DataError(f"{path}: row {len(out.paths) + 1} has {len(row)} fields, expected label,path.")
-        out.labels.append(row[0])
-        out.paths.append(row[1])
     return out
 
 
