@@ -264,6 +264,39 @@ def test_many_files_one_bad(official_server, tmp_path):
     assert [f.path.name for f in fetch(files, tmp_path, patience=QUICK)] == [f"{n}.bin" for n in range(6)]
 
 
+@pytest.mark.parametrize("digest", [MD5, SHA256.upper()])
+def test_a_list_of_hashes_is_fetched_first_and_holds(official_server, tmp_path, digest):
+    url = official_server.put("host/a.bin", BODY)
+    lines = f"{'0' * 32} http://host/other.bin\n{digest}  https://old.host/data/a.bin\n"
+    listed = remote(url, known=False, hash_url=official_server.put("host/checksums.txt", lines.encode()))
+    assert get(listed, tmp_path).hash_source == "publisher"
+    assert [request.path for request in official_server.requests] == ["host/checksums.txt", "host/a.bin"]
+    assert get(listed, tmp_path).hash_source == "publisher"
+    assert len(official_server.requests) == 2
+    # The list may grow until the next time.
+    official_server.put("host/checksums.txt", lines.encode() + b"more\n")
+    for path in tmp_path.glob("a.bin*"):
+        if not path.name.endswith(".fetched.json"):
+            path.unlink()
+    get(listed, tmp_path)
+
+
+def test_a_file_that_its_publishers_list_does_not_confirm_is_not_taken(official_server, tmp_path):
+    url = official_server.put("host/a.bin", BODY)
+    for lines, said in (
+        (f"{'0' * 32} {url}", "md5 is"),
+        (f"{MD5} http://host/b.bin", "gives no one md5 or sha256 of a.bin"),
+        (f"{MD5} {url}\n{'0' * 32} {url}", "gives no one"),
+        (f"{'0' * 40} {url}", "gives no one"),
+    ):
+        listed = official_server.put("host/checksums.txt", lines.encode())
+        with pytest.raises(DataError, match=said):
+            fetch([remote(url, known=False, hash_url=listed)], tmp_path, patience=QUICK)
+        assert not (tmp_path / "a.bin").exists()
+    official_server.put("host/checksums.txt", f"{MD5} {url}".encode())
+    get(remote(url, known=False, hash_url=listed), tmp_path)
+
+
 def test_mirror_stands_in_for_every_host(official_server, tmp_path, monkeypatch):
     official_server.put("www.example.org/data/a.bin", BODY)
     file = remote("https://www.example.org/data/a.bin", "ftp://www.example.org/data/a.bin")

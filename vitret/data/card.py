@@ -30,7 +30,7 @@ class File(_Record):
     `name` is what the file is called in the download folder; `urls` are tried in order. `into` is the folder
     of the official tree that receives the file or the archive's members; `strip_prefix` is taken off every member's
     name, `flatten` drops all folders (a collision is an error). A size or hash of None is recorded at first use;
-    `about` is a rounded size, for planning only.
+    `about` is a rounded size, for planning only. `hash_url` is the publisher's list of `hash address` lines.
     """
 
     name: str
@@ -41,6 +41,7 @@ class File(_Record):
     md5: str | None = None
     sha256: str | None = None
     hash_source: HashSource = "none"
+    hash_url: str | None = Field(default=None, exclude_if=lambda value: value is None)
     archive: Literal["tar", "zip"] | None = None
     into: str = ""
     strip_prefix: str = ""

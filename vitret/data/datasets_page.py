@@ -148,7 +148,10 @@ def _file(file: File) -> str:
     else:
         size = f"about {readable(file.about)}" if file.about else "size not stated"
     kinds = [kind for kind in ("md5", "sha256") if getattr(file, kind)]
-    known = f"{' and '.join(kinds)} from {_source(file)}" if kinds else "hash taken at first use"
+    unknown = (
+        f"hash from the publisher's list <{file.hash_url}>" if file.hash_url else "hash taken at first use"
+    )
+    known = f"{' and '.join(kinds)} from {_source(file)}" if kinds else unknown
     return f"{size}; {known}" + "".join(f"; <{url}>" for url in file.urls)
 
 
