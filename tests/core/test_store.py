@@ -40,6 +40,18 @@ def test_broken_json_names_the_file(tmp_path: Path):
         store.read_json(tmp_path / "a")
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000, '["\\ud800"]', "", "\ufeff1"])
+def test_json_that_python_cannot_hold_is_broken_too(tmp_path: Path, text: str):
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(DataError, match="not readable as JSON"):
+        store.read_json(tmp_path / "a")
+
+
+def test_letters_written_as_two_escapes_are_read(tmp_path: Path):
+    (tmp_path / "a").write_text('"\\ud83d\\ude00"')
+    assert store.read_json(tmp_path / "a") == "\N{GRINNING FACE}"
+
+
 def test_writing_into_a_file_as_if_it_were_a_folder_is_a_machine_error(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(MachineError, match="vitret env"):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,39 @@ def test_many_files_one_bad(official_server, tmp_path):
     assert [f.path.name for f in fetch(files, tmp_path, patience=QUICK)] == [f"{n}.bin" for n in range(6)]
 
 
+@pytest.mark.parametrize("digest", [MD5, SHA256.upper()])
+def test_a_list_of_hashes_is_fetched_first_and_holds(official_server, tmp_path, digest):
+    url = official_server.put("host/a.bin", BODY)
+    lines = f"{'0' * 32} http://host/other.bin\n{digest}  https://old.host/data/a.bin\n"
+    listed = remote(url, known=False, hash_url=official_server.put("host/checksums.txt", lines.encode()))
+    assert get(listed, tmp_path).hash_source == "publisher"
+    assert [request.path for request in official_server.requests] == ["host/checksums.txt", "host/a.bin"]
+    assert get(listed, tmp_path).hash_source == "publisher"
+    assert len(official_server.requests) == 2
+    # The list may grow until the next time.
+    official_server.put("host/checksums.txt", lines.encode() + b"more\n")
+    for path in tmp_path.glob("a.bin*"):
+        if not path.name.endswith(".fetched.json"):
+            path.unlink()
+    get(listed, tmp_path)
+
+
+def test_a_file_that_its_publishers_list_does_not_confirm_is_not_taken(official_server, tmp_path):
+    url = official_server.put("host/a.bin", BODY)
+    for lines, said in (
+        (f"{'0' * 32} {url}", "md5 is"),
+        (f"{MD5} http://host/b.bin", "gives no one md5 or sha256 of a.bin"),
+        (f"{MD5} {url}\n{'0' * 32} {url}", "gives no one"),
+        (f"{'0' * 40} {url}", "gives no one"),
+    ):
+        listed = official_server.put("host/checksums.txt", lines.encode())
+        with pytest.raises(DataError, match=said):
+            fetch([remote(url, known=False, hash_url=listed)], tmp_path, patience=QUICK)
+        assert not (tmp_path / "a.bin").exists()
+    official_server.put("host/checksums.txt", f"{MD5} {url}".encode())
+    get(remote(url, known=False, hash_url=listed), tmp_path)
+
+
 def test_mirror_stands_in_for_every_host(official_server, tmp_path, monkeypatch):
     official_server.put("www.example.org/data/a.bin", BODY)
     file = remote("https://www.example.org/data/a.bin", "ftp://www.example.org/data/a.bin")
@@ -306,6 +340,47 @@ def test_ftp_is_resumed_too(tmp_path, known):
         assert "REST 100000" in server.commands
         with pytest.raises(DataError, match="550"):
             fetch([remote(server.url("none"), name="b")], tmp_path / "out", patience=QUICK)
+
+
+@pytest.mark.parametrize("restarts", ["no", "late"])
+@pytest.mark.parametrize("known", [True, False])
+def test_ftp_without_restart_begins_anew(tmp_path, known, restarts):
+    (tmp_path / "pub").mkdir()
+    (tmp_path / "pub" / "a.bin").write_bytes(BODY)
+    with FtpServer(tmp_path / "pub") as server:
+        server.drop_after, server.restarts = 100_000, restarts
+        get(remote(server.url("a.bin"), known=known), tmp_path / "out")
+        assert "REST 100000" in server.commands
+
+
+def test_an_ftp_failure_behind_a_proxy_says_that_ftp_goes_past_it(tmp_path, monkeypatch):
+    file = remote("ftp://127.0.0.1:9/a.bin")
+    with pytest.raises(DataError) as alone:
+        fetch([file], tmp_path, patience=QUICK)
+    assert "proxy" not in str(alone.value)
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.lab:3128")
+    with pytest.raises(DataError, match="does not go through the proxy of https_proxy") as behind:
+        fetch([file], tmp_path, patience=QUICK)
+    assert "secret" not in str(behind.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "error", "said"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080", MachineError, r"pip install 'httpx\[socks\]'"),
+        ("HTTPS_PROXY", "gopher://lab", UserError, "not the address of a proxy"),
+        ("http_proxy", "http://lab:port", UserError, "not the address of a proxy"),
+        ("SSL_CERT_FILE", "/no/such.pem", UserError, "not a readable file of certificates"),
+        ("SSL_CERT_FILE", __file__, UserError, "not a readable file of certificates"),
+    ],
+)
+def test_a_setting_that_cannot_be_followed_is_named(tmp_path, monkeypatch, variable, value, error, said):
+    if error is MachineError and find_spec("socksio"):
+        pytest.skip("has what this is about the lack of")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(error, match=said) as raised:
+        fetch([remote("http://127.0.0.1:9/a.bin")], tmp_path, patience=QUICK)
+    assert str(raised.value).startswith(variable)
 
 
 def test_two_at_once_fetch_once(official_server, tmp_path):

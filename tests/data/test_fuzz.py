@@ -5,6 +5,7 @@ More examples: VITRET_FUZZ=2000 pytest tests/data/test_fuzz.py
 
 import gzip
 import io
+import json
 import os
 import pickle
 import tarfile
@@ -50,6 +51,11 @@ def a_zip() -> bytes:
 def a_revisited() -> bytes:
     row = {"bbx": [1.0, 2.0, 30.0, 40.0], "easy": [0], "hard": [1], "junk": []}
     return pickle.dumps({"imlist": ["a", "b"], "qimlist": ["q"], "gnd": [row]}, protocol=3)
+
+
+def a_revisited_text() -> bytes:
+    row = {"bbx": [1.0, 2.0, 30.0, 40.0], "ok": [0], "junk": [1]}
+    return json.dumps({"imlist": ["a", "é"], "qimlist": ["q"], "gnd": [row]}).encode()
 
 
 def an_sfm() -> bytes:
@@ -103,6 +109,13 @@ SEEDS: list[tuple[str, str, bytes]] = [
     ("load_plain", "a.pkl", a_revisited()),
     ("load_plain_arrays", "a.pkl", an_sfm()),
     ("read_revisited", "gnd_a.pkl", a_revisited()),
+    ("read_revisited", "gnd_a.json", a_revisited_text()),
+    (
+        "met_database",
+        "MET_database.json",
+        b'[{"id": 12, "path": "MET/12/0.jpg"}, {"id": 907, "path": "b.jpg"}]',
+    ),
+    ("met_queries", "testset.json", b'[{"path": "a.jpg", "MET_id": 12}, {"path": "b.jpg"}]'),
     ("read_sfm", "a.pkl", an_sfm()),
     ("read_train", "train.csv", TRAIN),
     ("read_clean", "train_clean.csv", CLEAN),
@@ -110,7 +123,6 @@ SEEDS: list[tuple[str, str, bytes]] = [
     ("read_exclusions", "x.txt", b"12\n17 # Oxford\n"),
     ("lines", "a.txt.gz", gzip.compress(b"one\ntwo\n", mtime=0)),
     ("path_label", "a.txt", b"http://x/a.jpg 12\nhttp://x/b.jpg 13\n"),
-    ("label_path_csv", "a.csv", b"1,a.jpg\n2,b.jpg\n"),
     ("sop", "Ebay_train.txt", SOP),
     ("inshop", "list_eval_partition.txt", INSHOP),
     ("own_table", "df.csv", b"label,path,split\n1,a.jpg,train\n2,b.jpg,validation\n"),

@@ -18,6 +18,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 READERS = Path(__file__).resolve().parents[1] / "support" / "readers.py"
 MEMORY = 6 << 30
@@ -115,6 +116,13 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def damaged_avif() -> bytes:
+    """Whole in its header, its picture overwritten."""
+    made = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(made, "AVIF")
+    return made.getvalue()[:-20] + bytes(20)
+
+
 def mat_bomb() -> bytes:
     """A MATLAB 5 file whose only variable, `imlist`, is a row of 160 million zeros, compressed."""
     n = 160_000_000
@@ -130,6 +138,43 @@ def mat_bomb() -> bytes:
     zeros = bytes(8_000_000)
     packed += b"".join(squeeze.compress(zeros) for _ in range(n // 1_000_000)) + squeeze.flush()
     return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x0100, b"IM") + element(15, packed)
+
+
+def named(module: str, name: str) -> bytes:
+    """The pickle instruction that calls for a name."""
+    return f"c{module}\n{name}\n".encode()
+
+
+def letters(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def dtype(name: str) -> bytes:
+    return named("numpy", "dtype") + letters(name) + b"\x89\x88\x87R"
+
+
+def array_of_addresses() -> bytes:
+    """A type of eight plain bytes that is given a field of object references, and an array of it over the letters A."""
+    fields = b"}" + letters("a") + dtype("O8") + b"K\0\x86s"
+    type_ = dtype("V8") + b"(K\3" + letters("|") + b"N" + letters("a") + b"\x85" + fields + b"K\x08K\1K\0tb"
+    array = named("numpy", "ndarray") + b"(K\1\x85" + type_ + b"C\x08AAAAAAAAtR"
+    return b"\x80\x02}" + letters("cids") + array + b"s."
+
+
+def array_of_one_byte() -> bytes:
+    """Fifty million numbers that are all the same byte: an array over it with steps of zero."""
+    shape = b"J" + struct.pack("<i", 50_000_000) + b"\x85"
+    array = named("numpy", "ndarray") + b"(" + shape + letters("i1") + b"C\1\0K\0K\0\x85tR"
+    part = b"".join(letters(name) + b"h\0" for name in ("qidxs", "pidxs", "cluster"))
+    return b"\x80\x02}" + letters("cids") + array + b"q\0s(" + part + b"u."
+
+
+def text_turned_into_bytes_often() -> bytes:
+    """A megabyte of text that is turned into bytes twenty thousand times."""
+    text = (
+        named("_codecs", "encode") + b"q\0" + letters("a" * (1 << 20)) + b"q\1" + letters("latin1") + b"q\2"
+    )
+    return b"\x80\x02]" + text + b"000(" + b"h\0h\1h\2\x86R" * 20_000 + b"e."
 
 
 def oversized_tar() -> bytes:
@@ -199,6 +244,44 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
         "w.pkl",
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85U\x01b\x87R.",
     ),
+    "pickle: numbers that are addresses": (["load_plain_arrays", "read_sfm"], "wa.pkl", array_of_addresses),
+    "pickle: fifty million times one byte": (["load_plain_arrays", "read_sfm"], "wb.pkl", array_of_one_byte),
+    "pickle: one text made bytes often": (
+        ["load_plain_arrays", "read_sfm"],
+        "wc.pkl",
+        text_turned_into_bytes_often,
+    ),
+    "json: deep": (["read_revisited", "met_database", "met_queries"], "wd.json", lambda: b"[" * DEEP),
+    "json: deep in its end": (
+        ["read_revisited", "met_database"],
+        "we.json",
+        lambda: b'[{"id": 1, "path": ' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}]",
+    ),
+    "json: a number of 5000 digits": (
+        ["read_revisited", "met_database"],
+        "wf.json",
+        b'[{"id": ' + b"9" * 5000 + b', "path": "a"}]',
+    ),
+    "json: a number of 4000 digits": (
+        ["met_database", "read_revisited"],
+        "wg.json",
+        b'[{"id": ' + b"9" * 4000 + b', "path": "a"}]',
+    ),
+    "json: a box that never ends": (
+        ["read_revisited"],
+        "wh.json",
+        b'{"imlist": ["a"], "qimlist": ["q"], "gnd": [{"bbx": [0, 0, Infinity, 1e300], "ok": [0]}]}',
+    ),
+    "json: a box of 4000 digits": (
+        ["read_revisited"],
+        "wi.json",
+        b'{"imlist": ["a"], "qimlist": ["q"], "gnd": [{"bbx": [0, 0, 9, ' + b"9" * 4000 + b'], "ok": [0]}]}',
+    ),
+    "json: half a letter for a name": (
+        ["read_revisited"],
+        "wj.json",
+        b'{"imlist": ["\\ud800"], "qimlist": ["q"], "gnd": [{"ok": [0]}]}',
+    ),
     "csv: a formula for an id": (
         ["read_train"],
         "x.csv",
@@ -214,7 +297,6 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
             "read_train",
             "read_clean",
             "read_solution",
-            "label_path_csv",
             "sop",
             "own_table",
             "lines",
@@ -237,6 +319,12 @@ CASES: dict[str, tuple[list[str], str, "bytes | object"]] = {
     "png: 60000 × 60000": (["decode", "check"], "zg.png", lambda: png(60_000, 60_000)),
     "jpeg: a web page": (["decode", "check"], "zh.jpg", b"<!DOCTYPE html><html>302 Found</html>"),
     "jpeg: cut": (["decode", "check"], "zi.jpg", lambda: jpeg(640, 480)[:40]),
+    "jpeg: a PostScript program": (
+        ["decode", "check"],
+        "zi2.jpg",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(escaped) (w) file closefile\n%%EOF\n",
+    ),
+    "jpeg: a damaged AVIF": (["decode", "check"], "zi3.jpg", damaged_avif),
     "mat: bomb": (["read_instre", "read_cars"], "zj.mat", mat_bomb),
     "parquet: no parquet": (
         ["read_table", "read_record", "own_table"],

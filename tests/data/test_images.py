@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitret.core.errors import DataError
 from vitret.data import images
-from vitret.data.images import check, check_all, decode, whole_pixels
+from vitret.data.images import check, check_all, decode, header_size, whole_pixels
 
 
 def picture(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
@@ -151,7 +151,7 @@ def test_truncated_jpegs_raise_at_every_length(tmp_path: Path):
         (b"<?xml version='1.0'?><Error>", "an XML document"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
         (b"", r"is empty \(0 bytes\)"),
-        (b"hello", "not an image in a known format; it begins with b'hello'"),
+        (b"hello", r"not an image in a known format \(JPEG, .*\); it begins with b'hello'"),
         (b"\x89PNG\r\n\x1a\nbroken", "."),
     ],
 )
@@ -160,6 +160,45 @@ def test_what_is_no_image_is_called_by_its_name(tmp_path: Path, content: bytes, 
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
         decode(path)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "AVIF", "ICO", "TGA", "JPEG2000"])
+def test_only_formats_of_photographs_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
+    """Pillow would start `gs` for the first, and lets a RuntimeError out for the second when it is damaged."""
+    marker = tmp_path / "gs-was-started"
+    fake = tmp_path / "bin" / "gs"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\ntouch '{marker}'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=":")
+    path = tmp_path / "a.jpg"
+    picture().save(path, kind)
+    assert "not an image in a known format" in (check(path).problem or "")
+    with pytest.raises(DataError, match="not an image in a known format"):
+        header_size(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("Failed to decode frame 0"), struct.error("unpack"), KeyError(3)]
+)
+def test_whatever_pillow_raises_on_damage_is_a_problem_of_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+):
+    def broken(*_: object) -> None:
+        raise raised
+
+    path = saved(tmp_path, picture(), "a.png")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", broken)
+    assert str(raised) in (check(path).problem or "")
+
+
+def test_header_size_is_upright_when_asked(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, picture(64, 48), exif=exif)
+    assert header_size(path) == (64, 48)
+    assert header_size(path, exif=True) == (48, 64)
 
 
 def test_missing_files_and_folders_raise(tmp_path: Path):

@@ -225,6 +225,29 @@ def test_the_broken_paris_files_are_never_asked_for(
     assert layout.load_manifest(tmp_path / "data", "paris6k")["failed"] == []
 
 
+def test_ilias_is_held_to_its_publishers_list(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("ilias")
+    (listed,) = miniature.published.rglob("checksums.txt")
+    right = listed.read_text()
+    listed.write_text("0" * 32 + right[32:])
+    with pytest.raises(DataError, match=r"md5 is \w+, 0{32} expected"):
+        prepare(miniature)
+    listed.write_text(right)
+    prepare(miniature)
+    check_loads(tmp_path / "data", miniature)
+
+
+def test_an_empty_list_of_boxes_is_refused(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path]
+) -> None:
+    miniature = make("ilias")
+    next(miniature.peer.rglob("query/*_bbox.txt")).write_text("\n")
+    with pytest.raises(DataError, match="not lines of x y w h"):
+        prepare(miniature, miniature.peer)
+
+
 def test_boxes_of_ilias_become_corners_around_all_of_them(
     make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
 ) -> None:

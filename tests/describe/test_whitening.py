@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import numpy as safe
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.protocol import WhiteningSpec
@@ -102,3 +103,7 @@ def test_wrong_uses_are_named(tmp_path):
         fit(WhiteningSpec(kind="pca", data="town", dim=13), Descriptors(rows=rows), train_set())
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "none.safetensors")
+    for text in ("{", "[" * 9_999, "[]"):
+        (tmp_path / "w.safetensors").write_bytes(safe.save({}, metadata={"vitret.whitening": text}))
+        with pytest.raises(DataError, match=r"w\.safetensors: not a"):
+            read(tmp_path / "w.safetensors")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from vitret.core import plugins
 from vitret.core.errors import DataError
@@ -75,6 +76,10 @@ def test_a_matcher_comes_back_from_its_file(tmp_path):
     assert again.spec == model.spec
     left, right = images(model, 2), images(model, 2, seed=1)
     assert torch.equal(again(left, right), model(left, right))
-    (tmp_path / "m.safetensors").write_bytes(b"no")
-    with pytest.raises(DataError, match="not a whole file"):
-        load_matcher(tmp_path / "m.safetensors")
+    for broken in (
+        b"no",
+        *(save({}, metadata={"vitret.matcher": text}) for text in ("{", "[" * 9_999, "[]")),
+    ):
+        (tmp_path / "m.safetensors").write_bytes(broken)
+        with pytest.raises(DataError, match="not a whole file"):
+            load_matcher(tmp_path / "m.safetensors")

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save
 
 from vitret.core.errors import DataError
 from vitret.core.recipes import ModelSpec, Part
@@ -53,7 +54,14 @@ def test_parameters_count_shared_ones_once():
     assert parameters(torch.nn.Sequential(layer, layer)) == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a checkpoint at all",
+        *(save({}, metadata={"vitret.model": text}) for text in ("{", "[" * 9_999)),
+    ],
+)
 def test_a_file_that_is_no_model_is_named(tmp_path, content):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)

@@ -108,6 +108,9 @@ def build(name: str, folder: Path) -> Miniature:
         (by_hand / file.name).write_bytes(data)
         for url in file.urls[-1:]:  # Only the last mirror has it: the others are asked in vain.
             _publish(published, url, data)
+        if file.hash_url is not None:
+            line = f"{hashlib.md5(data).hexdigest()} {file.urls[0]}\n"
+            _publish(published, file.hash_url, line.encode())
         known = {"md5": hashlib.md5(data).hexdigest()} if file.md5 else {}
         known |= {"sha256": hashlib.sha256(data).hexdigest()} if file.sha256 else {}
         files.append(file.model_copy(update={"size": len(data) if file.size else None, **known}))

@@ -29,7 +29,7 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>302 Found</title></head><body>The document has moved.</body></html>\n"
@@ -309,11 +309,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class FtpServer:
-    """Serves a folder over FTP (anonymous, passive, SIZE, REST, RETR); `drop_after` breaks the next transfer there."""
+    """Serves a folder over FTP (anonymous, passive, SIZE, REST, RETR); `drop_after` breaks the next transfer there.
+
+    `restarts` is how it takes REST: "yes", "no" (502), or "late" (350, and then 554 to the transfer).
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.drop_after: int | None = None
+        self.restarts: Literal["yes", "no", "late"] = "yes"
         self.commands: list[str] = []
 
     def __enter__(self) -> Self:
@@ -358,6 +362,8 @@ class _FtpHandler(socketserver.StreamRequestHandler):
                 case "TYPE":
                     self._say("200 fine")
                 case "EPSV" | "PASV":
+                    if listener is not None:
+                        listener.close()
                     listener = socket.create_server(("127.0.0.1", 0))
                     port = listener.getsockname()[1]
                     if verb == "EPSV":
@@ -366,6 +372,11 @@ class _FtpHandler(socketserver.StreamRequestHandler):
                         self._say(f"227 entering passive mode (127,0,0,1,{port >> 8},{port & 255})")
                 case "SIZE" if file.is_file():
                     self._say(f"213 {file.stat().st_size}")
+                case "REST" if self.official.restarts == "no":
+                    self._say("502 REST not implemented")
+                case "RETR" if rest and self.official.restarts == "late":
+                    rest = 0
+                    self._say("554 cannot restart there")
                 case "REST":
                     rest = int(argument)
                     self._say("350 restarting there")

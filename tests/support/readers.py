@@ -15,7 +15,7 @@ from typing import Any
 def readers() -> dict[str, Callable[[Path], Any]]:
     from vitret.data import archive, images, own_table, packed, shards, tables, unpack, unpickle
     from vitret.data.download import RemoteFile
-    from vitret.data.formats import gldv2, mat, sfm, text
+    from vitret.data.formats import gldv2, mat, met, sfm, text
     from vitret.data.ground_truth import read_revisited
 
     return {
@@ -34,10 +34,11 @@ def readers() -> dict[str, Callable[[Path], Any]]:
         "read_exclusions": gldv2.read_exclusions,
         "lines": lambda path: sum(1 for _ in text.lines(path)),
         "path_label": text.path_label,
-        "label_path_csv": text.label_path_csv,
         "sop": text.sop,
         "inshop": text.inshop,
         "own_table": own_table.read_own_table,
+        "met_database": met.read_database,
+        "met_queries": met.read_queries,
         "read_instre": mat.read_instre,
         "read_cars": mat.read_cars,
         "read_table": tables.read_table,

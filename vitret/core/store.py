@@ -65,14 +65,27 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """The value in a JSON file; what is none, nests too deep or has numbers too long raises `DataError`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DataError(
             f"{path}: not readable as JSON ({error}). Remove it and run the same command again."
         ) from error
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; every text that cannot be one raises `ValueError`."""
+    try:
+        value = json.loads(text)
+        # Half a surrogate pair can be escaped in JSON, but not be written to any file.
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("lists inside lists, too deep") from error
+    return value
 
 
 def file_sha256(path: Path) -> str:

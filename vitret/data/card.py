@@ -30,7 +30,7 @@ class File(_Record):
     `name` is what the file is called in the download folder; `urls` are tried in order. `into` is the folder
     of the official tree that receives the file or the archive's members; `strip_prefix` is taken off every member's
     name, `flatten` drops all folders (a collision is an error). A size or hash of None is recorded at first use;
-    `about` is a rounded size, for planning only.
+    `about` is a rounded size, for planning only. `hash_url` is the publisher's list of `hash address` lines.
     """
 
     name: str
@@ -41,6 +41,7 @@ class File(_Record):
     md5: str | None = None
     sha256: str | None = None
     hash_source: HashSource = "none"
+    hash_url: str | None = Field(default=None, exclude_if=lambda value: value is None)
     archive: Literal["tar", "zip"] | None = None
     into: str = ""
     strip_prefix: str = ""
@@ -172,7 +173,7 @@ class Card(_Record):
 
     @property
     def digest(self) -> str:
-        """Identity of the card's content; written into the manifest and into the record of accepted terms."""
+        """Identity of the card's content; written into a prepared set's card.json."""
         return digest(self.model_dump(mode="json"))
 
     @property
@@ -180,7 +181,3 @@ class Card(_Record):
         """Bytes to fetch as far as sizes are known, exactly or rounded."""
         files = sum(file.size or file.about or 0 for file in self.files)
         return files + sum(shards.count * shards.bytes_each for shards in self.shards)
-
-    @property
-    def image_files(self) -> tuple[File, ...]:
-        return tuple(file for file in self.files if file.role == "images")

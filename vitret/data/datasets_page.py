@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vitret.core import plugins
+from vitret.core.errors import DataError
 from vitret.core.store import read_json
 from vitret.data import layout
 from vitret.data.card import Card, Count, File
 from vitret.data.plan import readable
+from vitret.data.unfinished import begun, unfinished
 
 HEAD = """\
 # Data sets
@@ -52,17 +54,16 @@ def page() -> str:
 def rows(data_root: Path) -> dict[str, dict[str, Any]]:
     """State, size, version, licence and overlaps of every known and every own set, by name."""
     known = cards()
-    own = [name for name in layout.list_sets(data_root) if name not in known]
+    own = sorted({*layout.list_sets(data_root), *begun(data_root)} - known.keys())
     return {name: _row(data_root, name, known.get(name)) for name in [*known, *own]}
 
 
 def _row(data_root: Path, name: str, card: Card | None) -> dict[str, Any]:
     ready = layout.exists(data_root, name)
-    manifest = layout.load_manifest(data_root, name) if ready else {}
-    facts = dict(read_json(data_root / name / "card.json")) if ready else {}
+    manifest, state = _prepared(data_root, name) if ready else ({}, unfinished(data_root, name, card))
     size = manifest.get("bytes") if ready else (card.needs_disk if card else None)
     return {
-        "state": (facts.get("subset") or "prepared") if ready else "not prepared",
+        "state": state or "not prepared",
         "for": list(card.kind) if card else [],
         "images": manifest.get("images"),
         "size": "" if not size else readable(size) if ready else f"needs {readable(size)}",
@@ -71,6 +72,16 @@ def _row(data_root: Path, name: str, card: Card | None) -> dict[str, Any]:
         "overlaps": sorted({overlap.set for overlap in card.overlaps}) if card else [],
         "gated": card.gated if card else "none",
     }
+
+
+def _prepared(data_root: Path, name: str) -> tuple[dict[str, Any], str]:
+    """A prepared set's manifest and its state in words; one that cannot be read says why and spoils no other row."""
+    try:
+        manifest = layout.load_manifest(data_root, name)
+        facts = read_json(data_root / name / "card.json")
+    except DataError as error:
+        return {}, f"unreadable: {error}"
+    return manifest, (facts.get("subset") if isinstance(facts, dict) else "") or "prepared"
 
 
 def _how(card: Card) -> str:
@@ -137,7 +148,10 @@ def _file(file: File) -> str:
     else:
         size = f"about {readable(file.about)}" if file.about else "size not stated"
     kinds = [kind for kind in ("md5", "sha256") if getattr(file, kind)]
-    known = f"{' and '.join(kinds)} from {_source(file)}" if kinds else "hash taken at first use"
+    unknown = (
+        f"hash from the publisher's list <{file.hash_url}>" if file.hash_url else "hash taken at first use"
+    )
+    known = f"{' and '.join(kinds)} from {_source(file)}" if kinds else unknown
     return f"{size}; {known}" + "".join(f"; <{url}>" for url in file.urls)
 
 

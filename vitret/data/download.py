@@ -39,7 +39,8 @@ class RemoteFile:
     """A file of the publisher: where it is asked for, in order, and what is known about it.
 
     `name` is a relative path below the download folder. A size or hash that is given must be met.
-    `hash_source` says whose hash it is; `by_hand` what a person can do when no address works.
+    `hash_source` says whose hash it is; `by_hand` what a person can do when no address works. `hash_url` is the
+    publisher's list of hashes, fetched before the file: see `with_hash`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RemoteFile:
     sha256: str | None = None
     md5: str | None = None
     hash_source: str = "none"
+    hash_url: str | None = None
     by_hand: str = ""
 
     def __post_init__(self) -> None:
@@ -146,8 +148,31 @@ def through(file: RemoteFile, mirror: str) -> RemoteFile:
     ('http://localhost:8000/host.org/x/a.tgz',)
     """
     base = mirror.rstrip("/")
-    urls = tuple(f"{base}/{(parts := urlsplit(url)).netloc}{parts.path}" for url in file.urls)
-    return replace(file, urls=tuple(dict.fromkeys(urls)))
+
+    def there(url: str) -> str:
+        return f"{base}/{(parts := urlsplit(url)).netloc}{parts.path}"
+
+    return replace(
+        file,
+        urls=tuple(dict.fromkeys(map(there, file.urls))),
+        hash_url=file.hash_url and there(file.hash_url),
+    )
+
+
+def with_hash(file: RemoteFile, text: Path) -> RemoteFile:
+    """`file` with the md5 or sha256 that a list of `hash address` lines gives for an address that ends in its name.
+
+    A list without it raises DataError.
+    """
+    name = PurePosixPath(file.name).name
+    rows = [line.split() for line in text.read_text(encoding="utf-8", errors="replace").splitlines()]
+    found = {row[0].lower() for row in rows if len(row) == 2 and row[1].rpartition("/")[2] == name}
+    digest = found.pop() if len(found) == 1 else ""
+    if len(digest) not in (32, 64) or set(digest) - set("0123456789abcdef"):
+        raise DataError(f"{file.hash_url}: gives no one md5 or sha256 of {name}. Run the same command again.")
+    if len(digest) == 32:
+        return replace(file, md5=digest, hash_source="publisher")
+    return replace(file, sha256=digest, hash_source="publisher")
 
 
 def discard(path: Path) -> None:
@@ -182,6 +207,8 @@ class _Fetcher:
     def one(self, file: RemoteFile) -> Fetched:
         """This file, fetched or found, under a lock that keeps a second process from doing the same."""
         self._check_stop()
+        if file.hash_url is not None and not file.hash_known:
+            return self._listed(file, file.hash_url)
         final = self.folder / file.name
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -190,6 +217,16 @@ class _Fetcher:
         except OSError as error:
             self.stop.set()
             raise machine_error(final, error) from error
+
+    def _listed(self, file: RemoteFile, url: str) -> Fetched:
+        """The file, held to its publisher's list; neither a list that grows nor a mistake in one binds a later run."""
+        text = self.one(RemoteFile(name=f"{file.name}.hashes.txt", urls=(url,))).path
+        _record_path(text).unlink(missing_ok=True)
+        try:
+            return self.one(with_hash(file, text))
+        except DataError:
+            discard(text)
+            raise
 
     def _kept(self, file: RemoteFile, final: Path) -> Fetched | None:
         """The file if it is there and right; one that we fetched and that was damaged since is removed."""

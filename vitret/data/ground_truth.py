@@ -21,6 +21,9 @@ from vitret.data.unpickle import load_plain
 # The judgement each key of a query stands for.
 KINDS = {"easy": "easy", "hard": "hard", "junk": "junk", "ok": "positive"}
 
+# No image has a pixel beyond it; infinite and not-a-number are no coordinates either.
+FARTHEST = 1 << 31
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroundTruth:
@@ -69,11 +72,7 @@ def _boxes(path: Path, queries: Sequence[str], rows: Sequence[Mapping[str, Any]]
         box = row.get("bbx")
         if box is None:
             continue
-        if (
-            not isinstance(box, list | tuple)
-            or len(box) != 4
-            or not all(isinstance(v, int | float) for v in box)
-        ):
+        if not isinstance(box, list | tuple) or len(box) != 4 or not all(map(_is_coordinate, box)):
             raise DataError(f"{path}: bbx of query {queries[i]} is {box!r:.60}, not four numbers.")
         boxes[i] = box
         if not (boxes[i, 0] < boxes[i, 2] and boxes[i, 1] < boxes[i, 3]):
@@ -81,6 +80,10 @@ def _boxes(path: Path, queries: Sequence[str], rows: Sequence[Mapping[str, Any]]
                 f"{path}: bbx of query {queries[i]} is {box}; it must be x0, y0, x1, y1 with x0 < x1, y0 < y1."
             )
     return None if np.isnan(boxes).all() else boxes
+
+
+def _is_coordinate(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= FARTHEST
 
 
 def _judgements(

@@ -6,10 +6,13 @@ What is not 8-bit RGB is brought there as `Image.convert("RGB")` does it in ever
 CMYK goes without a colour profile. 16 bits are divided by 257, where Pillow would clip them.
 """
 
+import contextlib
 import hashlib
 import io
 import multiprocessing
+import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -33,6 +36,23 @@ Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+# Pillow opens some fifty formats, one of them by starting Ghostscript. Photographs come as these; JPEG opens MPO.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# What Pillow raises on damaged bytes; its documentation names only OSError.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 # Twice Pillow's default: there Pillow itself refuses, as one small file may claim to unfold into terabytes.
 MAX_PIXELS = 178_956_970
 # EXIF orientation → (quarter turns anticlockwise, mirrored left to right afterwards): EXIF 2.3, tag 0x0112.
@@ -83,7 +103,7 @@ def decode_bytes(
     exif: bool = False,
 ) -> Pixels:
     """`decode` of a file's bytes; `path` only names it in errors."""
-    image = _open(data, path)
+    image = _open(io.BytesIO(data), path)
     orientation = _orientation(image) if exif else 1
     scale = 1
     if draft is not None and box is None and image.format == "JPEG":
@@ -118,6 +138,14 @@ def whole_pixels(box: Box, size: tuple[int, int], path: Path) -> Box:
     return float(x0), float(y0), float(x1), float(y1)
 
 
+def header_size(path: Path, *, exif: bool = False) -> tuple[int, int]:
+    """Width and height in pixels from a file's header, `exif`: of the image turned upright; errors as in `decode`."""
+    with _opened(path) as file:
+        image = _open(file, path)
+        width, height = image.size
+        return (height, width) if exif and _orientation(image) >= 5 else (width, height)
+
+
 def check(path: Path) -> ImageReport:
     """Open one file, decode it whole, and say what it is; a bad file is a report with a problem, never an error."""
     try:
@@ -126,7 +154,7 @@ def check(path: Path) -> ImageReport:
         return ImageReport(problem=_reason(error, path))
     facts = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     try:
-        image = _open(data, path)
+        image = _open(io.BytesIO(data), path)
         width, height = image.size
         report = ImageReport(
             width=width,
@@ -175,31 +203,38 @@ def open_file(path: Path) -> BinaryIO:
         return open_packed(path)
 
 
-def _read(path: Path) -> bytes:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with open_file(path) as handle:
-            data = handle.read()
+        with open_file(path) as file:
+            yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _read(path: Path) -> bytes:
+    with _opened(path) as file:
+        data = file.read()
     if not data:
         raise DataError(f"{path}: is empty (0 bytes). Fetch or copy the file again.")
     return data
 
 
-def _open(data: bytes, path: Path) -> Image.Image:
-    """Read the header."""
+def _open(file: BinaryIO, path: Path) -> Image.Image:
+    """Read the header. Every image of vitret is opened here: these formats, this bound, one error."""
     # Pillow warns about large images, odd EXIF and short TIFFs; here each is an error of ours or of no concern.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: {_disguise(data)} Fetch or copy the file again.") from error
+        file.seek(0)
+        raise DataError(f"{path}: {_disguise(file.read(256))} Fetch or copy the file again.") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: has more than {MAX_PIXELS:,} pixels. Make it smaller.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: is damaged ({error}). Fetch or copy the file again.") from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
     if image.width * image.height > MAX_PIXELS:
         raise DataError(
             f"{path}: is {image.width}×{image.height}, more than {MAX_PIXELS:,} pixels. Make it smaller."
@@ -207,18 +242,22 @@ def _open(data: bytes, path: Path) -> Image.Image:
     return image
 
 
+def _damaged(path: Path, error: BaseException) -> DataError:
+    return DataError(f"{path}: is damaged ({error or type(error).__name__}). Fetch or copy the file again.")
+
+
 def _disguise(data: bytes) -> str:
-    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = data.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for prefix, meaning in DISGUISES.items():
         if start.startswith(prefix):
             return f"is {meaning}, not an image."
-    return f"is not an image in a known format; it begins with {data[:8]!r}."
+    return f"is not an image in a known format ({', '.join(FORMATS)}); it begins with {data[:8]!r}."
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+    except DAMAGE:
         return 1  # EXIF that cannot be read says nothing; the picture itself may be sound.
     return value if isinstance(value, int) and value in TURNS else 1
 
@@ -241,8 +280,8 @@ def _pixels(image: Image.Image, data: bytes, scale: int, path: Path) -> Pixels:
         if scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
         return _rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise DataError(f"{path}: is damaged ({error}). Fetch or copy the file again.") from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
 
 
 def _rgb(image: Image.Image) -> Pixels:

@@ -65,9 +65,10 @@ def load_manifest(data_root: Path, name: str) -> dict[str, Any]:
         hint = f" {did_you_mean(name, known)}" if known else ""
         raise DataError(f"There is no set '{name}' in {data_root}.{hint} Prepare it: vitret prepare {name}")
     manifest: dict[str, Any] = read_json(data_root / name / "manifest.json")
-    if manifest.get("version") != VERSION:
+    version = manifest.get("version") if isinstance(manifest, dict) else None
+    if version != VERSION:
         raise DataError(
-            f"{data_root / name}: is of layout version {manifest.get('version')}, this vitret reads {VERSION}. "
+            f"{data_root / name}: is of layout version {version}, this vitret reads {VERSION}. "
             f"Prepare it again: vitret prepare {name} --replace"
         )
     return manifest

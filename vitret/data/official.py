@@ -186,6 +186,7 @@ def remote(file: File, card: Card) -> RemoteFile:
         md5=file.md5,
         sha256=file.sha256,
         hash_source=file.hash_source,
+        hash_url=file.hash_url,
         by_hand=card.by_hand,
     )
 

@@ -6,6 +6,7 @@ things: `TransientError`, worth another attempt, or `GoneError`, for which anoth
 
 import contextlib
 import ftplib
+import os
 import re
 import socket
 import ssl
@@ -17,9 +18,11 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from vitret import __version__
+from vitret.core.errors import MachineError, UserError
 
 AGENT = f"vitret/{__version__} (image-retrieval benchmark; polite client)"
 CHUNK = 1 << 20
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 class TransientError(Exception):
@@ -58,13 +61,36 @@ class Stream:
 
 
 def client(timeout: float, connections: int) -> httpx.Client:
-    """An HTTP client that follows redirects and takes proxies and SSL_CERT_FILE from the environment."""
-    return httpx.Client(
-        follow_redirects=True,
-        timeout=timeout,
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        headers={"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity"},
-    )
+    """An HTTP client that follows redirects and takes proxies and SSL_CERT_FILE from the environment.
+
+    A variable that cannot be followed raises `UserError`, a SOCKS proxy without its package `MachineError`.
+    """
+    try:
+        return httpx.Client(
+            follow_redirects=True,
+            timeout=timeout,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            headers={"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity"},
+        )
+    except ImportError as error:
+        raise MachineError(
+            f"{_set(*PROXIES)}: a SOCKS proxy, for which a package is missing: pip install 'httpx[socks]'"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE')}: not a readable file of certificates "
+            f"({error.strerror or error}). Set it to the PEM file of your certificate authority, or unset it."
+        ) from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise UserError(
+            f"{_set(*PROXIES, 'NO_PROXY')}: not the address of a proxy ({error}). Set it to one like "
+            "http://host:3128, or unset it."
+        ) from error
+
+
+def _set(*names: str) -> str:
+    """Which of these variables are set, in capitals or not; their values may hold a password."""
+    return ", ".join(sorted(key for key, value in os.environ.items() if key.upper() in names and value))
 
 
 @contextlib.contextmanager
@@ -184,7 +210,8 @@ def _open_ftp(url: str, start: int, validator: str | None, timeout: float) -> It
                 start = 0
             if total is not None and start and start >= total:
                 raise PastEndError(total)
-            connection = stack.enter_context(ftp.transfercmd(f"RETR {path}", rest=start or None))
+            start, connection = _retrieve(ftp, path, start)
+            stack.enter_context(connection)
         yield Stream(
             start=start,
             total=total,
@@ -192,6 +219,19 @@ def _open_ftp(url: str, start: int, validator: str | None, timeout: float) -> It
             end_is_sure=total is not None,
             chunks=_received(connection, timeout),
         )
+
+
+def _retrieve(ftp: ftplib.FTP, path: str, start: int) -> tuple[int, socket.socket]:
+    """The byte from which the host gives the file, and the connection it comes on.
+
+    From 0 where a host does not restart: it may not know REST, or know it and refuse the transfer then.
+    """
+    try:
+        return start, ftp.transfercmd(f"RETR {path}", rest=start or None)
+    except ftplib.error_perm:
+        if not start:
+            raise
+        return 0, ftp.transfercmd(f"RETR {path}")
 
 
 def _received(connection: socket.socket, timeout: float) -> Iterator[bytes]:
@@ -211,9 +251,15 @@ def _ftp_errors(timeout: float) -> Iterator[None]:
     except ftplib.error_perm as error:
         raise GoneError(f"answers {error}") from error
     except TimeoutError as error:
-        raise TransientError(f"no bytes for {timeout:g} s") from error
+        raise TransientError(f"no bytes for {timeout:g} s{_past_proxies()}") from error
     except (ftplib.Error, EOFError, OSError) as error:
-        raise TransientError(f"FTP: {error}") from error
+        raise TransientError(f"FTP: {error}{_past_proxies()}") from error
+
+
+def _past_proxies() -> str:
+    """What a person behind a proxy must know of FTP."""
+    proxies = _set("FTP_PROXY", *PROXIES)
+    return f"; FTP does not go through the proxy of {proxies}" if proxies else ""
 
 
 def _modified(ftp: ftplib.FTP, path: str) -> str:

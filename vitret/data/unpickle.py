@@ -5,7 +5,6 @@ texts, lists, tuples, dicts and sets may be there, so a hostile file is refused 
 revisited ground truth needs no other (`pickletools` of Python names the instructions; PEP 307, PEP 3154).
 """
 
-import importlib
 import io
 import pickle
 import pickletools
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vitret.core.errors import DataError
+from vitret.data import pickled_arrays
 
 # The largest official ground truth has 0.3 MB.
 LARGEST = 256 << 20
@@ -29,18 +29,10 @@ PLAIN = frozenset(
     EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET
     """.split()  # noqa: SIM905 -- sixty lines of one word each read worse
 )
-# What numpy needs to rebuild an array of numbers, under its names before and after version 2.
-ARRAYS = frozenset({"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"})
-ARRAY_PARTS = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    **{
-        (module, name): getattr(importlib.import_module("numpy._core.multiarray"), name)
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for name in ("_reconstruct", "scalar")
-    },
-    ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
-}
+# What an array of numbers takes besides; the names it may call are those of `pickled_arrays`.
+ARRAYS = PLAIN | {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BYTEARRAY8"}
+CONTAINERS = (dict, list, tuple, set, frozenset)
+VALUES = (*CONTAINERS, bytes, int, float, bool, type(None), np.generic, np.ndarray, pickled_arrays.Array)
 # What a damaged stream makes the machine raise: Python documents UnpicklingError "and others, not limited to" these.
 DAMAGE = (
     pickle.UnpicklingError,
@@ -82,14 +74,14 @@ def load_plain(path: Path, *, arrays: bool = False) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     try:
-        _look_through(data, PLAIN | ARRAYS if arrays else PLAIN)
-        value = _Unpickler(data, ARRAY_PARTS if arrays else {}).load()
+        _look_through(data, ARRAYS if arrays else PLAIN)
+        value = _Unpickler(data, pickled_arrays.calls(len(data)) if arrays else {}).load()
         _measure(value, len(data))
+        return _finished(value) if arrays else value
     except DAMAGE as error:
         raise DataError(
             f"{path}: refused as a pickle of plain data ({error}). Use the official file, or the same content as JSON."
         ) from error
-    return value
 
 
 def _look_through(data: bytes, allowed: frozenset[str]) -> None:
@@ -105,9 +97,12 @@ def _measure(value: Any, most: int) -> None:
     seen = 1
     level = [value]
     for _ in range(DEEPEST):
-        if any(isinstance(value, np.ndarray) and value.dtype.hasobject for value in level):
-            raise pickle.UnpicklingError("an array of objects, not of numbers")
-        containers = [outer for outer in level if isinstance(outer, dict | list | tuple | set | frozenset)]
+        containers = [outer for outer in level if isinstance(outer, CONTAINERS)]
+        for inner in level:
+            if isinstance(inner, str):
+                inner.encode()  # Half a surrogate pair is no text: no file could be named by it, nor a table hold it.
+            elif not isinstance(inner, VALUES):
+                raise pickle.UnpicklingError(f"a value of the type {type(inner).__name__}")
         seen += sum(2 * len(outer) if isinstance(outer, dict) else len(outer) for outer in containers)
         if seen > most:
             raise pickle.UnpicklingError("more values than bytes: it holds itself or one list many times")
@@ -119,3 +114,16 @@ def _measure(value: Any, most: int) -> None:
 
 def _inside(value: Any) -> list[Any]:
     return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
+
+
+def _finished(value: Any) -> Any:
+    """The same value with its arrays in their places."""
+    if isinstance(value, pickled_arrays.Array):
+        if value.value is None:
+            raise pickle.UnpicklingError("an array without its bytes")
+        return value.value
+    if isinstance(value, dict):
+        return {key: _finished(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_finished, value))
+    return value

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
 from torch import Tensor
 from torch.nn import functional
 
 from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol
-from vitret.data.images import decode, open_file
+from vitret.data.images import decode, header_size
 
 Box = tuple[float, float, float, float]
 
@@ -85,12 +84,10 @@ def stored_size(path: Path, *, exif: bool) -> tuple[int, int] | None:
     The reason is found, and said, when the image is decoded.
     """
     try:
-        with open_file(path) as handle, Image.open(handle) as image:
-            width, height = image.size
-            turned = exif and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except (DataError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        width, height = header_size(path, exif=exif)
+    except DataError:
         return None
-    return (width, height) if turned else (height, width)
+    return height, width
 
 
 def load(path: Path, box: Box | None, plan: Frame, protocol: Protocol) -> Tensor:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vitret.core.errors import DataError, UserError
 from vitret.core.protocol import WhiteningSpec
 from vitret.core.records import Descriptors, EvalSet, Float64, Int64, TrainSet
-from vitret.core.store import digest, write_bytes
+from vitret.core.store import digest, parse_json, write_bytes
 
 VERSION = 1
 BLOCK = 65536
@@ -157,16 +157,16 @@ def read(path: Path) -> Whitening:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("vitret.whitening")
-            about = json.loads(text) if text else {}
-            if about.get("version") != VERSION:
+            about = parse_json(text) if text else {}
+            if not isinstance(about, dict) or about.get("version") != VERSION:
                 raise DataError(f"{path}: not a whitening that this version reads. Fit it again.")
             return Whitening(
                 mean=file.get_tensor("mean"), projection=file.get_tensor("projection"), about=about
             )
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except safetensors.SafetensorError as error:
-        raise DataError(f"{path}: not a whole safetensors file ({error}).") from error
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: not a whole file of a whitening ({error}).") from error
 
 
 def _scatter(rows: NDArray[Any], kept: Int64, mean: Float64) -> Float64:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Images, Int64
 from vitret.data import layout
+from vitret.data.images import header_size
 from vitret.learn.augment import augment, check_policy, load, plain, random_crop
 
 # Decoded images are kept in memory when all of them fit in this many bytes.
@@ -39,8 +39,7 @@ def image_sizes(images: Images) -> Int64:
     else:
         sizes = np.empty((len(images), 2), np.int64)
         for i in range(len(images)):
-            with Image.open(images.file(i)) as image:
-                sizes[i] = image.size
+            sizes[i] = header_size(images.file(i))
     if images.boxes is None:
         return sizes
     boxed = images.boxes[:, 2:] - images.boxes[:, :2]

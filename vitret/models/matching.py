@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from vitret.core.config import validate
 from vitret.core.errors import DataError
 from vitret.core.matcher import MatcherSpec
-from vitret.core.store import write_bytes
+from vitret.core.store import parse_json, write_bytes
 from vitret.models.rrt import GridRrt, LandmarkRrt, scale_index
 
 
@@ -138,13 +138,13 @@ def load_matcher(path: Path) -> Matcher:
     """Read what `save_matcher` wrote. In evaluation mode, on the CPU."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["vitret.matcher"])
+            about = parse_json(file.metadata()["vitret.matcher"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
+            spec, inputs, global_dim = (about[key] for key in ("spec", "inputs", "global_dim"))
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: not a whole file of a matcher ({error}). Remove it; it is trained again."
         ) from error
-    spec = validate(MatcherSpec, about["spec"], str(path))
-    matcher = Matcher(spec, inputs=about["inputs"], global_dim=about["global_dim"])
+    matcher = Matcher(validate(MatcherSpec, spec, str(path)), inputs=inputs, global_dim=global_dim)
     matcher.load_state_dict(state)
     return matcher.eval()

@@ -15,7 +15,7 @@ from vitret.core import plugins
 from vitret.core.config import validate
 from vitret.core.errors import DataError
 from vitret.core.recipes import ModelSpec, Part
-from vitret.core.store import write_bytes
+from vitret.core.store import parse_json, write_bytes
 
 # Options of a backbone that only say where weights come from; the weights themselves are in the state.
 _ORIGIN = ("pretrained", "weights")
@@ -136,8 +136,10 @@ def read_spec(path: Path) -> ModelSpec:
             f"{path}: holds weights but no description of a model. Give bare weights with "
             "`vitret extract timm:ARCH DATASET --weights FILE`."
         )
-    value: dict[str, Any] = json.loads(text)
-    return validate(ModelSpec, value, str(path))
+    try:
+        return validate(ModelSpec, parse_json(text), str(path))
+    except ValueError as error:
+        raise DataError(f"{path}: its description of a model is not readable as JSON ({error}).") from error
 
 
 def _architecture(spec: ModelSpec) -> ModelSpec:

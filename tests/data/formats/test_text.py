@@ -5,7 +5,7 @@ import pytest
 
 from vitret.core.errors import DataError
 from vitret.data.datasets._conversion import split_classes
-from vitret.data.formats.text import Labelled, cub, inshop, label_path_csv, path_label, sop
+from vitret.data.formats.text import Labelled, cub, inshop, path_label, sop
 
 
 def write(path: Path, text: str) -> Path:
@@ -37,6 +37,9 @@ def test_inshop_counts_its_rows(tmp_path: Path) -> None:
     assert parts["gallery"] == Labelled(["img/c.jpg"], ["id_2"])
     with pytest.raises(DataError, match="3 images listed, 4 announced"):
         inshop(write(tmp_path / "short.txt", f"4\n{head}{rows}"))
+    for count in ("²", "9" * 5_000):
+        with pytest.raises(DataError, match="expected a count"):
+            inshop(write(tmp_path / "odd.txt", f"{count}\n{head}{rows}"))
     with pytest.raises(DataError, match="status 'val'"):
         inshop(write(tmp_path / "odd.txt", f"1\n{head}img/a.jpg id_1 val\n"))
 
@@ -53,56 +56,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_gzip_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "l.csv.gz"
-    path.write_bytes(gzip.compress(b"1,a.jpg\n" * 1000)[:-12])
+    path = tmp_path / "l.txt.gz"
+    path.write_bytes(gzip.compress(b"a.jpg 1\n" * 1000)[:-12])
     with pytest.raises(DataError, match="not readable as text"):
-        label_path_csv(path)
-
-
-# Official counts: shared/reference/datasets.md 1.9.
-@pytest.mark.parametrize(
-    ("name", "images", "classes"),
-    [
-        ("stanford_online_train", 59_551, 11_318),
-        ("stanford_online_test", 60_502, 11_316),
-        ("cub_train", 5_864, 100),
-        ("cub_test", 5_924, 100),
-        ("deep_fashion_train", 25_882, 3_997),
-        ("deep_fashion_test", 26_830, 3_985),
-    ],
-)
-def test_the_real_lists_have_the_official_counts(shared: Path, name: str, images: int, classes: int) -> None:
-    listed = label_path_csv(shared / "splits" / f"{name}.csv.gz")
-    assert (len(listed.paths), len(set(listed.labels)), len(set(listed.paths))) == (images, classes, images)
-
-
-def test_the_real_lists_in_their_official_form(shared: Path, tmp_path: Path) -> None:
-    """The real names and labels, written as the publishers write them, through the very readers of the parts."""
-    real = {
-        path.name.removesuffix(".csv.gz"): label_path_csv(path) for path in (shared / "splits").glob("*.gz")
-    }
-    for part, count in (("train", 59_551), ("test", 60_502)):
-        listed = real[f"stanford_online_{part}"]
-        rows = "".join(f"{i} {c} 1 {p}\n" for i, (p, c) in enumerate(zip(*listed, strict=True), start=1))
-        read = sop(write(tmp_path / "ebay.txt", f"image_id class_id super_class_id path\n{rows}"))
-        assert read == listed
-        assert len(read.paths) == count
-    both = Labelled(*(real["cub_train"][k] + real["cub_test"][k] for k in (0, 1)))
-    numbers = range(1, len(both.paths) + 1)
-    images = write(
-        tmp_path / "images.txt", "".join(f"{i} {p}\n" for i, p in zip(numbers, both.paths, strict=True))
-    )
-    classes = "".join(f"{i} {int(c)}\n" for i, c in zip(numbers, both.labels, strict=True))
-    train, test = split_classes(cub(images, write(tmp_path / "classes.txt", classes)), train=range(1, 101))
-    assert (train.paths, test.paths) == (real["cub_train"].paths, real["cub_test"].paths)
-    # The public split merges queries and gallery; the gallery is as large as the publisher says.
-    merged, kinds = real["deep_fashion_test"], {"train": 25_882, "query": 14_218, "gallery": 12_612}
-    rows = [(p, c, "train") for p, c in zip(*real["deep_fashion_train"], strict=True)]
-    rows += [
-        (p, c, "query" if i < 14_218 else "gallery") for i, (p, c) in enumerate(zip(*merged, strict=True))
-    ]
-    head = f"{len(rows)}\nimage_name item_id evaluation_status\n"
-    parts = inshop(
-        write(tmp_path / "partition.txt", head + "".join(f"{p}    {c}   {s}\n" for p, c, s in rows))
-    )
-    assert {kind: len(part.paths) for kind, part in parts.items()} == kinds
+        path_label(path)

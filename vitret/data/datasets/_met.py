@@ -1,12 +1,10 @@
 """What the two Met sets share: Ypsilantis et al., NeurIPS Datasets and Benchmarks 2021."""
 
 from pathlib import Path
-from typing import Any
 
-from vitret.core.errors import DataError
-from vitret.core.store import read_json
 from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over, require
+from vitret.data.formats.met import read_database, read_queries
 from vitret.data.formats.trees import layouts, locate
 from vitret.data.writer import LayoutWriter
 
@@ -65,22 +63,10 @@ def convert(card: Card) -> Converter:
     def from_tree(source: Path, writer: LayoutWriter) -> None:
         found = locate(source, card)
         root = found["images"]
-        database = _entries(found["database"])
-        queries = [entry for entry in _entries(found["queries"]) if "MET_id" in entry]
-        try:
-            paths, labels = [str(e["path"]) for e in database], [int(e["id"]) for e in database]
-            asked, exhibits = [str(e["path"]) for e in queries], [int(e["MET_id"]) for e in queries]
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{source}: an entry of the Met lists lacks id or path ({error}).") from error
+        paths, labels = read_database(found["database"])
+        asked, exhibits = read_queries(found["queries"])
         require(root, paths + asked, "photographs")
         hand_over(writer, root, paths + asked)
         writer.evaluation(paths, asked, database_labels=labels, query_labels=exhibits)
 
     return from_tree
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    value = read_json(path)
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise DataError(f"{path}: expected a list of objects with id and path.")
-    return value

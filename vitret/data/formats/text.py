@@ -1,7 +1,7 @@
-"""Lists in plain text: `path label` lines, those of SOP, CUB-200-2011, In-Shop and iNaturalist, split csv files."""
+"""Lists in plain text: `path label` lines, those of SOP, CUB-200-2011, In-Shop and iNaturalist."""
 
-import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -62,17 +62,6 @@ def path_label(path: Path) -> Labelled:
     return out
 
 
-def label_path_csv(path: Path) -> Labelled:
-    """`label,path` rows without a header, plain or gzipped: the split files of SOP, CUB and In-Shop in circulation."""
-    out = Labelled([], [])
-    for row in csv.reader(lines(path)):
-        if len(row) != 2:
-            raise DataError(f"{path}: row {len(out.paths) + 1} has {len(row)} fields, expected label,path.")
-        out.labels.append(row[0])
-        out.paths.append(row[1])
-    return out
-
-
 def sop(path: Path) -> Labelled:
     """`Ebay_train.txt` or `Ebay_test.txt`: image_id class_id super_class_id path, with a header."""
     names = ("image_id", "class_id", "super_class_id", "path")
@@ -102,7 +91,7 @@ def inshop(path: Path) -> dict[str, Labelled]:
     head = list(islice(lines(path), 2))
     if (
         len(head) < 2
-        or not head[0].isdigit()
+        or not re.fullmatch("[0-9]{1,9}", head[0])
         or head[1].split() != ["image_name", "item_id", "evaluation_status"]
     ):
         raise DataError(f"{path}: expected a count and 'image_name item_id evaluation_status' on top.")

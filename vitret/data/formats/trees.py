@@ -1,6 +1,6 @@
 """Where the parts of an official distribution stand in the folders people have."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from os import scandir
 from pathlib import Path
 
@@ -51,14 +51,3 @@ def walk_files(folder: Path, inside: str = "") -> Iterator[str]:
                 yield from walk_files(folder, path)
             else:
                 yield path
-
-
-def by_stem(folder: Path) -> Mapping[str, str]:
-    """File stem → relative path of every image below a folder; two files of one stem raise `DataError`."""
-    found: dict[str, str] = {}
-    for path in walk_files(folder):
-        stem = path.rpartition("/")[2].rpartition(".")[0]
-        if stem in found:
-            raise DataError(f"{folder}: {found[stem]} and {path} claim the same name. Remove one of them.")
-        found[stem] = path
-    return found
