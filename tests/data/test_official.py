@@ -1,6 +1,8 @@
 """Every card from its miniature: fetched from the stand-in server, adopted from a tree, unpacked from archives."""
 
+import hashlib
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +112,34 @@ def test_a_wrong_archive_is_refused_and_nothing_is_written_beside_it(
         prepare(miniature, miniature.by_hand)
     assert [path.name for path in miniature.by_hand.iterdir()] == [archive.name]
     assert not layout.exists(tmp_path / "data", "sop")
+
+
+def test_an_adopted_tree_with_other_judgements_is_refused(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("roxford5k")
+    pickled = miniature.peer / "data/test/roxford5k/gnd_roxford5k.pkl"
+    official = pickled.read_bytes()
+    truth = pickle.loads(official)
+    truth["gnd"][1]["easy"] = []
+    pickled.write_bytes(pickle.dumps(truth, protocol=2))
+    known, found = (hashlib.sha256(data).hexdigest() for data in (official, pickled.read_bytes()))
+    with pytest.raises(DataError, match=f"gnd_roxford5k.pkl: .*{found}.*{known}.*fetch it again") as raised:
+        prepare(_without_size(miniature), miniature.peer)
+    assert raised.value.exit_code == 3
+    assert not layout.exists(tmp_path / "data", "roxford5k")
+    pickled.write_bytes(official)
+    prepare(miniature, miniature.peer)
+    source = layout.load_manifest(tmp_path / "data", "roxford5k")["source"]
+    assert source["files"] == {"gnd_roxford5k.pkl": known}
+
+
+def _without_size(miniature: Miniature) -> Miniature:
+    """The card knows its truth by the hash alone, so that it is the hash which refuses."""
+    files = tuple(
+        file if file.archive else file.model_copy(update={"size": None}) for file in miniature.card.files
+    )
+    return Miniature(**{**vars(miniature), "card": miniature.card.model_copy(update={"files": files})})
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(FETCHED)))

@@ -162,9 +162,9 @@ def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: No
     if not source.is_dir():
         raise UserError(f"--from {source}: there is no such folder.")
     if not _has_archives(source, card):
-        locate(source, card)
+        hashes = _known_files(card, locate(source, card))
         report(f"{card.name}: adopting the tree in {source}")
-        return Obtained(tree=source, adopted=True)
+        return Obtained(tree=source, adopted=True, hashes=hashes)
     if missing := [file.name for file in card.files if not (source / file.name).is_file()]:
         raise DataError(
             f"{source}: has archives of {card.name} but not {', '.join(missing)}. Put them there too."
@@ -232,6 +232,12 @@ def _has_archives(source: Path, card: Card) -> bool:
     return bool(archives) and all((source / file.name).is_file() for file in archives)
 
 
+def _known_files(card: Card, tree: Mapping[str, Path]) -> dict[str, str]:
+    """Sha256 of every official file that a tree holds as it was published (truth, lists), checked against the card."""
+    plain = {file.name: file for file in card.files if file.archive is None}
+    return {path.name: _verified(plain[path.name], path.parent) for path in tree.values() if path.name in plain}
+
+
 def _verified(file: File, folder: Path) -> str:
     """Sha256 of a file that a person put there, checked against the card; nothing is written beside it."""
     path = folder / file.name
@@ -240,9 +246,10 @@ def _verified(file: File, folder: Path) -> str:
     wanted = {"size": file.size, "sha256": file.sha256, "md5": file.md5}
     wrong = [key for key, value in wanted.items() if value is not None and found[key] != value]
     if wrong:
+        again = f"fetch it again from {file.urls[0]}" if file.urls else "fetch it again"
         raise DataError(
             f"{path}: {wrong[0]} is {found[wrong[0]]}, expected {wanted[wrong[0]]}. It is not the official file, or it "
-            "is damaged: fetch it again."
+            f"is damaged: {again}."
         )
     return sha256
 
