@@ -40,7 +40,7 @@ def prepare(
     replace: Annotated[
         bool, typer.Option(help="Build anew what is there; the old set stays until then.")
     ] = False,
-    verify: Annotated[bool, typer.Option(help="Open and hash every image of a prepared set again.")] = False,
+    verify: Annotated[bool, typer.Option(help="Hash every image and table of a prepared set again.")] = False,
     plan: Annotated[
         bool,
         typer.Option(help="Say what would be fetched, how much room it needs, and the terms; touch nothing."),
@@ -103,19 +103,19 @@ def prepare(
         _plan(names, data_root, shards=shards, adopt=source is not None, packed=packed, as_json=as_json)
         return
     if verify:
-        wrong = []
+        wrong = 0
         for name in names:
             found = preparing.verify(
                 name, data_root=data_root, workers=os.cpu_count() or 1 if workers is None else workers
             )
-            wrong += [f"{name}: {sentence}" for sentence in found]
-        for sentence in wrong:
-            console.put(sentence)
+            for sentence in found:
+                console.put(f"{name}: {sentence}")
+            wrong += len(found)
         if wrong:
             raise CheckError(
-                f"{len(wrong)} images differ from what was prepared. Build anew: vitret prepare … --replace"
+                f"{wrong} images or tables differ from what was prepared. Build anew: vitret prepare … --replace"
             )
-        console.say(f"{', '.join(names)}: every image is as it was prepared.")
+        console.say(f"{', '.join(names)}: every image and table is as it was prepared.")
         return
     options = config.assign({}, set_ or [])
     if exclude is not None:

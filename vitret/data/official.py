@@ -235,7 +235,9 @@ def _has_archives(source: Path, card: Card) -> bool:
 def _known_files(card: Card, tree: Mapping[str, Path]) -> dict[str, str]:
     """Sha256 of every official file that a tree holds as it was published (truth, lists), checked against the card."""
     plain = {file.name: file for file in card.files if file.archive is None}
-    return {path.name: _verified(plain[path.name], path.parent) for path in tree.values() if path.name in plain}
+    return {
+        path.name: _verified(plain[path.name], path.parent) for path in tree.values() if path.name in plain
+    }
 
 
 def _verified(file: File, folder: Path) -> str:

@@ -18,6 +18,7 @@ from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_man
 from vitret.data.official import Choices, prepare_official
 from vitret.data.own import read_own
 from vitret.data.tables import read_table
+from vitret.data.verify import changed_files
 
 Report = Callable[[str], None]
 
@@ -170,12 +171,15 @@ def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, 
 
 
 def verify(name: str, *, data_root: Path, workers: int, report: Report = lambda _: None) -> list[str]:
-    """Open and hash every image of a prepared set again; what differs from the manifest, one sentence each."""
+    """Hash every file of a prepared set again and open its images; what differs from the manifest, a sentence each."""
     manifest = load_manifest(data_root, name)
     folder = data_root / name
-    expected = read_table(folder / "files.parquet")
+    sentences = changed_files(folder, manifest)
+    try:
+        expected = read_table(folder / "files.parquet")
+    except DataError as error:
+        return [*sentences, f"{error} No image was checked."]
     names = [path.decode() for path in expected["path"].tolist()]
-    sentences = []
     if len(names) != manifest["images"]:
         sentences.append(f"files.parquet: {len(names)} images, the manifest says {manifest['images']}.")
     reports = check_all([folder / "images" / name for name in names], pool_size(len(names), workers))

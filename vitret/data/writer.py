@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.records import Float64, Truth
-from vitret.core.store import machine_error, write_json
+from vitret.core.store import file_sha256, machine_error, write_json
 from vitret.data.contents import Contents
 from vitret.data.inventory import take_inventory
 from vitret.data.packed import index_path
@@ -259,9 +259,11 @@ class LayoutWriter:
             contents.check_boxes(inventory)
             kept = contents.write(self.part, inventory)
             write_json(self.part / "card.json", dict(self._card))
+            beside = sorted({*kept, *self._attached, "card.json"})
+            files = {name: file_sha256(self.part / name) for name in beside}
             facts = {"version": VERSION, "set": self.name, **_facts(self._card), "source": dict(self._source)}
-            write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory)})
-            self._purge({*kept, *self._attached, "card.json", "manifest.json"}, inventory.files["path"])
+            write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
+            self._purge({*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
         except OSError as error:
             raise machine_error(self.part, error) from error
