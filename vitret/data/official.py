@@ -26,6 +26,8 @@ from vitret.data.unpack import unpack_once
 from vitret.data.writer import LayoutWriter
 
 Report = Callable[[str], None]
+# The version of an image set that nobody could check against what was published.
+ADOPTED = "adopted, not confirmed"
 
 
 class Conversion(Protocol):
@@ -69,6 +71,7 @@ def prepare_official(
     stated: Mapping[str, Any],
     wanted: Callable[[Path], Container[str]] | None = None,
     replace: bool = False,
+    grow: bool = False,
     workers: int | None = None,
     report: Report = lambda _: None,
     progress: Progress | None = None,
@@ -77,7 +80,8 @@ def prepare_official(
 
     With a `source` its tree (or its archives, where somebody put them there by hand) is checked and linked; without one
     everything is fetched, once the terms are accepted. `wanted` names, from the fetched lists, the images worth
-    unpacking. `stated` is written into the manifest: by it the same request is known again.
+    unpacking. `stated` is written into the manifest: by it the same request is known again. `grow` replaces a subset of
+    shards, and nothing else, by what can be had now.
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
@@ -89,9 +93,9 @@ def prepare_official(
         plan = make_plan(card, data_root, shards=choices.shards, packed=choices.packed)
         require_accepted(data_root, card, accept=accept_terms)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
-    hard = source is None or _has_archives(source, card)
+    hard = source is None or not is_tree(source, card)
     with LayoutWriter(
-        data_root, card.name, replace=replace, workers=workers, report=report, hard=hard
+        data_root, card.name, replace=replace, grow=grow, workers=workers, report=report, hard=hard
     ) as writer:
         if source is not None:
             obtained = adopt(card, source, work, report=report)
@@ -99,6 +103,9 @@ def prepare_official(
             need = plan.disk_needed if choices.max_disk is None else min(plan.disk_needed, choices.max_disk)
             require_space(data_root, max(0, need - _used(work)))
             obtained = obtain(card, work, choices, wanted=wanted, report=report, progress=progress)
+        if grow and obtained.shards and obtained.shards == writer.replaced.get("shards"):
+            report(f"{card.name}: {obtained.subset}, as before.")
+            return writer.final
         convert(obtained.tree, writer)
         subset = obtained.subset or check_counts(
             card, writer.counts(), adopted=obtained.adopted, report=report
@@ -159,9 +166,7 @@ def obtain(
 
 def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: None) -> Obtained:
     """An official tree that is already unpacked in some known layout, or official archives in a folder."""
-    if not source.is_dir():
-        raise UserError(f"--from {source}: there is no such folder.")
-    if not _has_archives(source, card):
+    if is_tree(source, card):
         hashes = _known_files(card, locate(source, card))
         report(f"{card.name}: adopting the tree in {source}")
         return Obtained(tree=source, adopted=True, hashes=hashes)
@@ -224,6 +229,13 @@ def _check_packed(card: Card, source: Path | None) -> None:
         raise UserError(
             f"--packed: the archives of {card.name} {kind}, so an image cannot be read where it lies. Leave it out."
         )
+
+
+def is_tree(source: Path, card: Card) -> bool:
+    """Whether a folder is to be adopted as a tree, having no archives to verify; a folder that is not there raises."""
+    if not source.is_dir():
+        raise UserError(f"--from {source}: there is no such folder.")
+    return not _has_archives(source, card)
 
 
 def _has_archives(source: Path, card: Card) -> bool:
@@ -304,7 +316,7 @@ def _second_name(path: Path, place: Path) -> None:
 
 def _facts(card: Card, obtained: Obtained, subset: str) -> dict[str, Any]:
     """What card.json says: the card, and which part and version of the set this is; no times and no places."""
-    version = "adopted, not confirmed" if obtained.adopted else card.image_set_version
+    version = ADOPTED if obtained.adopted else card.image_set_version
     return {
         **card.model_dump(mode="json"),
         "image_set_version": version,

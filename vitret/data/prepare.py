@@ -14,9 +14,11 @@ from vitret.data.card import Card
 from vitret.data.download import Progress
 from vitret.data.images import check_all
 from vitret.data.inventory import pool_size
+from vitret.data.known import settled, whence
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
 from vitret.data.official import Choices, prepare_official
 from vitret.data.own import read_own
+from vitret.data.plan import choose
 from vitret.data.tables import read_table
 from vitret.data.verify import changed_files
 
@@ -37,9 +39,10 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Prepare a set and return its folder; what is already there, from the same source, is left as it is.
+    """Prepare a set and return its folder; what is already there, from the same source, is left as it is, and said.
 
-    A set whose folder exists is replaced only with `replace`, and then only when its successor is whole.
+    A subset of shards grows to what is asked for. A set whose folder exists is replaced only with `replace`, and then
+    only when its successor is whole.
     `options` are those of the set's part, `choices` those of fetching; `progress` follows every file that is fetched.
     Broken images that nobody asks about are left out; they stand in the manifest under "failed".
     """
@@ -60,7 +63,7 @@ def prepare(
         raise UserError(f"'{name}' is no known set, so it has no options.{_near(name)}")
     if source is None:
         if exists(data_root, name):
-            return data_root / name
+            return _there(name, data_root, report)
         raise DataError(
             f"'{name}' is no known set.{_near(name)} `vitret list datasets` shows all. For your own images: "
             f"vitret prepare {name} --from DIR"
@@ -69,14 +72,20 @@ def prepare(
     for note in (f"{source}: {own.kind}, {len(own.paths)} images", *own.notes):
         report(note)
     if exists(data_root, name) and not replace:
-        return _same_source(name, data_root, own.source, source)
+        return _same_source(name, data_root, own.source, source, report)
     try:
         with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
             own.into(writer)
             return writer.finish()
     except AlreadyThereError:
         # Another process was faster.
-        return _same_source(name, data_root, own.source, source)
+        return _same_source(name, data_root, own.source, source, report)
+
+
+def _there(name: str, data_root: Path, report: Report) -> Path:
+    folder = data_root / name
+    report(f"{name}: is already prepared, {whence(folder)}.")
+    return folder
 
 
 def _near(name: str) -> str:
@@ -85,9 +94,9 @@ def _near(name: str) -> str:
     return f" {hint}" if hint.startswith("Did you mean") else ""
 
 
-def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path) -> Path:
+def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path, report: Report) -> Path:
     if load_manifest(data_root, name).get("source") == found:
-        return data_root / name
+        return _there(name, data_root, report)
     raise UserError(
         f"'{name}' is already prepared from other data than {source} now holds. Give another name, or build it anew: "
         f"vitret prepare {name} --from {source} --replace"
@@ -109,23 +118,25 @@ def _official(
 ) -> Path:
     module = plugins.load("datasets", name)
     card: Card = module.CARD
+    if source is not None and not card.tree:
+        raise UserError(f"'{name}' is drawn, not read: leave --from out, or give your own data another name.")
     for key, default in plugins.options("datasets", name).items():
         if default is inspect.Parameter.empty and key not in options:
             raise UserError(f"{name} needs --set {key}=…: {inspect.getdoc(module.build)}")
     convert = plugins.build("datasets", name, **options)
     resolved = plugins.resolve("datasets", name, options)
     stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}
-    if choices.shards is not None:
-        stated["shards"] = choices.shards
+    if choices.shards is not None and card.shards:
+        stated["shards"] = choose(card.shards[0], choices.shards)
     if choices.packed:
         stated["packed"] = True
+    grow = False
     if exists(data_root, name) and not replace:
-        known = load_manifest(data_root, name).get("source", {})
-        if {key: value for key, value in known.items() if key != "files"} == stated:
-            return data_root / name
-        raise UserError(
-            f"'{name}' is already prepared with other options. Build it anew: vitret prepare {name} --replace"
-        )
+        manifest = load_manifest(data_root, name)
+        grow = not settled(data_root / name, manifest, card, source=source, stated=stated)
+        if not grow:
+            return _there(name, data_root, report)
+        report(f"{name}: is there as {whence(data_root / name)}; going on")
     try:
         if card.tree:
             return prepare_official(
@@ -138,13 +149,10 @@ def _official(
                 stated=stated,
                 wanted=getattr(module, "wanted", None),
                 replace=replace,
+                grow=grow,
                 workers=workers,
                 report=report,
                 progress=progress,
-            )
-        if source is not None:
-            raise UserError(
-                f"'{name}' is drawn, not read: leave --from out, or give your own data another name."
             )
         with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
             writer.card(card.model_dump(mode="json"))
@@ -152,7 +160,9 @@ def _official(
             writer.source(stated)
             return writer.finish()
     except AlreadyThereError:
-        return data_root / name
+        # Another process was faster, perhaps with another request.
+        settled(data_root / name, load_manifest(data_root, name), card, source=source, stated=stated)
+        return _there(name, data_root, report)
 
 
 def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.records import Float64, Truth
-from vitret.core.store import file_sha256, machine_error, write_json
+from vitret.core.store import file_sha256, machine_error, read_json, write_json
 from vitret.data.contents import Contents
 from vitret.data.inventory import take_inventory
 from vitret.data.packed import index_path
@@ -53,7 +53,8 @@ class LayoutWriter:
 
     Leaving the block without `finish` (a kill, an error) leaves the part folder: links, images and the journal of
     checked files are used by the next attempt, and what that does not name is removed, so the result is the same.
-    A lock makes a second process wait; it then finds the set and gets `AlreadyThereError`, unless `replace` is given.
+    A lock makes a second process wait; it then finds the set and gets `AlreadyThereError`, unless `replace` is given,
+    or `grow` and the set is a subset of its shards.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class LayoutWriter:
         name: str,
         replace: bool = False,
         *,
+        grow: bool = False,
         workers: int | None = None,
         report: Callable[[str], None] = lambda _: None,
         hard: bool = False,
@@ -75,7 +77,8 @@ class LayoutWriter:
         self.final = data_root / name
         self.part = data_root / f"{name}.part"
         self._old = data_root / f"{name}.old"
-        self._replace = replace
+        self._replace, self._grow = replace, grow
+        self.replaced: Mapping[str, Any] = {}
         self._workers = os.cpu_count() or 1 if workers is None else workers
         self._report = report
         self._hard = hard
@@ -96,9 +99,11 @@ class LayoutWriter:
                 self._old.rename(self.final)  # A kill between the two renames of a replacement.
         except OSError as error:
             raise machine_error(self.final, error) from error
-        if exists(self.final.parent, self.name) and not self._replace:
-            self._lock.release()
-            raise AlreadyThereError(f"{self.final}: is already prepared. To build it anew: --replace")
+        if exists(self.final.parent, self.name):
+            self.replaced = read_json(self.final / "manifest.json")
+            if not (self._replace or (self._grow and self.replaced["shards"])):
+                self._lock.release()
+                raise AlreadyThereError(f"{self.final}: is already prepared. To build it anew: --replace")
         return self
 
     def __exit__(self, *_: object) -> None:
