@@ -128,18 +128,20 @@ def prepare(
     )
     broken = []
     for name in names:
-        folder = preparing.prepare(
-            name,
-            data_root=data_root,
-            source=source,
-            accept_terms=accept_terms,
-            report=console.say,
-            options=options,
-            choices=choices,
-            hold_out=hold_out,
-            replace=replace,
-            workers=workers,
-        )
+        with console.transfers() as progress:
+            folder = preparing.prepare(
+                name,
+                data_root=data_root,
+                source=source,
+                accept_terms=accept_terms,
+                report=console.say,
+                options=options,
+                choices=choices,
+                hold_out=hold_out,
+                replace=replace,
+                workers=workers,
+                progress=progress,
+            )
         manifest = load_manifest(data_root, name)
         counts = ", ".join(
             f"{manifest['counts'][what]} {what}" for what in _COUNTS if manifest["counts"].get(what)

@@ -98,7 +98,7 @@ def prepare_official(
         data_root, card.name, replace=replace, grow=grow, workers=workers, report=report, hard=hard
     ) as writer:
         if source is not None:
-            obtained = adopt(card, source, work, report=report)
+            obtained = adopt(card, source, work, report=report, progress=progress)
         else:
             need = plan.disk_needed if choices.max_disk is None else min(plan.disk_needed, choices.max_disk)
             require_space(data_root, max(0, need - _used(work)))
@@ -135,7 +135,7 @@ def obtain(
     hashes = {}
     for file, found in zip(card.files, fetched, strict=True):
         hashes[file.name] = found.sha256
-        _into_tree(file, found.path, tree, state, report=report)
+        _into_tree(file, found.path, tree, state, report=report, progress=progress)
     named: dict[str, list[str]] = {}
     left = spent = 0
     for i, series in enumerate(card.shards):
@@ -164,7 +164,14 @@ def obtain(
     return Obtained(tree=tree, adopted=False, subset=subset, shards=named if left else {}, hashes=hashes)
 
 
-def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: None) -> Obtained:
+def adopt(
+    card: Card,
+    source: Path,
+    work: Path,
+    *,
+    report: Report = lambda _: None,
+    progress: Progress | None = None,
+) -> Obtained:
     """An official tree that is already unpacked in some known layout, or official archives in a folder."""
     if is_tree(source, card):
         hashes = _known_files(card, locate(source, card))
@@ -178,7 +185,15 @@ def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: No
     hashes = {}
     for file in card.files:
         hashes[file.name] = _verified(file, source)
-        _into_tree(file, source / file.name, work / "tree", work / "state", report=report, keep=True)
+        _into_tree(
+            file,
+            source / file.name,
+            work / "tree",
+            work / "state",
+            report=report,
+            progress=progress,
+            keep=True,
+        )
     return Obtained(tree=work / "tree", adopted=False, hashes=hashes)
 
 
@@ -279,7 +294,14 @@ def _shard(series: Shards, n: int, card: Card) -> Shard:
 
 
 def _into_tree(
-    file: File, path: Path, tree: Path, state: Path, *, report: Report, keep: bool = False
+    file: File,
+    path: Path,
+    tree: Path,
+    state: Path,
+    *,
+    report: Report,
+    progress: Progress | None,
+    keep: bool = False,
 ) -> None:
     """Unpack an archive, or give a plain file its place in the official tree; what is broken is forgotten."""
     folder = tree / file.into
@@ -287,14 +309,19 @@ def _into_tree(
         _second_name(path, folder / file.name)
         return
     report(f"unpacking {file.name}")
+    tell = progress or (lambda _name, _done, _total: None)
     try:
-        unpack_once(
+        brought = unpack_once(
             path,
             folder,
             state / f"{file.name}.parquet",
             strip_prefix=file.strip_prefix,
             flatten=file.flatten,
+            # How much there is to come, no archive says before its end.
+            progress=lambda _, size: tell(f"unpacking {file.name}", size, None),
         )
+        size = sum(member.size for member in brought)
+        tell(f"unpacking {file.name}", size, size)
     except DataError:
         if not keep:
             discard(path)

@@ -42,8 +42,8 @@ def prepare(
     """Prepare a set and return its folder; what is already there, from the same source, is left as it is, and said.
 
     A subset of shards grows to what is asked for. A set whose folder exists is replaced only with `replace`, and then
-    only when its successor is whole.
-    `options` are those of the set's part, `choices` those of fetching; `progress` follows every file that is fetched.
+    only when its successor is whole. `options` are those of the set's part, `choices` those of fetching; `progress`
+    follows the bytes of every file that is fetched or unpacked.
     Broken images that nobody asks about are left out; they stand in the manifest under "failed".
     """
     if name in plugins.names("datasets"):
