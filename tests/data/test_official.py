@@ -170,6 +170,55 @@ def test_nothing_is_fetched_before_the_terms_are_accepted(
     prepare(miniature, accept=False)  # Once is enough.
 
 
+def test_terms_are_shown_before_they_are_recorded_as_accepted(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path]
+) -> None:
+    miniature = make("roxford5k")
+    said: list[str] = []
+    prepare(miniature, report=said.append)
+    assert "VGG Terms of Access" in said[0]
+    said.clear()
+    prepare(miniature, replace=True, report=said.append)
+    assert not any("VGG Terms" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("inshop", "DeepFashion agreement"), ("cars196", "Research use")]
+)
+@pytest.mark.parametrize("form", ["peer", "by_hand"])
+def test_a_gated_set_asks_for_its_terms_where_it_comes_in(
+    name: str,
+    words: str,
+    form: str,
+    make: Callable[[str], Miniature],
+    prepare: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    miniature = make(name)
+    with pytest.raises(DataError, match=f"(?s){words}.*--accept-terms"):
+        prepare(miniature, getattr(miniature, form), accept=False)
+    assert not layout.exists(tmp_path / "data", name)
+    prepare(miniature, getattr(miniature, form))
+    record = json.loads((tmp_path / "data" / ".terms" / f"{name}.json").read_text())
+    assert record["accepted"] is True
+
+
+def test_terms_of_a_copy_are_shown_which_is_not_acceptance(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("roxford5k")
+    said: list[str] = []
+    for _ in range(2):
+        prepare(miniature, miniature.peer, accept=False, replace=True, report=said.append)
+    assert len([line for line in said if "VGG Terms of Access" in line]) == 1
+    path = tmp_path / "data" / ".terms" / "roxford5k.json"
+    assert json.loads(path.read_text())["accepted"] is False
+    with pytest.raises(DataError, match="--accept-terms"):
+        prepare(miniature, accept=False, replace=True)
+    prepare(miniature, replace=True)
+    assert json.loads(path.read_text())["accepted"] is True
+
+
 def test_a_subset_of_shards_is_named_and_grows(
     make: Callable[[str], Miniature],
     prepare: Callable[..., Path],

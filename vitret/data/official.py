@@ -21,7 +21,7 @@ from vitret.data.formats.trees import locate
 from vitret.data.partial import hash_file
 from vitret.data.plan import choose, make_plan
 from vitret.data.shards import Shard, extract_shards
-from vitret.data.terms import require_accepted
+from vitret.data.terms import agree
 from vitret.data.unpack import unpack_once
 from vitret.data.writer import LayoutWriter
 
@@ -79,21 +79,24 @@ def prepare_official(
     """Prepare the set of a card and return its folder.
 
     With a `source` its tree (or its archives, where somebody put them there by hand) is checked and linked; without one
-    everything is fetched, once the terms are accepted. `wanted` names, from the fetched lists, the images worth
+    everything is fetched. The terms are shown, and are to be accepted first unless the files are a person's own copy of
+    an open set. `wanted` names, from the fetched lists, the images worth
     unpacking. `stated` is written into the manifest: by it the same request is known again. `grow` replaces a subset of
     shards, and nothing else, by what can be had now.
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
+    hard = source is None or not is_tree(source, card)
     if choices.packed:
         _check_packed(card, source)
     if source is None:
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
         plan = make_plan(card, data_root, shards=choices.shards, packed=choices.packed)
-        require_accepted(data_root, card, accept=accept_terms)
+    # Whoever has the files of an open set met its terms where they came from; a gated set has no other door than this.
+    asked = source is None or card.gated != "none"
+    agree(data_root, card, accept=accept_terms, ask=asked, report=report)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
-    hard = source is None or not is_tree(source, card)
     with LayoutWriter(
         data_root, card.name, replace=replace, grow=grow, workers=workers, report=report, hard=hard
     ) as writer:
