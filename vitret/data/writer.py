@@ -90,6 +90,7 @@ class LayoutWriter:
         self._source: Mapping[str, Any] = {}
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
+        self._left_out: dict[str, int] = {}
 
     def __enter__(self) -> LayoutWriter:
         try:
@@ -223,6 +224,12 @@ class LayoutWriter:
         if len(self._distractors) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
 
+    def leave_out(self, number: int, what: str) -> None:
+        """Say, and write into the manifest, that so many images have no place in the set, and why."""
+        if number:
+            self._left_out[what] = number
+            self._report(f"{self.name}: left out: {number:,} {what}")
+
     def card(self, facts: Mapping[str, Any]) -> None:
         """Set what is known about the set; `image_set_version` and `shards` also go to the manifest."""
         self._card = facts
@@ -267,6 +274,8 @@ class LayoutWriter:
             beside = sorted({*kept, *self._attached, "card.json"})
             files = {name: file_sha256(self.part / name) for name in beside}
             facts = {"version": VERSION, "set": self.name, **_facts(self._card), "source": dict(self._source)}
+            if self._left_out:
+                facts["left_out"] = self._left_out
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
             self._purge({*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
