@@ -18,6 +18,7 @@ from PIL import Image
 from vitret.core import plugins
 from vitret.core.errors import DataError, VitretError
 from vitret.data import layout
+from vitret.data.card import Count
 from vitret.data.ground_truth import read_revisited
 from vitret.data.official import Choices, prepare_official
 from vitret.data.prepare import verify
@@ -293,6 +294,32 @@ def test_the_same_set_is_the_same_bytes_fetched_or_adopted(
         prepare(miniature, source, replace=True)
         digests.append(layout.load_manifest(tmp_path / "data", name)["digests"])
     assert digests[0] == digests[1]
+
+
+def test_an_adopted_retrieval_set_without_a_query_is_a_subset(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The solution asks two private queries, of which one photograph is not there; the index is whole."""
+    miniature = make("gldv2-retrieval")
+    asked = miniatures._id(303)
+    next((miniature.peer / "test").rglob(f"{asked}.jpg")).unlink()
+    unsure = {**miniature.card.expected, "queries": Count(value=750), "positive": Count(value=4)}
+    said: list[str] = []
+    folder = prepare(_with(miniature, unsure), miniature.peer, report=said.append)
+    assert json.loads((folder / "card.json").read_text())["subset"] == "a subset, 1 of 2 queries"
+    assert "gldv2-retrieval: a subset, 1 of 2 queries. Results made on it say so." in said
+
+
+def test_a_fetched_retrieval_set_without_a_query_is_refused(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("gldv2-retrieval")
+    solution = next(miniature.published.rglob("retrieval_solution_v2.1.csv"))
+    row = f"{miniatures._id(399)},{miniatures._id(200)},Private\n"
+    solution.write_text(solution.read_text() + row)
+    with pytest.raises(DataError, match="2 of 3 queries"):
+        prepare(miniature)
+    assert not layout.exists(tmp_path / "data", "gldv2-retrieval")
 
 
 def test_the_broken_paris_files_are_never_asked_for(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,7 +111,7 @@ def prepare_official(
             return writer.final
         convert(obtained.tree, writer)
         subset = obtained.subset or check_counts(
-            card, writer.counts(), adopted=obtained.adopted, report=report
+            card, writer.counts(), lacking=writer.lacking, adopted=obtained.adopted, report=report
         )
         writer.card(_facts(card, obtained, subset))
         writer.source({**stated, "files": dict(obtained.hashes)})
@@ -213,12 +213,16 @@ def remote(file: File, card: Card) -> RemoteFile:
     )
 
 
-def check_counts(card: Card, counts: Mapping[str, int], *, adopted: bool, report: Report) -> str:
+def check_counts(
+    card: Card, counts: Mapping[str, int], *, lacking: Sequence[str] = (), adopted: bool, report: Report
+) -> str:
     """Compare counts with the card: a verified one that is missed raises `DataError`, others are reported.
 
-    A sharded set that somebody has in part is a subset: that is said in words and returned, empty for a whole set.
+    `lacking` are words for what a list of the set names and is not there. A sharded set that somebody has in part is a
+    subset: that is said in words and returned, empty for a whole set.
     """
-    missed = []
+    in_part = adopted and bool(card.shards)
+    missed, fewer = ([], [*lacking]) if in_part else ([*lacking], [])
     for key, expected in card.expected.items():
         found = counts.get(key)
         if found is None or found == expected.value:
@@ -226,15 +230,15 @@ def check_counts(card: Card, counts: Mapping[str, int], *, adopted: bool, report
         words = f"{found:,} {key}, {expected.value:,} expected"
         if not expected.verified:
             report(f"{card.name}: {words} (unconfirmed{': ' + expected.source if expected.source else ''})")
-        elif adopted and card.shards and found < expected.value:
-            return f"a subset, {words}"
+        elif in_part and found < expected.value:
+            fewer.append(words)
         else:
             missed.append(words)
     if missed:
         raise DataError(
             f"{card.name}: {'; '.join(missed)}. Is the download or the copy complete, and of this very set?"
         )
-    return ""
+    return f"a subset, {'; '.join(fewer)}" if fewer else ""
 
 
 def _check_packed(card: Card, source: Path | None) -> None:

@@ -91,6 +91,7 @@ class LayoutWriter:
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
         self._left_out: dict[str, int] = {}
+        self.lacking: list[str] = []
 
     def __enter__(self) -> LayoutWriter:
         try:
@@ -229,6 +230,11 @@ class LayoutWriter:
         if number:
             self._left_out[what] = number
             self._report(f"{self.name}: left out: {number:,} {what}")
+
+    def lack(self, found: int, listed: int, what: str) -> None:
+        """Note how many of the listed are there: a set that lacks some is a subset, or is refused."""
+        if found < listed:
+            self.lacking.append(f"{found:,} of {listed:,} {what}")
 
     def card(self, facts: Mapping[str, Any]) -> None:
         """Set what is known about the set; `image_set_version` and `shards` also go to the manifest."""
