@@ -16,6 +16,7 @@ from vitret.cli.prepare import prepare
 from vitret.core import plugins
 from vitret.core.errors import CheckError, DataError, PartialError, UserError
 from vitret.core.store import read_json
+from vitret.data.layout import list_sets
 
 Small = Callable[..., list[Miniature]]
 app = typer.Typer()
@@ -91,6 +92,20 @@ def test_fetching_and_unpacking_are_seen_on_the_way(small: Small, monkeypatch: p
     assert re.search(r"^unpacking Stanford_Online_Products\.zip: \S+ kB", result.stderr, re.MULTILINE)
     assert "\x1b" not in result.stderr
     assert result.stdout.count("\n") == 1
+
+
+def test_a_dead_host_does_not_stop_the_sets_after_it(
+    small: Small, official_server: OfficialServer, own_home: Path
+):
+    small("ilias", "cub200", "ukbench")
+    shutil.rmtree(official_server.folder / "vrg.fel.cvut.cz")
+    with pytest.raises(PartialError, match=r"1 of 3 sets .*: ilias;.*vitret prepare ilias\b"):
+        run("ilias", "cub200", "ukbench", "--accept-terms", "--workers", "0")
+    assert list_sets(own_home / "data") == ["cub200", "ukbench"]
+    with pytest.raises(DataError, match=r"2 of 2 sets .*: ilias, inshop;.*vitret prepare ilias inshop"):
+        run("ilias", "inshop", "--workers", "0")
+    with pytest.raises(DataError, match="cannot be fetched"):  # Of one set, the reason itself.
+        run("ilias", "--workers", "0")
 
 
 def test_quiet_says_results_only(small: Small, monkeypatch: pytest.MonkeyPatch):

@@ -77,7 +77,7 @@ def prepare(
     import os
 
     from vitret.core import config, plugins
-    from vitret.core.errors import CheckError, PartialError, UserError
+    from vitret.core.errors import CheckError, DataError, PartialError, UserError
     from vitret.core.recipes import unalias
     from vitret.data import prepare as preparing
     from vitret.data.layout import load_manifest
@@ -126,33 +126,47 @@ def prepare(
         keep_downloads=keep_downloads,
         packed=packed,
     )
-    broken = []
+    broken, failed = [], {}
     for name in names:
-        with console.transfers() as progress:
-            folder = preparing.prepare(
-                name,
-                data_root=data_root,
-                source=source,
-                accept_terms=accept_terms,
-                report=console.say,
-                options=options,
-                choices=choices,
-                hold_out=hold_out,
-                replace=replace,
-                workers=workers,
-                progress=progress,
-            )
+        try:
+            with console.transfers() as progress:
+                folder = preparing.prepare(
+                    name,
+                    data_root=data_root,
+                    source=source,
+                    accept_terms=accept_terms,
+                    report=console.say,
+                    options=options,
+                    choices=choices,
+                    hold_out=hold_out,
+                    replace=replace,
+                    workers=workers,
+                    progress=progress,
+                )
+        except DataError as error:
+            # A host that is down, or terms that were not accepted, say nothing about the other sets.
+            if len(names) == 1:
+                raise
+            console.complain(f"{name}: {error}")
+            failed[name] = error
+            continue
         manifest = load_manifest(data_root, name)
         counts = ", ".join(
             f"{manifest['counts'][what]} {what}" for what in _COUNTS if manifest["counts"].get(what)
         )
         console.put(f"{folder}: {manifest['images']} images; {counts}")
-        for failed in manifest["failed"]:
-            console.say(f"left out: {failed['path']} {failed['reason']}")
+        for left in manifest["failed"]:
+            console.say(f"left out: {left['path']} {left['reason']}")
         if manifest["failed"]:
             broken.append(
                 f"{name}: {len(manifest['failed'])} broken images were left out; first: {manifest['failed'][0]['path']}"
             )
+    if failed:
+        told = f"{len(failed)} of {len(names)} sets could not be prepared: {', '.join(failed)}; the reasons are above."
+        again = f"Then run again what is missing: vitret prepare {' '.join(failed)}"
+        if len(failed) == len(names):
+            raise DataError(f"{told} {again}")
+        raise PartialError(" ".join([told, again + ".", *broken]))
     if broken:
         raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
 
