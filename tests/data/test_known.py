@@ -132,6 +132,32 @@ def test_a_folder_that_is_not_there_is_an_error_whatever_is_prepared(
         ask("roxford5k", source=tmp_path / "nowhere")
 
 
+def test_options_that_do_not_apply_are_refused_and_not_recorded(
+    small: Callable[[str], Miniature], ask: Callable[..., list[str]], tmp_path: Path
+):
+    peer = small("nc-noisy").peer
+    with pytest.raises(UserError, match="nc-noisy is not in many archives"):
+        ask("nc-noisy", source=peer, choices=Choices(shards="0-9"))
+    with pytest.raises(UserError, match="--hold-out is for your own class folders"):
+        ask("nc-noisy", source=peer, hold_out=0.2)
+    with pytest.raises(UserError, match="--shards is for known sets"):
+        ask("mine", source=peer / "images", choices=Choices(shards="0-9"))
+    shutil.rmtree(tmp_path / "miniature")
+    with pytest.raises(UserError, match="is for what is fetched"):
+        ask("gldv2-noisy", source=small("gldv2-noisy").peer, choices=Choices(shards="0"))
+    assert layout.list_sets(tmp_path / "data") == []
+
+
+def test_shards_are_recorded_by_their_numbers(
+    small: Callable[[str], Miniature], ask: Callable[..., list[str]], tmp_path: Path
+):
+    small("gldv2-noisy")
+    ask("gldv2-noisy", choices=Choices(shards="2,0-0"))
+    assert layout.load_manifest(tmp_path / "data", "gldv2-noisy")["source"]["shards"] == [0, 2]
+    (said,) = ask("gldv2-noisy", choices=Choices(shards="0,2"))
+    assert "already prepared" in said
+
+
 def test_a_set_with_one_door_is_known_again_without_its_folder(
     small: Callable[[str], Miniature], ask: Callable[..., list[str]]
 ):

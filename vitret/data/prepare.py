@@ -16,7 +16,7 @@ from vitret.data.images import check_all
 from vitret.data.inventory import pool_size
 from vitret.data.known import settled, whence
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
-from vitret.data.official import Choices, prepare_official
+from vitret.data.official import Choices, is_tree, prepare_official
 from vitret.data.own import read_own
 from vitret.data.plan import choose
 from vitret.data.tables import read_table
@@ -46,7 +46,10 @@ def prepare(
     follows the bytes of every file that is fetched or unpacked.
     Broken images that nobody asks about are left out; they stand in the manifest under "failed".
     """
+    choices = choices or Choices()
     if name in plugins.names("datasets"):
+        if hold_out:
+            raise UserError(f"--hold-out is for your own class folders; {name} says itself what evaluates.")
         return _official(
             name,
             data_root=data_root,
@@ -54,13 +57,15 @@ def prepare(
             accept_terms=accept_terms,
             report=report,
             options=options or {},
-            choices=choices or Choices(),
+            choices=choices,
             replace=replace,
             workers=workers,
             progress=progress,
         )
     if options:
         raise UserError(f"'{name}' is no known set, so it has no options.{_near(name)}")
+    if choices.shards is not None:
+        raise UserError(f"--shards is for known sets in many archives; '{name}' is none.{_near(name)}")
     if source is None:
         if exists(data_root, name):
             return _there(name, data_root, report)
@@ -126,8 +131,8 @@ def _official(
     convert = plugins.build("datasets", name, **options)
     resolved = plugins.resolve("datasets", name, options)
     stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}
-    if choices.shards is not None and card.shards:
-        stated["shards"] = choose(card.shards[0], choices.shards)
+    if choices.shards is not None:
+        stated["shards"] = _chosen(card, source, choices.shards)
     if choices.packed:
         stated["packed"] = True
     grow = False
@@ -163,6 +168,17 @@ def _official(
         # Another process was faster, perhaps with another request.
         settled(data_root / name, load_manifest(data_root, name), card, source=source, stated=stated)
         return _there(name, data_root, report)
+
+
+def _chosen(card: Card, source: Path | None, shards: str) -> list[int]:
+    """The shard numbers asked for, of a set that has some."""
+    if not card.shards:
+        raise UserError(f"--shards {shards}: {card.name} is not in many archives. Leave it out.")
+    if source is not None and is_tree(source, card):
+        raise UserError(
+            f"--shards {shards} is for what is fetched; of the tree in {source} all is taken. Leave one out."
+        )
+    return choose(card.shards[0], shards)
 
 
 def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
