@@ -88,6 +88,9 @@ def test_a_set_is_adopted_from_a_tree_of_another_tool(
     miniature = make(name)
     prepare(miniature, miniature.peer)
     check_loads(tmp_path / "data", miniature)
+    # Each number that the real card expects is one that is counted.
+    counts = layout.load_manifest(tmp_path / "data", name)["counts"]
+    assert set(plugins.load("datasets", name).CARD.expected) <= set(counts)
     card = json.loads((tmp_path / "data" / name / "card.json").read_text())
     assert card["image_set_version"] == "adopted, not confirmed"
 

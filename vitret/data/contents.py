@@ -88,7 +88,7 @@ class Contents:
         }
 
     def counts(self) -> dict[str, int]:
-        """Rows of every table, classes, pairs, and judgements by kind."""
+        """Rows of every table, classes, pairs, and judgements by kind; of labels, the positives that follow."""
         counts: dict[str, int] = {}
         if self.train is not None:
             counts["train"] = int((~self.train.validation).sum())
@@ -102,6 +102,8 @@ class Contents:
             if self.evaluation.truth is not None:
                 kinds = self.evaluation.truth.judgements
                 counts.update({kind: len(rows.values) for kind, rows in kinds.items()})
+            else:
+                counts["positive"] = self.evaluation.positives_by_label()
         if self.distractors is not None:
             counts["database"] = len(self.distractors)
         return counts

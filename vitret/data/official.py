@@ -224,8 +224,8 @@ def check_counts(
     in_part = adopted and bool(card.shards)
     missed, fewer = ([], [*lacking]) if in_part else ([*lacking], [])
     for key, expected in card.expected.items():
-        found = counts.get(key)
-        if found is None or found == expected.value:
+        found = counts.get(key, 0)
+        if found == expected.value:
             continue
         words = f"{found:,} {key}, {expected.value:,} expected"
         if not expected.verified:
