@@ -1,15 +1,24 @@
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import miniatures
 import pytest
 import typer
+from miniatures import Miniature
+from official_server import OfficialServer
 from PIL import Image
 from typer.testing import CliRunner
 
+from vitret.cli import console
 from vitret.cli.prepare import prepare
+from vitret.core import plugins
 from vitret.core.errors import CheckError, DataError, PartialError, UserError
 from vitret.core.store import read_json
+from vitret.data.layout import list_sets
 
+Small = Callable[..., list[Miniature]]
 app = typer.Typer()
 app.command()(prepare)
 
@@ -49,7 +58,7 @@ def test_verify_finds_what_changed(photos: Path):
     run("zoo", "--from", str(photos))
     run("zoo", "--verify")
     shutil.copy(photos / "ant" / "0.jpg", photos / "ant" / "1.jpg")
-    with pytest.raises(CheckError, match="1 images differ"):
+    with pytest.raises(CheckError, match="1 images or tables differ"):
         run("zoo", "--verify")
 
 
@@ -58,6 +67,54 @@ def test_wrong_uses_are_told(photos: Path):
         run("a", "b", "--from", str(photos))
     with pytest.raises(DataError, match="--from DIR"):
         run("nothing-of-this-name")
+
+
+@pytest.fixture
+def small(tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch) -> Small:
+    """Makes miniatures whose cards stand in for the real ones, served by the mirror."""
+    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
+
+    def make(*names: str) -> list[Miniature]:
+        made = [miniatures.build(name, tmp_path / "small" / name) for name in names]
+        for miniature in made:
+            monkeypatch.setattr(plugins.load("datasets", miniature.name), "CARD", miniature.card)
+            shutil.copytree(miniature.published, official_server.folder, dirs_exist_ok=True)
+        return made
+
+    return make
+
+
+def test_fetching_and_unpacking_are_seen_on_the_way(small: Small, monkeypatch: pytest.MonkeyPatch):
+    small("sop")
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
+    result = CliRunner().invoke(app, ["sop", "--accept-terms", "--workers", "0"], catch_exceptions=False)
+    assert re.search(r"^Stanford_Online_Products\.zip: \S+ kB of \S+ kB, .*/s", result.stderr, re.MULTILINE)
+    assert re.search(r"^unpacking Stanford_Online_Products\.zip: \S+ kB", result.stderr, re.MULTILINE)
+    assert "\x1b" not in result.stderr
+    assert result.stdout.count("\n") == 1
+
+
+def test_a_dead_host_does_not_stop_the_sets_after_it(
+    small: Small, official_server: OfficialServer, own_home: Path
+):
+    small("ilias", "cub200", "ukbench")
+    shutil.rmtree(official_server.folder / "vrg.fel.cvut.cz")
+    with pytest.raises(PartialError, match=r"1 of 3 sets .*: ilias;.*vitret prepare ilias\b"):
+        run("ilias", "cub200", "ukbench", "--accept-terms", "--workers", "0")
+    assert list_sets(own_home / "data") == ["cub200", "ukbench"]
+    with pytest.raises(DataError, match=r"2 of 2 sets .*: ilias, inshop;.*vitret prepare ilias inshop"):
+        run("ilias", "inshop", "--workers", "0")
+    with pytest.raises(DataError, match="cannot be fetched"):  # Of one set, the reason itself.
+        run("ilias", "--workers", "0")
+
+
+def test_quiet_says_results_only(small: Small, monkeypatch: pytest.MonkeyPatch):
+    small("sop")
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
+    monkeypatch.setenv("VITRET_QUIET", "1")
+    result = CliRunner().invoke(app, ["sop", "--accept-terms", "--workers", "0"], catch_exceptions=False)
+    assert result.stderr == ""
+    assert "20 train" in result.stdout
 
 
 def test_help_shows_examples():

@@ -11,6 +11,7 @@ import pytest
 from vitret.core import plugins
 from vitret.core.errors import DataError
 from vitret.core.records import EvalSet
+from vitret.core.store import read_json
 from vitret.data import layout
 from vitret.data.writer import LayoutWriter
 
@@ -106,3 +107,46 @@ def test_class_ten_comes_after_class_two(convert: Convert) -> None:
 def test_a_singleton_of_sop_stays_in_training(convert: Convert) -> None:
     train = layout.load_train(convert("sop"), "sop")
     assert sorted(np.bincount(train.labels).tolist()) == [1, 9, 10]
+
+
+def labels_by_path(root: Path, name: str) -> dict[str, str]:
+    """The landmark of every photograph, as the lists name it."""
+    train = layout.load_train(root, name)
+    names = read_json(root / name / "labels.json")["train"]
+    return {train.images.name(i): str(names[train.labels[i]]) for i in range(len(train.labels))}
+
+
+def test_landmarks_that_share_a_file_name_keep_their_own_labels(convert: Convert) -> None:
+    """Worked by hand: what each line names, and which lines name nothing that can be told."""
+
+    def change(tree: Path) -> None:
+        lists, photos = tree / "landmarks" / "annotations", tree / "landmarks" / "jpg"
+        for place, seed in {
+            **{"a/DSC_1.jpg": 1, "b/DSC_1.jpg": 11},  # Named by their own paths.
+            **{"a/IMG_2.jpg": 2, "b/IMG_2.jpg": 12},  # One address fits both.
+            "flat.jpg": 21,  # Two addresses fit it, with two labels.
+            "twice.jpg": 22,  # Two addresses fit it, with one label.
+        }.items():
+            (photos / place).parent.mkdir(exist_ok=True)
+            (photos / place).write_bytes(miniatures.photo(seed))
+        (lists / "annotation_clean_train.txt").write_text(
+            "a/DSC_1.jpg 1\nb/DSC_1.jpg 2\nc/DSC_1.jpg 3\nhttp://h/IMG_2.jpg 1\n"
+            "http://h/flat.jpg 1\nhttp://h/twice.jpg 2\nhttp://i/twice.jpg 2\nhttp://h/gone.jpg 1\n"
+        )
+        (lists / "annotation_clean_val.txt").write_text("http://i/flat.jpg 2\n")
+
+    for validation in ("add", "leave_out"):
+        root = convert("landmarks-clean", change, validation=validation)
+        expected = {"a/DSC_1.jpg": "1", "b/DSC_1.jpg": "2", "twice.jpg": "2"}
+        assert labels_by_path(root, "landmarks-clean") == expected
+        assert layout.load_manifest(root, "landmarks-clean")["left_out"] == {
+            "listed photographs are not there": 2,  # c/DSC_1.jpg and gone.jpg.
+            "listed photographs share a name, and which label is whose cannot be told": 3,
+        }
+
+
+def test_photographs_of_no_landmark_are_counted(convert: Convert) -> None:
+    assert "left_out" not in layout.load_manifest(convert("nc-noisy"), "nc-noisy")
+    root = convert("nc-noisy", lambda tree: (tree / "images" / "stray.jpg").write_bytes(miniatures.photo(1)))
+    left = layout.load_manifest(root, "nc-noisy")["left_out"]
+    assert left == {"photographs lie in no landmark's folder": 1}

@@ -1,6 +1,8 @@
 """Every card from its miniature: fetched from the stand-in server, adopted from a tree, unpacked from archives."""
 
+import hashlib
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 from vitret.core import plugins
 from vitret.core.errors import DataError, VitretError
 from vitret.data import layout
+from vitret.data.card import Count
 from vitret.data.ground_truth import read_revisited
 from vitret.data.official import Choices, prepare_official
 from vitret.data.prepare import verify
@@ -85,6 +88,9 @@ def test_a_set_is_adopted_from_a_tree_of_another_tool(
     miniature = make(name)
     prepare(miniature, miniature.peer)
     check_loads(tmp_path / "data", miniature)
+    # Each number that the real card expects is one that is counted.
+    counts = layout.load_manifest(tmp_path / "data", name)["counts"]
+    assert set(plugins.load("datasets", name).CARD.expected) <= set(counts)
     card = json.loads((tmp_path / "data" / name / "card.json").read_text())
     assert card["image_set_version"] == "adopted, not confirmed"
 
@@ -110,6 +116,34 @@ def test_a_wrong_archive_is_refused_and_nothing_is_written_beside_it(
         prepare(miniature, miniature.by_hand)
     assert [path.name for path in miniature.by_hand.iterdir()] == [archive.name]
     assert not layout.exists(tmp_path / "data", "sop")
+
+
+def test_an_adopted_tree_with_other_judgements_is_refused(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("roxford5k")
+    pickled = miniature.peer / "data/test/roxford5k/gnd_roxford5k.pkl"
+    official = pickled.read_bytes()
+    truth = pickle.loads(official)
+    truth["gnd"][1]["easy"] = []
+    pickled.write_bytes(pickle.dumps(truth, protocol=2))
+    known, found = (hashlib.sha256(data).hexdigest() for data in (official, pickled.read_bytes()))
+    with pytest.raises(DataError, match=f"gnd_roxford5k.pkl: .*{found}.*{known}.*fetch it again") as raised:
+        prepare(_without_size(miniature), miniature.peer)
+    assert raised.value.exit_code == 3
+    assert not layout.exists(tmp_path / "data", "roxford5k")
+    pickled.write_bytes(official)
+    prepare(miniature, miniature.peer)
+    source = layout.load_manifest(tmp_path / "data", "roxford5k")["source"]
+    assert source["files"] == {"gnd_roxford5k.pkl": known}
+
+
+def _without_size(miniature: Miniature) -> Miniature:
+    """The card knows its truth by the hash alone, so that it is the hash which refuses."""
+    files = tuple(
+        file if file.archive else file.model_copy(update={"size": None}) for file in miniature.card.files
+    )
+    return Miniature(**{**vars(miniature), "card": miniature.card.model_copy(update={"files": files})})
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(FETCHED)))
@@ -138,6 +172,55 @@ def test_nothing_is_fetched_before_the_terms_are_accepted(
     assert "VGG" in record["statement"]
     shutil.rmtree(tmp_path / "data" / "roxford5k")
     prepare(miniature, accept=False)  # Once is enough.
+
+
+def test_terms_are_shown_before_they_are_recorded_as_accepted(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path]
+) -> None:
+    miniature = make("roxford5k")
+    said: list[str] = []
+    prepare(miniature, report=said.append)
+    assert "VGG Terms of Access" in said[0]
+    said.clear()
+    prepare(miniature, replace=True, report=said.append)
+    assert not any("VGG Terms" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("inshop", "DeepFashion agreement"), ("cars196", "Research use")]
+)
+@pytest.mark.parametrize("form", ["peer", "by_hand"])
+def test_a_gated_set_asks_for_its_terms_where_it_comes_in(
+    name: str,
+    words: str,
+    form: str,
+    make: Callable[[str], Miniature],
+    prepare: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    miniature = make(name)
+    with pytest.raises(DataError, match=f"(?s){words}.*--accept-terms"):
+        prepare(miniature, getattr(miniature, form), accept=False)
+    assert not layout.exists(tmp_path / "data", name)
+    prepare(miniature, getattr(miniature, form))
+    record = json.loads((tmp_path / "data" / ".terms" / f"{name}.json").read_text())
+    assert record["accepted"] is True
+
+
+def test_terms_of_a_copy_are_shown_which_is_not_acceptance(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("roxford5k")
+    said: list[str] = []
+    for _ in range(2):
+        prepare(miniature, miniature.peer, accept=False, replace=True, report=said.append)
+    assert len([line for line in said if "VGG Terms of Access" in line]) == 1
+    path = tmp_path / "data" / ".terms" / "roxford5k.json"
+    assert json.loads(path.read_text())["accepted"] is False
+    with pytest.raises(DataError, match="--accept-terms"):
+        prepare(miniature, accept=False, replace=True)
+    prepare(miniature, replace=True)
+    assert json.loads(path.read_text())["accepted"] is True
 
 
 def test_a_subset_of_shards_is_named_and_grows(
@@ -214,6 +297,32 @@ def test_the_same_set_is_the_same_bytes_fetched_or_adopted(
         prepare(miniature, source, replace=True)
         digests.append(layout.load_manifest(tmp_path / "data", name)["digests"])
     assert digests[0] == digests[1]
+
+
+def test_an_adopted_retrieval_set_without_a_query_is_a_subset(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The solution asks two private queries, of which one photograph is not there; the index is whole."""
+    miniature = make("gldv2-retrieval")
+    asked = miniatures._id(303)
+    next((miniature.peer / "test").rglob(f"{asked}.jpg")).unlink()
+    unsure = {**miniature.card.expected, "queries": Count(value=750), "positive": Count(value=4)}
+    said: list[str] = []
+    folder = prepare(_with(miniature, unsure), miniature.peer, report=said.append)
+    assert json.loads((folder / "card.json").read_text())["subset"] == "a subset, 1 of 2 queries"
+    assert "gldv2-retrieval: a subset, 1 of 2 queries. Results made on it say so." in said
+
+
+def test_a_fetched_retrieval_set_without_a_query_is_refused(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    miniature = make("gldv2-retrieval")
+    solution = next(miniature.published.rglob("retrieval_solution_v2.1.csv"))
+    row = f"{miniatures._id(399)},{miniatures._id(200)},Private\n"
+    solution.write_text(solution.read_text() + row)
+    with pytest.raises(DataError, match="2 of 3 queries"):
+        prepare(miniature)
+    assert not layout.exists(tmp_path / "data", "gldv2-retrieval")
 
 
 def test_the_broken_paris_files_are_never_asked_for(

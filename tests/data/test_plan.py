@@ -74,8 +74,8 @@ def test_the_real_card_takes_some_shards_from_a_mirror(
         )
     assert folder == tmp_path / "data" / "gldv2-clean"
     assert len(layout.load_train(tmp_path / "data", "gldv2-clean").images) == 39
-    with pytest.raises(UserError, match="--replace"):
-        prepare("gldv2-clean", data_root=tmp_path / "data", accept_terms=True, workers=0)
+    with pytest.raises(UserError, match=r"other shards .*train_images_000\.tar.*--replace"):
+        prepare("gldv2-clean", data_root=tmp_path / "data", choices=Choices(shards="1,2"), workers=0)
 
 
 def test_an_exclusion_list_is_an_option_that_must_be_given(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,12 @@ def stdout(min_width: int = 0) -> "Console":
 Steps = Callable[[int, int, str], None]
 """(steps done, steps in all, words), called at every step."""
 
+Transfers = Callable[[str, int, int | None], None]
+"""(name, bytes so far, bytes in all or None), called as bytes come, from any thread."""
+
+# Seconds between two lines about the same work, where there is no terminal to draw on.
+LINE_EVERY = 30.0
+
 
 @contextmanager
 def steps(name: str) -> Iterator[Steps]:
@@ -67,14 +74,72 @@ def steps(name: str) -> Iterator[Steps]:
         yield lambda done, total, words: bar.update(task, completed=done, total=total, words=words)
 
 
-def _lines(name: str, every: float = 30.0) -> Steps:
-    """Says where the work stands, at most once in `every` seconds."""
+def _lines(name: str) -> Steps:
+    """Says where the work stands, at most once in `LINE_EVERY` seconds."""
     said = time.monotonic()
 
     def report(done: int, total: int, words: str) -> None:
         nonlocal said
-        if time.monotonic() - said > every and words:
+        if time.monotonic() - said > LINE_EVERY and words:
             said = time.monotonic()
             say(f"{name}: step {done} of {total}, {words}")
+
+    return report
+
+
+@contextmanager
+def transfers() -> Iterator[Transfers]:
+    """A bar of bytes with speed and remaining time for each file under way; elsewhere a line now and then."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    terminal = Console(stderr=True)
+    if quiet() or not terminal.is_terminal:
+        yield _byte_lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    tasks: dict[str, TaskID] = {}
+    one_at_a_time = threading.Lock()
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True) as bar:
+
+        def report(name: str, done: int, total: int | None) -> None:
+            with one_at_a_time:
+                # What is finished makes room: a set may have hundreds of files.
+                if name not in tasks:
+                    tasks[name] = bar.add_task(name, total=total, completed=done, visible=done != total)
+                bar.update(tasks[name], completed=done, total=total, visible=done != total)
+
+        yield report
+
+
+def _byte_lines() -> Transfers:
+    """Says how far each file has come, at most once in `LINE_EVERY` seconds."""
+    from vitret.data.plan import readable
+
+    begun: dict[str, tuple[float, int]] = {}
+    said: dict[str, float] = {}
+
+    def report(name: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        start, before = begun.setdefault(name, (now, done))
+        if now - said.setdefault(name, now) < LINE_EVERY or now == start:
+            return
+        said[name] = now
+        speed = max(0, done - before) / (now - start)
+        words = f"{name}: {readable(done)}"
+        if total is not None:
+            words += f" of {readable(total)}"
+        words += f", {readable(int(speed))}/s"
+        if total is not None and speed > 0:
+            words += f", {(total - done) / speed / 60:.0f} min left"
+        say(words)
 
     return report

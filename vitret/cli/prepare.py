@@ -40,7 +40,7 @@ def prepare(
     replace: Annotated[
         bool, typer.Option(help="Build anew what is there; the old set stays until then.")
     ] = False,
-    verify: Annotated[bool, typer.Option(help="Open and hash every image of a prepared set again.")] = False,
+    verify: Annotated[bool, typer.Option(help="Hash every image and table of a prepared set again.")] = False,
     plan: Annotated[
         bool,
         typer.Option(help="Say what would be fetched, how much room it needs, and the terms; touch nothing."),
@@ -77,7 +77,7 @@ def prepare(
     import os
 
     from vitret.core import config, plugins
-    from vitret.core.errors import CheckError, PartialError, UserError
+    from vitret.core.errors import CheckError, DataError, PartialError, UserError
     from vitret.core.recipes import unalias
     from vitret.data import prepare as preparing
     from vitret.data.layout import load_manifest
@@ -103,19 +103,19 @@ def prepare(
         _plan(names, data_root, shards=shards, adopt=source is not None, packed=packed, as_json=as_json)
         return
     if verify:
-        wrong = []
+        wrong = 0
         for name in names:
             found = preparing.verify(
                 name, data_root=data_root, workers=os.cpu_count() or 1 if workers is None else workers
             )
-            wrong += [f"{name}: {sentence}" for sentence in found]
-        for sentence in wrong:
-            console.put(sentence)
+            for sentence in found:
+                console.put(f"{name}: {sentence}")
+            wrong += len(found)
         if wrong:
             raise CheckError(
-                f"{len(wrong)} images differ from what was prepared. Build anew: vitret prepare … --replace"
+                f"{wrong} images or tables differ from what was prepared. Build anew: vitret prepare … --replace"
             )
-        console.say(f"{', '.join(names)}: every image is as it was prepared.")
+        console.say(f"{', '.join(names)}: every image and table is as it was prepared.")
         return
     options = config.assign({}, set_ or [])
     if exclude is not None:
@@ -126,31 +126,47 @@ def prepare(
         keep_downloads=keep_downloads,
         packed=packed,
     )
-    broken = []
+    broken, failed = [], {}
     for name in names:
-        folder = preparing.prepare(
-            name,
-            data_root=data_root,
-            source=source,
-            accept_terms=accept_terms,
-            report=console.say,
-            options=options,
-            choices=choices,
-            hold_out=hold_out,
-            replace=replace,
-            workers=workers,
-        )
+        try:
+            with console.transfers() as progress:
+                folder = preparing.prepare(
+                    name,
+                    data_root=data_root,
+                    source=source,
+                    accept_terms=accept_terms,
+                    report=console.say,
+                    options=options,
+                    choices=choices,
+                    hold_out=hold_out,
+                    replace=replace,
+                    workers=workers,
+                    progress=progress,
+                )
+        except DataError as error:
+            # A host that is down, or terms that were not accepted, say nothing about the other sets.
+            if len(names) == 1:
+                raise
+            console.complain(f"{name}: {error}")
+            failed[name] = error
+            continue
         manifest = load_manifest(data_root, name)
         counts = ", ".join(
             f"{manifest['counts'][what]} {what}" for what in _COUNTS if manifest["counts"].get(what)
         )
         console.put(f"{folder}: {manifest['images']} images; {counts}")
-        for failed in manifest["failed"]:
-            console.say(f"left out: {failed['path']} {failed['reason']}")
+        for left in manifest["failed"]:
+            console.say(f"left out: {left['path']} {left['reason']}")
         if manifest["failed"]:
             broken.append(
                 f"{name}: {len(manifest['failed'])} broken images were left out; first: {manifest['failed'][0]['path']}"
             )
+    if failed:
+        told = f"{len(failed)} of {len(names)} sets could not be prepared: {', '.join(failed)}; the reasons are above."
+        again = f"Then run again what is missing: vitret prepare {' '.join(failed)}"
+        if len(failed) == len(names):
+            raise DataError(f"{told} {again}")
+        raise PartialError(" ".join([told, again + ".", *broken]))
     if broken:
         raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
 

@@ -137,7 +137,7 @@ class Card(_Record):
 
     `tree` names each part of the official tree that the conversion reads, with the relative paths where it may stand in
     the layouts people have (first: where our own download puts it). `expected` keys are those the conversion counts:
-    train, validation, classes, pairs, queries, database, easy, hard, junk, positives. `warning` is what every page that
+    train, validation, classes, pairs, queries, database, easy, hard, junk, positive. `warning` is what every page that
     shows the set's numbers must say.
     """
 

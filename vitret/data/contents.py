@@ -88,7 +88,7 @@ class Contents:
         }
 
     def counts(self) -> dict[str, int]:
-        """Rows of every table, classes, pairs, and judgements by kind."""
+        """Rows of every table, classes, pairs, and judgements by kind; of labels, the positives that follow."""
         counts: dict[str, int] = {}
         if self.train is not None:
             counts["train"] = int((~self.train.validation).sum())
@@ -102,26 +102,21 @@ class Contents:
             if self.evaluation.truth is not None:
                 kinds = self.evaluation.truth.judgements
                 counts.update({kind: len(rows.values) for kind, rows in kinds.items()})
+            else:
+                counts["positive"] = self.evaluation.positives_by_label()
         if self.distractors is not None:
             counts["database"] = len(self.distractors)
         return counts
 
     def _digests(self, inventory: Inventory) -> dict[str, str]:
-        def seen(columns: Columns) -> Columns:
-            return {**columns, "sha256": inventory.files["sha256"][inventory.rows(columns["path"])]}
-
-        digests: dict[str, str] = {}
-        if self.train is not None:
-            pairs = {f"pair {key}": values for key, values in self.train.pair_columns().items()}
-            digests["train"] = digest_columns({**seen(self.train.columns()), **pairs})
-        database = self._database_columns()
-        if database:
-            digests["database"] = digest_columns(seen(database))
-        if self.evaluation is not None:
-            truth = np.frombuffer(truth_to_json(self.evaluation.truth).encode(), np.uint8)
-            queries = {f"query {key}": v for key, v in seen(self.evaluation.query_columns()).items()}
-            digests["evaluation"] = digest_columns({**seen(database), **queries, "truth": truth})
-        return digests
+        return part_digests(
+            inventory,
+            train=self.train.columns() if self.train is not None else {},
+            pairs=self.train.pair_columns() if self.train is not None else {},
+            database=self._database_columns(),
+            queries=self.evaluation.query_columns() if self.evaluation is not None else {},
+            truth=truth_to_json(self.evaluation.truth).encode() if self.evaluation is not None else b"",
+        )
 
     def _database_columns(self) -> Columns:
         if self.evaluation is not None:
@@ -148,6 +143,29 @@ class Contents:
         if labels:
             write_json(folder / "labels.json", labels)
         return [*written, *(["labels.json"] if labels else []), *(["truth.json"] if self.evaluation else [])]
+
+
+def part_digests(
+    inventory: Inventory, *, train: Columns, pairs: Columns, database: Columns, queries: Columns, truth: bytes
+) -> dict[str, str]:
+    """The digests by which the parts of a set are known: the columns of its tables and the bytes of their images."""
+
+    def seen(columns: Columns) -> Columns:
+        return {**columns, "sha256": inventory.files["sha256"][inventory.rows(columns["path"])]}
+
+    digests: dict[str, str] = {}
+    if train:
+        digests["train"] = digest_columns(
+            {**seen(train), **{f"pair {key}": values for key, values in pairs.items()}}
+        )
+    if database:
+        digests["database"] = digest_columns(seen(database))
+    if queries:
+        asked = {f"query {key}": values for key, values in seen(queries).items()}
+        digests["evaluation"] = digest_columns(
+            {**seen(database), **asked, "truth": np.frombuffer(truth, np.uint8)}
+        )
+    return digests
 
 
 def _listing(names: Sequence[str], problems: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ Made from the cards in `vitret/data/datasets/`: `vitret list datasets --format m
 vitret prepare NAME --plan             what would be fetched, how much room it needs, the terms; touches nothing
 vitret prepare NAME --accept-terms     fetch, verify, unpack, convert; resumes after any interruption
 vitret prepare NAME --from DIR         adopt what you have: an unpacked tree is linked, published archives are verified
-vitret prepare NAME --verify           open and hash every image again
+vitret prepare NAME --verify           open every image and hash it and every table again
 ```
 
 Counts marked *expected, unconfirmed* are remembered or read in papers and never fail a preparation; all others must

@@ -11,7 +11,7 @@ $VITRET_DATA/<set>/
   queries.parquet    path [, x0, y0, x1, y1] [, label] [, database_row: −1 where the query is no database image]
   truth.json         {"kind": "labels"} or {"kind": "judgements", "queries": [{"easy": […], "hard": […], …}, …]}
   labels.json        {"train": […], "evaluation": […]}: the original label of each number
-  manifest.json      counts, failed images, and the digests by which the set's bytes are known
+  manifest.json      counts, failed images, the digests by which the set's bytes are known, the sha256 of each file here
 ```
 
 Paths are relative to images/. Boxes are pixels of the stored image; NaN (null) is the whole image. With truth "labels"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,11 +21,13 @@ from vitret.data.formats.trees import locate
 from vitret.data.partial import hash_file
 from vitret.data.plan import choose, make_plan
 from vitret.data.shards import Shard, extract_shards
-from vitret.data.terms import require_accepted
+from vitret.data.terms import agree
 from vitret.data.unpack import unpack_once
 from vitret.data.writer import LayoutWriter
 
 Report = Callable[[str], None]
+# The version of an image set that nobody could check against what was published.
+ADOPTED = "adopted, not confirmed"
 
 
 class Conversion(Protocol):
@@ -69,6 +71,7 @@ def prepare_official(
     stated: Mapping[str, Any],
     wanted: Callable[[Path], Container[str]] | None = None,
     replace: bool = False,
+    grow: bool = False,
     workers: int | None = None,
     report: Report = lambda _: None,
     progress: Progress | None = None,
@@ -76,32 +79,39 @@ def prepare_official(
     """Prepare the set of a card and return its folder.
 
     With a `source` its tree (or its archives, where somebody put them there by hand) is checked and linked; without one
-    everything is fetched, once the terms are accepted. `wanted` names, from the fetched lists, the images worth
-    unpacking. `stated` is written into the manifest: by it the same request is known again.
+    everything is fetched. The terms are shown, and are to be accepted first unless the files are a person's own copy of
+    an open set. `wanted` names, from the fetched lists, the images worth
+    unpacking. `stated` is written into the manifest: by it the same request is known again. `grow` replaces a subset of
+    shards, and nothing else, by what can be had now.
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
+    hard = source is None or not is_tree(source, card)
     if choices.packed:
         _check_packed(card, source)
     if source is None:
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
         plan = make_plan(card, data_root, shards=choices.shards, packed=choices.packed)
-        require_accepted(data_root, card, accept=accept_terms)
+    # Whoever has the files of an open set met its terms where they came from; a gated set has no other door than this.
+    asked = source is None or card.gated != "none"
+    agree(data_root, card, accept=accept_terms, ask=asked, report=report)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
-    hard = source is None or _has_archives(source, card)
     with LayoutWriter(
-        data_root, card.name, replace=replace, workers=workers, report=report, hard=hard
+        data_root, card.name, replace=replace, grow=grow, workers=workers, report=report, hard=hard
     ) as writer:
         if source is not None:
-            obtained = adopt(card, source, work, report=report)
+            obtained = adopt(card, source, work, report=report, progress=progress)
         else:
             need = plan.disk_needed if choices.max_disk is None else min(plan.disk_needed, choices.max_disk)
             require_space(data_root, max(0, need - _used(work)))
             obtained = obtain(card, work, choices, wanted=wanted, report=report, progress=progress)
+        if grow and obtained.shards and obtained.shards == writer.replaced.get("shards"):
+            report(f"{card.name}: {obtained.subset}, as before.")
+            return writer.final
         convert(obtained.tree, writer)
         subset = obtained.subset or check_counts(
-            card, writer.counts(), adopted=obtained.adopted, report=report
+            card, writer.counts(), lacking=writer.lacking, adopted=obtained.adopted, report=report
         )
         writer.card(_facts(card, obtained, subset))
         writer.source({**stated, "files": dict(obtained.hashes)})
@@ -128,7 +138,7 @@ def obtain(
     hashes = {}
     for file, found in zip(card.files, fetched, strict=True):
         hashes[file.name] = found.sha256
-        _into_tree(file, found.path, tree, state, report=report)
+        _into_tree(file, found.path, tree, state, report=report, progress=progress)
     named: dict[str, list[str]] = {}
     left = spent = 0
     for i, series in enumerate(card.shards):
@@ -157,14 +167,19 @@ def obtain(
     return Obtained(tree=tree, adopted=False, subset=subset, shards=named if left else {}, hashes=hashes)
 
 
-def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: None) -> Obtained:
+def adopt(
+    card: Card,
+    source: Path,
+    work: Path,
+    *,
+    report: Report = lambda _: None,
+    progress: Progress | None = None,
+) -> Obtained:
     """An official tree that is already unpacked in some known layout, or official archives in a folder."""
-    if not source.is_dir():
-        raise UserError(f"--from {source}: there is no such folder.")
-    if not _has_archives(source, card):
-        locate(source, card)
+    if is_tree(source, card):
+        hashes = _known_files(card, locate(source, card))
         report(f"{card.name}: adopting the tree in {source}")
-        return Obtained(tree=source, adopted=True)
+        return Obtained(tree=source, adopted=True, hashes=hashes)
     if missing := [file.name for file in card.files if not (source / file.name).is_file()]:
         raise DataError(
             f"{source}: has archives of {card.name} but not {', '.join(missing)}. Put them there too."
@@ -173,7 +188,15 @@ def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: No
     hashes = {}
     for file in card.files:
         hashes[file.name] = _verified(file, source)
-        _into_tree(file, source / file.name, work / "tree", work / "state", report=report, keep=True)
+        _into_tree(
+            file,
+            source / file.name,
+            work / "tree",
+            work / "state",
+            report=report,
+            progress=progress,
+            keep=True,
+        )
     return Obtained(tree=work / "tree", adopted=False, hashes=hashes)
 
 
@@ -191,28 +214,32 @@ def remote(file: File, card: Card) -> RemoteFile:
     )
 
 
-def check_counts(card: Card, counts: Mapping[str, int], *, adopted: bool, report: Report) -> str:
+def check_counts(
+    card: Card, counts: Mapping[str, int], *, lacking: Sequence[str] = (), adopted: bool, report: Report
+) -> str:
     """Compare counts with the card: a verified one that is missed raises `DataError`, others are reported.
 
-    A sharded set that somebody has in part is a subset: that is said in words and returned, empty for a whole set.
+    `lacking` are words for what a list of the set names and is not there. A sharded set that somebody has in part is a
+    subset: that is said in words and returned, empty for a whole set.
     """
-    missed = []
+    in_part = adopted and bool(card.shards)
+    missed, fewer = ([], [*lacking]) if in_part else ([*lacking], [])
     for key, expected in card.expected.items():
-        found = counts.get(key)
-        if found is None or found == expected.value:
+        found = counts.get(key, 0)
+        if found == expected.value:
             continue
         words = f"{found:,} {key}, {expected.value:,} expected"
         if not expected.verified:
             report(f"{card.name}: {words} (unconfirmed{': ' + expected.source if expected.source else ''})")
-        elif adopted and card.shards and found < expected.value:
-            return f"a subset, {words}"
+        elif in_part and found < expected.value:
+            fewer.append(words)
         else:
             missed.append(words)
     if missed:
         raise DataError(
             f"{card.name}: {'; '.join(missed)}. Is the download or the copy complete, and of this very set?"
         )
-    return ""
+    return f"a subset, {'; '.join(fewer)}" if fewer else ""
 
 
 def _check_packed(card: Card, source: Path | None) -> None:
@@ -227,10 +254,25 @@ def _check_packed(card: Card, source: Path | None) -> None:
         )
 
 
+def is_tree(source: Path, card: Card) -> bool:
+    """Whether a folder is to be adopted as a tree, having no archives to verify; a folder that is not there raises."""
+    if not source.is_dir():
+        raise UserError(f"--from {source}: there is no such folder.")
+    return not _has_archives(source, card)
+
+
 def _has_archives(source: Path, card: Card) -> bool:
     """Whether the folder holds the set's archives as they were published: they can be verified, a tree cannot."""
     archives = [file for file in card.files if file.archive]
     return bool(archives) and all((source / file.name).is_file() for file in archives)
+
+
+def _known_files(card: Card, tree: Mapping[str, Path]) -> dict[str, str]:
+    """Sha256 of every official file that a tree holds as it was published (truth, lists), checked against the card."""
+    plain = {file.name: file for file in card.files if file.archive is None}
+    return {
+        path.name: _verified(plain[path.name], path.parent) for path in tree.values() if path.name in plain
+    }
 
 
 def _verified(file: File, folder: Path) -> str:
@@ -241,9 +283,10 @@ def _verified(file: File, folder: Path) -> str:
     wanted = {"size": file.size, "sha256": file.sha256, "md5": file.md5}
     wrong = [key for key, value in wanted.items() if value is not None and found[key] != value]
     if wrong:
+        again = f"fetch it again from {file.urls[0]}" if file.urls else "fetch it again"
         raise DataError(
             f"{path}: {wrong[0]} is {found[wrong[0]]}, expected {wanted[wrong[0]]}. It is not the official file, or it "
-            "is damaged: fetch it again."
+            f"is damaged: {again}."
         )
     return sha256
 
@@ -259,7 +302,14 @@ def _shard(series: Shards, n: int, card: Card) -> Shard:
 
 
 def _into_tree(
-    file: File, path: Path, tree: Path, state: Path, *, report: Report, keep: bool = False
+    file: File,
+    path: Path,
+    tree: Path,
+    state: Path,
+    *,
+    report: Report,
+    progress: Progress | None,
+    keep: bool = False,
 ) -> None:
     """Unpack an archive, or give a plain file its place in the official tree; what is broken is forgotten."""
     folder = tree / file.into
@@ -267,14 +317,19 @@ def _into_tree(
         _second_name(path, folder / file.name)
         return
     report(f"unpacking {file.name}")
+    tell = progress or (lambda _name, _done, _total: None)
     try:
-        unpack_once(
+        brought = unpack_once(
             path,
             folder,
             state / f"{file.name}.parquet",
             strip_prefix=file.strip_prefix,
             flatten=file.flatten,
+            # How much there is to come, no archive says before its end.
+            progress=lambda _, size: tell(f"unpacking {file.name}", size, None),
         )
+        size = sum(member.size for member in brought)
+        tell(f"unpacking {file.name}", size, size)
     except DataError:
         if not keep:
             discard(path)
@@ -296,7 +351,7 @@ def _second_name(path: Path, place: Path) -> None:
 
 def _facts(card: Card, obtained: Obtained, subset: str) -> dict[str, Any]:
     """What card.json says: the card, and which part and version of the set this is; no times and no places."""
-    version = "adopted, not confirmed" if obtained.adopted else card.image_set_version
+    version = ADOPTED if obtained.adopted else card.image_set_version
     return {
         **card.model_dump(mode="json"),
         "image_set_version": version,

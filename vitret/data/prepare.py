@@ -14,10 +14,13 @@ from vitret.data.card import Card
 from vitret.data.download import Progress
 from vitret.data.images import check_all
 from vitret.data.inventory import pool_size
+from vitret.data.known import settled, whence
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
-from vitret.data.official import Choices, prepare_official
+from vitret.data.official import Choices, is_tree, prepare_official
 from vitret.data.own import read_own
+from vitret.data.plan import choose
 from vitret.data.tables import read_table
+from vitret.data.verify import changed_files
 
 Report = Callable[[str], None]
 
@@ -36,13 +39,17 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Prepare a set and return its folder; what is already there, from the same source, is left as it is.
+    """Prepare a set and return its folder; what is already there, from the same source, is left as it is, and said.
 
-    A set whose folder exists is replaced only with `replace`, and then only when its successor is whole.
-    `options` are those of the set's part, `choices` those of fetching; `progress` follows every file that is fetched.
+    A subset of shards grows to what is asked for. A set whose folder exists is replaced only with `replace`, and then
+    only when its successor is whole. `options` are those of the set's part, `choices` those of fetching; `progress`
+    follows the bytes of every file that is fetched or unpacked.
     Broken images that nobody asks about are left out; they stand in the manifest under "failed".
     """
+    choices = choices or Choices()
     if name in plugins.names("datasets"):
+        if hold_out:
+            raise UserError(f"--hold-out is for your own class folders; {name} says itself what evaluates.")
         return _official(
             name,
             data_root=data_root,
@@ -50,16 +57,18 @@ def prepare(
             accept_terms=accept_terms,
             report=report,
             options=options or {},
-            choices=choices or Choices(),
+            choices=choices,
             replace=replace,
             workers=workers,
             progress=progress,
         )
     if options:
         raise UserError(f"'{name}' is no known set, so it has no options.{_near(name)}")
+    if choices.shards is not None:
+        raise UserError(f"--shards is for known sets in many archives; '{name}' is none.{_near(name)}")
     if source is None:
         if exists(data_root, name):
-            return data_root / name
+            return _there(name, data_root, report)
         raise DataError(
             f"'{name}' is no known set.{_near(name)} `vitret list datasets` shows all. For your own images: "
             f"vitret prepare {name} --from DIR"
@@ -68,14 +77,20 @@ def prepare(
     for note in (f"{source}: {own.kind}, {len(own.paths)} images", *own.notes):
         report(note)
     if exists(data_root, name) and not replace:
-        return _same_source(name, data_root, own.source, source)
+        return _same_source(name, data_root, own.source, source, report)
     try:
         with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
             own.into(writer)
             return writer.finish()
     except AlreadyThereError:
         # Another process was faster.
-        return _same_source(name, data_root, own.source, source)
+        return _same_source(name, data_root, own.source, source, report)
+
+
+def _there(name: str, data_root: Path, report: Report) -> Path:
+    folder = data_root / name
+    report(f"{name}: is already prepared, {whence(folder)}.")
+    return folder
 
 
 def _near(name: str) -> str:
@@ -84,9 +99,9 @@ def _near(name: str) -> str:
     return f" {hint}" if hint.startswith("Did you mean") else ""
 
 
-def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path) -> Path:
+def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path, report: Report) -> Path:
     if load_manifest(data_root, name).get("source") == found:
-        return data_root / name
+        return _there(name, data_root, report)
     raise UserError(
         f"'{name}' is already prepared from other data than {source} now holds. Give another name, or build it anew: "
         f"vitret prepare {name} --from {source} --replace"
@@ -108,6 +123,8 @@ def _official(
 ) -> Path:
     module = plugins.load("datasets", name)
     card: Card = module.CARD
+    if source is not None and not card.tree:
+        raise UserError(f"'{name}' is drawn, not read: leave --from out, or give your own data another name.")
     for key, default in plugins.options("datasets", name).items():
         if default is inspect.Parameter.empty and key not in options:
             raise UserError(f"{name} needs --set {key}=…: {inspect.getdoc(module.build)}")
@@ -115,16 +132,16 @@ def _official(
     resolved = plugins.resolve("datasets", name, options)
     stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}
     if choices.shards is not None:
-        stated["shards"] = choices.shards
+        stated["shards"] = _chosen(card, source, choices.shards)
     if choices.packed:
         stated["packed"] = True
+    grow = False
     if exists(data_root, name) and not replace:
-        known = load_manifest(data_root, name).get("source", {})
-        if {key: value for key, value in known.items() if key != "files"} == stated:
-            return data_root / name
-        raise UserError(
-            f"'{name}' is already prepared with other options. Build it anew: vitret prepare {name} --replace"
-        )
+        manifest = load_manifest(data_root, name)
+        grow = not settled(data_root / name, manifest, card, source=source, stated=stated)
+        if not grow:
+            return _there(name, data_root, report)
+        report(f"{name}: is there as {whence(data_root / name)}; going on")
     try:
         if card.tree:
             return prepare_official(
@@ -137,13 +154,10 @@ def _official(
                 stated=stated,
                 wanted=getattr(module, "wanted", None),
                 replace=replace,
+                grow=grow,
                 workers=workers,
                 report=report,
                 progress=progress,
-            )
-        if source is not None:
-            raise UserError(
-                f"'{name}' is drawn, not read: leave --from out, or give your own data another name."
             )
         with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
             writer.card(card.model_dump(mode="json"))
@@ -151,7 +165,20 @@ def _official(
             writer.source(stated)
             return writer.finish()
     except AlreadyThereError:
-        return data_root / name
+        # Another process was faster, perhaps with another request.
+        settled(data_root / name, load_manifest(data_root, name), card, source=source, stated=stated)
+        return _there(name, data_root, report)
+
+
+def _chosen(card: Card, source: Path | None, shards: str) -> list[int]:
+    """The shard numbers asked for, of a set that has some."""
+    if not card.shards:
+        raise UserError(f"--shards {shards}: {card.name} is not in many archives. Leave it out.")
+    if source is not None and is_tree(source, card):
+        raise UserError(
+            f"--shards {shards} is for what is fetched; of the tree in {source} all is taken. Leave one out."
+        )
+    return choose(card.shards[0], shards)
 
 
 def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,12 +197,15 @@ def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, 
 
 
 def verify(name: str, *, data_root: Path, workers: int, report: Report = lambda _: None) -> list[str]:
-    """Open and hash every image of a prepared set again; what differs from the manifest, one sentence each."""
+    """Hash every file of a prepared set again and open its images; what differs from the manifest, a sentence each."""
     manifest = load_manifest(data_root, name)
     folder = data_root / name
-    expected = read_table(folder / "files.parquet")
+    sentences = changed_files(folder, manifest)
+    try:
+        expected = read_table(folder / "files.parquet")
+    except DataError as error:
+        return [*sentences, f"{error} No image was checked."]
     names = [path.decode() for path in expected["path"].tolist()]
-    sentences = []
     if len(names) != manifest["images"]:
         sentences.append(f"files.parquet: {len(names)} images, the manifest says {manifest['images']}.")
     reports = check_all([folder / "images" / name for name in names], pool_size(len(names), workers))

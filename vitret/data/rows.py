@@ -195,6 +195,17 @@ class Evaluation:
                 mask[rows.values] = True
         return mask
 
+    def positives_by_label(self) -> int:
+        """How many (query, database image) pairs share a label, without a query's own database row."""
+        assert self.database_labels is not None
+        assert self.query_labels is not None
+        pairs = np.bincount(self.database_labels, minlength=len(self.names))[self.query_labels].sum()
+        if self.query_rows is None:
+            return int(pairs)
+        listed = self.query_rows >= 0
+        own = self.database_labels[self.query_rows[listed]] == self.query_labels[listed]
+        return int(pairs - own.sum())
+
     def keep(self, rows: Int64) -> Evaluation:
         """Only these database rows (ascending); whatever points at a row follows it."""
         if len(rows) == len(self.database):

@@ -1,7 +1,8 @@
-"""The terms of a set: shown before the first byte, accepted by a person, and recorded with who, when and which card."""
+"""The terms of a set: shown before the first byte, accepted by a person, recorded with who, when and which words."""
 
 import getpass
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,27 +21,33 @@ def statement(card: Card) -> str:
 
 def accepted(data_root: Path, card: Card) -> dict[str, Any] | None:
     """The record of acceptance, if it is for these very words."""
-    path = _record(data_root, card)
-    if not path.is_file():
-        return None
-    record: dict[str, Any] = read_json(path)
-    return record if record.get("words") == digest(statement(card)) else None
+    known = _known(data_root, card)
+    return known if known is not None and known["accepted"] else None
 
 
-def require_accepted(data_root: Path, card: Card, *, accept: bool) -> dict[str, Any] | None:
-    """The record of acceptance, written now if `accept`; None where a set asks for none.
+def agree(
+    data_root: Path,
+    card: Card,
+    *,
+    accept: bool,
+    ask: bool = True,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any] | None:
+    """Show the terms and record that; returns the record, None where a set has no terms to accept.
 
-    Terms that were not accepted raise `DataError` with their words.
+    They are shown once, and recorded as accepted if `accept`. Where they are to be accepted (`ask`) and were not, a
+    `DataError` has their words; otherwise the record says that they were shown.
     """
     if not card.terms.accept_required:
         return None
-    known = accepted(data_root, card)
-    if known is not None:
+    known = _known(data_root, card)
+    if known is not None and (known["accepted"] or not (accept or ask)):
         return known
-    if not accept:
+    if ask and not accept:
         raise DataError(
-            f"{statement(card)}\nNothing was fetched. To accept these terms: vitret prepare {card.name} --accept-terms"
+            f"{statement(card)}\nNothing was prepared. To accept these terms, run the same command with --accept-terms"
         )
+    report(statement(card))
     record = {
         "set": card.name,
         "who": _user(),
@@ -48,9 +55,19 @@ def require_accepted(data_root: Path, card: Card, *, accept: bool) -> dict[str, 
         "vitret": __version__,
         "statement": statement(card),
         "words": digest(statement(card)),
+        "accepted": accept,
     }
     write_json(_record(data_root, card), record)
     return record
+
+
+def _known(data_root: Path, card: Card) -> dict[str, Any] | None:
+    """The record of these very words; an older one, which was only written on acceptance, does not say so itself."""
+    path = _record(data_root, card)
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = {"accepted": True, **read_json(path)}
+    return record if record.get("words") == digest(statement(card)) else None
 
 
 def _record(data_root: Path, card: Card) -> Path:

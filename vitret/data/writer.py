@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.records import Float64, Truth
-from vitret.core.store import machine_error, write_json
+from vitret.core.store import file_sha256, machine_error, read_json, write_json
 from vitret.data.contents import Contents
 from vitret.data.inventory import take_inventory
 from vitret.data.packed import index_path
@@ -53,7 +53,8 @@ class LayoutWriter:
 
     Leaving the block without `finish` (a kill, an error) leaves the part folder: links, images and the journal of
     checked files are used by the next attempt, and what that does not name is removed, so the result is the same.
-    A lock makes a second process wait; it then finds the set and gets `AlreadyThereError`, unless `replace` is given.
+    A lock makes a second process wait; it then finds the set and gets `AlreadyThereError`, unless `replace` is given,
+    or `grow` and the set is a subset of its shards.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class LayoutWriter:
         name: str,
         replace: bool = False,
         *,
+        grow: bool = False,
         workers: int | None = None,
         report: Callable[[str], None] = lambda _: None,
         hard: bool = False,
@@ -75,7 +77,8 @@ class LayoutWriter:
         self.final = data_root / name
         self.part = data_root / f"{name}.part"
         self._old = data_root / f"{name}.old"
-        self._replace = replace
+        self._replace, self._grow = replace, grow
+        self.replaced: Mapping[str, Any] = {}
         self._workers = os.cpu_count() or 1 if workers is None else workers
         self._report = report
         self._hard = hard
@@ -87,6 +90,8 @@ class LayoutWriter:
         self._source: Mapping[str, Any] = {}
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
+        self._left_out: dict[str, int] = {}
+        self.lacking: list[str] = []
 
     def __enter__(self) -> LayoutWriter:
         try:
@@ -96,9 +101,11 @@ class LayoutWriter:
                 self._old.rename(self.final)  # A kill between the two renames of a replacement.
         except OSError as error:
             raise machine_error(self.final, error) from error
-        if exists(self.final.parent, self.name) and not self._replace:
-            self._lock.release()
-            raise AlreadyThereError(f"{self.final}: is already prepared. To build it anew: --replace")
+        if exists(self.final.parent, self.name):
+            self.replaced = read_json(self.final / "manifest.json")
+            if not (self._replace or (self._grow and self.replaced["shards"])):
+                self._lock.release()
+                raise AlreadyThereError(f"{self.final}: is already prepared. To build it anew: --replace")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -218,6 +225,17 @@ class LayoutWriter:
         if len(self._distractors) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
 
+    def leave_out(self, number: int, what: str) -> None:
+        """Say, and write into the manifest, that so many images have no place in the set, and why."""
+        if number:
+            self._left_out[what] = number
+            self._report(f"{self.name}: left out: {number:,} {what}")
+
+    def lack(self, found: int, listed: int, what: str) -> None:
+        """Note how many of the listed are there: a set that lacks some is a subset, or is refused."""
+        if found < listed:
+            self.lacking.append(f"{found:,} of {listed:,} {what}")
+
     def card(self, facts: Mapping[str, Any]) -> None:
         """Set what is known about the set; `image_set_version` and `shards` also go to the manifest."""
         self._card = facts
@@ -259,9 +277,13 @@ class LayoutWriter:
             contents.check_boxes(inventory)
             kept = contents.write(self.part, inventory)
             write_json(self.part / "card.json", dict(self._card))
+            beside = sorted({*kept, *self._attached, "card.json"})
+            files = {name: file_sha256(self.part / name) for name in beside}
             facts = {"version": VERSION, "set": self.name, **_facts(self._card), "source": dict(self._source)}
-            write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory)})
-            self._purge({*kept, *self._attached, "card.json", "manifest.json"}, inventory.files["path"])
+            if self._left_out:
+                facts["left_out"] = self._left_out
+            write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
+            self._purge({*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
         except OSError as error:
             raise machine_error(self.part, error) from error

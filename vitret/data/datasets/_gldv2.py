@@ -152,7 +152,10 @@ def retrieval_card(name: str, usage: Usage, queries: int) -> Card:
 
 
 def convert_retrieval(card: Card, usage: Usage) -> Converter:
-    """Queries of one usage from test/, the index as far as it is there; positives that are not there are lost."""
+    """Queries of one usage from test/, the index as far as it is there; positives that are not there are lost.
+
+    The official measure divides by all queries of the solution: with fewer, it is a subset.
+    """
 
     def convert(source: Path, writer: LayoutWriter) -> None:
         tree = locate(source, card)
@@ -166,6 +169,7 @@ def convert_retrieval(card: Card, usage: Usage) -> Converter:
             raise DataError(f"{tree['truth']}: names {stray[0]}, which {tree['list'].name} does not have.")
         asked = text_column(image_paths(pa.array(solution.queries, pa.string())))
         there, asking = among(tree["test"], asked, "queries")
+        writer.lack(len(there), len(asked), "queries")
         positives = [sorted(row_of[i] for i in solution.positives[q] if i in row_of) for q in there.tolist()]
         database = hand_over_folder(writer, tree["index"], searched, "index")
         queries = hand_over_folder(writer, tree["test"], asking, "test")

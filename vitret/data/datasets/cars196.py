@@ -23,8 +23,8 @@ CARD = Card(
     terms=Terms(text="Research use.", accept_required=True),
     gated="withdrawn",
     by_hand="The official host is gone, and copies elsewhere rename the files. Put car_ims.tgz "
-    "(1,956,628,579 bytes) and "
-    "cars_annos.mat in a folder, or unpack torchvision's stanford_cars, and run: vitret prepare cars196 --from DIR",
+    "(1,956,628,579 bytes) and cars_annos.mat in a folder, or unpack torchvision's stanford_cars, and run: "
+    "vitret prepare cars196 --from DIR --accept-terms",
     files=(
         File(
             name="car_ims.tgz",

@@ -33,7 +33,7 @@ CARD = Card(
         for part, about in ((1, 1_100_000_000), (2, 1_600_000_000))
     ),
     tree={"images": layouts(["jpg"], ("", "holidays", "INRIA_Holidays", "data/holidays"))},
-    expected={"queries": verified(500), "database": verified(1_491), "positives": verified(991)},
+    expected={"queries": verified(500), "database": verified(1_491), "positive": verified(991)},
     needs_disk=5_500_000_000,
     protocol="Trapezoidal AP; a query's own photograph is taken out of its ranking.",
     notes=(

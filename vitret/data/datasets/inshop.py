@@ -31,7 +31,7 @@ CARD = Card(
     gated="agreement",
     by_hand="Sign the agreement on the homepage and fetch Img/img.zip and "
     "Eval/list_eval_partition.txt from its Google Drive folder "
-    "into a folder, then run: vitret prepare inshop --from DIR",
+    "into a folder, then run: vitret prepare inshop --from DIR --accept-terms",
     files=(
         File(name="img.zip", role="images", archive="zip", into="Img"),
         File(name="list_eval_partition.txt", role="labels", into="Eval"),

@@ -1,7 +1,9 @@
 """Landmarks-clean (NC-clean): Gordo et al., IJCV 2017, on Babenko et al., ECCV 2014; from your folder."""
 
+from collections import defaultdict
+from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vitret.core.errors import EmptyError
 from vitret.data.card import Card, Licence
@@ -43,8 +45,10 @@ CARD = Card(
     needs_disk=0,
     protocol="Classification of landmarks.",
     notes=(
-        "A list's line is 'address label' or 'path label'; a photograph is found by the last part of its address.",
-        "Listed photographs that are not there are left out and counted. CiDeR reports 27,965 images of 581 classes.",
+        "A list's line is 'address label' or 'path label'; a photograph is found by its path where that file exists, "
+        "otherwise by the last part of its address.",
+        "Listed photographs that are not there, and those whose name fits several photographs or labels, are left out "
+        "and counted. CiDeR reports 27,965 images of 581 classes.",
         "The official validation part shares its classes with the training part, so it is not held "
         "out here: it is added to "
         "training unless the option validation says 'leave_out'.",
@@ -57,20 +61,68 @@ def build(*, validation: Literal["add", "leave_out"] = "add") -> Converter:
 
     def convert(source: Path, writer: LayoutWriter) -> None:
         tree = locate(source, CARD)
-        parts = ("train", "validation") if validation == "add" else ("train",)
         root = tree["images"]
-        there = {path.rpartition("/")[2]: path for path in walk_files(root)}
-        found: dict[str, str] = {}
-        for part in parts:
-            if part in tree:
-                listed = path_label(tree[part])
-                for address, label in zip(listed.paths, listed.labels, strict=True):
-                    name = address.rpartition("/")[2]
-                    if name in there:
-                        found[there[name]] = label
+        listed = [
+            _Line(address, label, part)
+            for part in ("train", "validation")
+            if part in tree
+            for address, label in zip(*path_label(tree[part]), strict=True)
+        ]
+        used = ("train", "validation") if validation == "add" else ("train",)
+        found, absent, unclear = _match(listed, set(walk_files(root)), used=used)
+        writer.leave_out(absent, "listed photographs are not there")
+        writer.leave_out(unclear, "listed photographs share a name, and which label is whose cannot be told")
         if not found:
-            raise EmptyError(f"{root}: none of the listed photographs is there.")
+            raise EmptyError(
+                f"{root}: none of the listed photographs is there, or can be told from the others."
+            )
         paths = sorted(found)
         add_train(writer, root, Labelled(paths, [found[path] for path in paths]))
 
     return convert
+
+
+class _Line(NamedTuple):
+    """A line of a list: where the photograph was, its landmark, and which list it is."""
+
+    address: str
+    label: str
+    part: str
+
+
+def _match(
+    listed: Sequence[_Line], files: set[str], *, used: Container[str]
+) -> tuple[dict[str, str], int, int]:
+    """Label of each file that a line of the parts in `used` names, and how many of all lines name none, or not one.
+
+    A line names the file at its own path, otherwise the only file with the last part of its address. All lists are
+    matched whatever is used: a photograph of the one must not be taken for its namesake in the other.
+
+    >>> _match([_Line("http://a/1.jpg", "owl", "train"), _Line("b/1.jpg", "ant", "train")], {"1.jpg"}, used=("train",))
+    ({}, 0, 2)
+    """
+    own = {line.address for line in listed} & files
+    by_name = defaultdict(list)
+    for path in files - own:
+        by_name[_last(path)].append(path)
+    claims: dict[str, list[_Line]] = defaultdict(list)
+    absent = unclear = 0
+    for line in listed:
+        candidates = [line.address] if line.address in own else by_name.get(_last(line.address), [])
+        if len(candidates) == 1:
+            claims[candidates[0]].append(line)
+        elif candidates:
+            unclear += 1
+        else:
+            absent += 1
+    found: dict[str, str] = {}
+    for path, lines in claims.items():
+        if len({line.label for line in lines}) > 1:
+            unclear += len(lines)
+        elif any(line.part in used for line in lines):
+            found[path] = lines[0].label
+    return found, absent, unclear
+
+
+def _last(address: str) -> str:
+    return address.rpartition("/")[2]

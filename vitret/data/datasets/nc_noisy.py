@@ -40,9 +40,9 @@ def build() -> Converter:
 
     def convert(source: Path, writer: LayoutWriter) -> None:
         root = locate(source, CARD)["images"]
-        paths = sorted(
-            path for path in walk_files(root) if "/" in path and path.lower().endswith(PHOTOGRAPHS)
-        )
+        photographs = sorted(path for path in walk_files(root) if path.lower().endswith(PHOTOGRAPHS))
+        paths = [path for path in photographs if "/" in path]
+        writer.leave_out(len(photographs) - len(paths), "photographs lie in no landmark's folder")
         add_train(writer, root, class_folders(paths))
 
     return convert
