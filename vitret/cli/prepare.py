@@ -1,11 +1,14 @@
 """`vitret prepare`: official, drawn and own data into the one layout."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
+
+if TYPE_CHECKING:
+    from vitret.data.official import Choices
 
 _COUNTS = (
     "train",
@@ -50,7 +53,8 @@ def prepare(
         typer.Option(help="Of a set in many archives only these, as 0-9,12; a valid, named subset."),
     ] = None,
     max_disk: Annotated[
-        str | None, typer.Option(help="Stop before a set of many archives takes more than this, as 200GB.")
+        str | None,
+        typer.Option(help="Of a set in many archives as many as fit, as 200GB; a valid, named subset."),
     ] = None,
     exclude: Annotated[
         Path | None, typer.Option(help="Of rgldv2-clean: a file of landmark ids to leave out, one a line.")
@@ -83,7 +87,7 @@ def prepare(
     from vitret.data.layout import load_manifest
     from vitret.data.official import Choices
     from vitret.data.own import read_own
-    from vitret.data.plan import size_in_bytes
+    from vitret.data.plan import check_cut, size_in_bytes
 
     data_root = config.location("data").path
     for name in names:
@@ -99,8 +103,14 @@ def prepare(
             json.dumps(facts) if as_json else f"{names[0]}: {own.kind}, {len(own.paths)} images to link"
         )
         return
+    choices = Choices(
+        shards=shards,
+        max_disk=None if max_disk is None else size_in_bytes(max_disk),
+        keep_downloads=keep_downloads,
+        packed=packed,
+    )
     if plan:
-        _plan(names, data_root, shards=shards, adopt=source is not None, packed=packed, as_json=as_json)
+        _plan(names, data_root, choices, adopt=source is not None, as_json=as_json)
         return
     if verify:
         wrong = []
@@ -117,15 +127,11 @@ def prepare(
             )
         console.say(f"{', '.join(names)}: every image is as it was prepared.")
         return
+    for name in set(names) & set(plugins.names("datasets")):
+        check_cut(plugins.load("datasets", name).CARD, shards=shards, max_disk=choices.max_disk)
     options = config.assign({}, set_ or [])
     if exclude is not None:
         options["exclude"] = str(exclude.absolute())
-    choices = Choices(
-        shards=shards,
-        max_disk=None if max_disk is None else size_in_bytes(max_disk),
-        keep_downloads=keep_downloads,
-        packed=packed,
-    )
     broken = []
     for name in names:
         folder = preparing.prepare(
@@ -155,9 +161,7 @@ def prepare(
         raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
 
 
-def _plan(
-    names: list[str], data_root: Path, *, shards: str | None, adopt: bool, packed: bool, as_json: bool
-) -> None:
+def _plan(names: list[str], data_root: Path, choices: "Choices", *, adopt: bool, as_json: bool) -> None:
     """Print what each set would cost."""
     import json
 
@@ -165,7 +169,15 @@ def _plan(
     from vitret.data.plan import make_plan
 
     plans = [
-        make_plan(plugins.load("datasets", name).CARD, data_root, shards=shards, adopt=adopt, packed=packed)
+        make_plan(
+            plugins.load("datasets", name).CARD,
+            data_root,
+            shards=choices.shards,
+            max_disk=choices.max_disk,
+            adopt=adopt,
+            packed=choices.packed,
+            keep=choices.keep_downloads,
+        )
         for name in names
     ]
     if as_json:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.store import machine_error, require_space
+from vitret.data.budget import in_turn, require_least
 from vitret.data.card import Card, File, Shards
 from vitret.data.download import Progress, RemoteFile, discard, fetch
 from vitret.data.formats.trees import locate
@@ -86,7 +87,14 @@ def prepare_official(
     if source is None:
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
-        plan = make_plan(card, data_root, shards=choices.shards, packed=choices.packed)
+        plan = make_plan(
+            card,
+            data_root,
+            shards=choices.shards,
+            max_disk=choices.max_disk,
+            packed=choices.packed,
+            keep=choices.keep_downloads,
+        )
         require_accepted(data_root, card, accept=accept_terms)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
     hard = source is None or _has_archives(source, card)
@@ -96,8 +104,7 @@ def prepare_official(
         if source is not None:
             obtained = adopt(card, source, work, report=report)
         else:
-            need = plan.disk_needed if choices.max_disk is None else min(plan.disk_needed, choices.max_disk)
-            require_space(data_root, max(0, need - _used(work)))
+            require_space(data_root, max(0, plan.disk_needed - _used(work)))
             obtained = obtain(card, work, choices, wanted=wanted, report=report, progress=progress)
         convert(obtained.tree, writer)
         subset = obtained.subset or check_counts(
@@ -129,16 +136,25 @@ def obtain(
     for file, found in zip(card.files, fetched, strict=True):
         hashes[file.name] = found.sha256
         _into_tree(file, found.path, tree, state, report=report)
-    named: dict[str, list[str]] = {}
-    left = spent = 0
-    for i, series in enumerate(card.shards):
+    named: dict[str, list[str]] = {series.into: [] for series in card.shards}
+    left = 0
+    if choices.max_disk is not None:
+        none_yet = [
+            series
+            for i, series in enumerate(card.shards)
+            if not any((state / f"shards{i}").glob("*.parquet"))
+        ]
+        require_least(card, none_yet, choices.max_disk, used=_used(tree), packed=choices.packed)
+    for i, reserved in in_turn(card, packed=choices.packed):
+        series = card.shards[i]
         numbers = choose(series, choices.shards if i == 0 else None)
         progressed = extract_shards(
             [_shard(series, n, card) for n in numbers],
             downloads=downloads,
             folder=tree / series.into,
             state=state / f"shards{i}",
-            max_disk=None if choices.max_disk is None else choices.max_disk - spent,
+            max_disk=choices.max_disk,
+            used=0 if choices.max_disk is None else _used(work) + reserved,
             wanted=wanted(tree) if wanted is not None else None,
             packed=choices.packed,
             keep=choices.keep_downloads,
@@ -147,7 +163,6 @@ def obtain(
         )
         named[series.into] = list(progressed.done)
         left += series.count - len(progressed.done)
-        spent += _used(tree / series.into)
         if progressed.stopped:
             report(progressed.stopped)
     subset = ""
@@ -306,8 +321,18 @@ def _facts(card: Card, obtained: Obtained, subset: str) -> dict[str, Any]:
 
 
 def _used(work: Path) -> int:
-    """Bytes already spent on the disk by an interrupted run."""
-    return sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) if work.is_dir() else 0
+    """Bytes already spent on the disk by an interrupted run; a file of two names takes its room once."""
+    total = 0
+    seen: set[int] = set()
+    for folder, _, files in os.walk(work):
+        for name in files:
+            facts = Path(folder, name).lstat()
+            if facts.st_nlink > 1:
+                if facts.st_ino in seen:
+                    continue
+                seen.add(facts.st_ino)
+            total += facts.st_size
+    return total
 
 
 def _clean(work: Path, *, keep_tree: bool, keep_downloads: bool) -> None:

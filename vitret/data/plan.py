@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vitret.core.errors import UserError
+from vitret.data.budget import affordable
 from vitret.data.card import Card, Shards
 from vitret.data.terms import accepted, statement
 
@@ -66,17 +67,27 @@ class Plan:
 
 
 def make_plan(
-    card: Card, data_root: Path, *, shards: str | None = None, adopt: bool = False, packed: bool = False
+    card: Card,
+    data_root: Path,
+    *,
+    shards: str | None = None,
+    max_disk: int | None = None,
+    adopt: bool = False,
+    packed: bool = False,
+    keep: bool = False,
 ) -> Plan:
     """The plan for a set; adopting a folder fetches nothing and needs room for the tables only.
 
-    Packed, a set keeps its archives whole, with the images that it has no use for.
+    Packed, a set keeps its archives whole, with the images that it has no use for; `keep` leaves them beside the
+    images. Raises UserError for shards or a bound (`max_disk`) that the set cannot be cut by.
     """
+    check_cut(card, shards=shards, max_disk=max_disk)
     chosen = [choose(series, shards if i == 0 else None) for i, series in enumerate(card.shards)]
+    if max_disk is not None:
+        chosen = affordable(card, chosen, max_disk, packed=packed, keep=keep)
     files = () if adopt else _files(card, chosen)
-    parts = [len(numbers) / series.count for series, numbers in zip(card.shards, chosen, strict=True)]
-    share = sum(parts) / len(parts) if parts else 1.0
     fetch_bytes = sum(file.size or 0 for file in files)
+    disk_needed = 0 if adopt else fetch_bytes if packed else _disk(card, chosen, keep=keep)
     existing = next(folder for folder in (data_root, *data_root.absolute().parents) if folder.exists())
     return Plan(
         set=card.name,
@@ -84,17 +95,28 @@ def make_plan(
         files=files,
         fetch_bytes=fetch_bytes,
         sizes_unknown=sum(file.size is None for file in files),
-        disk_needed=0 if adopt else fetch_bytes if packed else int(card.needs_disk * share),
+        disk_needed=disk_needed if max_disk is None else min(disk_needed, max_disk),
         disk_free=shutil.disk_usage(existing).free,
         shards=", ".join(
             f"{len(numbers)} of {series.count} ({series.into})"
             for series, numbers in zip(card.shards, chosen, strict=True)
-        ),
+        )
+        + ("" if max_disk is None else f", about what {readable(max_disk)} hold"),
         terms=statement(card),
         terms_accepted=accepted(data_root, card) is not None,
         gated=card.gated,
         by_hand="" if adopt else card.by_hand,
     )
+
+
+def check_cut(card: Card, *, shards: str | None, max_disk: int | None) -> None:
+    """Raise `UserError` where a part is asked for of a set that cannot be had in part."""
+    option = "--max-disk" if max_disk is not None else "--shards" if shards is not None else None
+    if option is not None and not card.shards:
+        raise UserError(
+            f"{option}: {card.name} is no series of archives, so there is no part of it to prepare; it needs "
+            f"{readable(card.needs_disk)} of disk. Leave {option} out."
+        )
 
 
 def choose(series: Shards, text: str | None) -> list[int]:
@@ -148,6 +170,17 @@ def _size(file: PlannedFile) -> str:
     if file.size is None:
         return "size not stated"
     return readable(file.size) if file.exact else f"about {readable(file.size)}"
+
+
+def _disk(card: Card, chosen: Sequence[Sequence[int]], *, keep: bool) -> int:
+    """Bytes that the chosen shards take: their share of the set by bytes, and the archive that is being unpacked."""
+    if not card.shards:
+        return card.needs_disk
+    each = [series.bytes_each for series in card.shards]
+    fetched = sum(size * len(numbers) for size, numbers in zip(each, chosen, strict=True))
+    whole = sum(size * series.count for size, series in zip(each, card.shards, strict=True))
+    needed = min(card.needs_disk, int(card.needs_disk * fetched / whole) + max(each))
+    return needed + (fetched if keep else 0)
 
 
 def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ...]:

@@ -137,13 +137,16 @@ class LayoutWriter:
                 _hard_link_or_copy(Path(folder) / name, inside / name)
 
     def attach(self, source: Path) -> None:
-        """Keep a copy of a file (an attribution list) beside the tables, under its own name."""
+        """Keep a file (an attribution list of a gigabyte) beside the tables, under its own name: linked, or a copy."""
         place = self.part / source.name
         try:
             self._make_folder(self.part)
-            fresh = place.with_name(f".{place.name}.new")
-            shutil.copyfile(source, fresh)
-            fresh.replace(place)
+            if self._hard:
+                _hard_link_or_copy(source, place)
+            else:
+                fresh = place.with_name(f".{place.name}.new")
+                shutil.copyfile(source, fresh)
+                fresh.replace(place)
         except OSError as error:
             raise machine_error(place, error) from error
         self._attached.add(source.name)
