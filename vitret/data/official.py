@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from vitret.core.errors import DataError, UserError
-from vitret.core.store import machine_error, require_space
+from vitret.core.store import copy_file, machine_error, require_space, write_text
 from vitret.data.budget import in_turn, require_least
 from vitret.data.card import Card, File, Shards
 from vitret.data.download import Progress, RemoteFile, discard, fetch
 from vitret.data.formats.trees import locate
+from vitret.data.held import Held, chosen, held_lists, held_shards, take
 from vitret.data.partial import hash_file
 from vitret.data.plan import choose, make_plan
 from vitret.data.shards import Shard, extract_shards
@@ -27,6 +28,8 @@ from vitret.data.unpack import unpack_once
 from vitret.data.writer import LayoutWriter
 
 Report = Callable[[str], None]
+# In a set's records: some of its shards came from a person's folder without an md5.
+UNCONFIRMED = "unconfirmed"
 
 
 class Conversion(Protocol):
@@ -82,8 +85,11 @@ def prepare_official(
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
+    if source is not None and choices.max_disk is not None:
+        raise UserError("--max-disk bounds what is fetched: with --from choose by --shards, or leave it out.")
+    held = held_shards(card, source, packed=choices.packed) if source is not None else []
     if choices.packed:
-        _check_packed(card, source)
+        _check_packed(card, source, held)
     if source is None:
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
@@ -97,11 +103,13 @@ def prepare_official(
         )
         require_accepted(data_root, card, accept=accept_terms)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
-    hard = source is None or _has_archives(source, card)
+    hard = source is None or any(held) or _has_archives(source, card)
     with LayoutWriter(
         data_root, card.name, replace=replace, workers=workers, report=report, hard=hard
     ) as writer:
-        if source is not None:
+        if source is not None and any(held):
+            obtained = take_held(card, source, held, work, choices, wanted=wanted, report=report)
+        elif source is not None:
             obtained = adopt(card, source, work, report=report)
         else:
             require_space(data_root, max(0, plan.disk_needed - _used(work)))
@@ -136,8 +144,6 @@ def obtain(
     for file, found in zip(card.files, fetched, strict=True):
         hashes[file.name] = found.sha256
         _into_tree(file, found.path, tree, state, report=report)
-    named: dict[str, list[str]] = {series.into: [] for series in card.shards}
-    left = 0
     if choices.max_disk is not None:
         none_yet = [
             series
@@ -161,15 +167,70 @@ def obtain(
             progress=progress,
             told=lambda name, done, of: report(f"{name}: {done} of {of} shards"),
         )
-        named[series.into] = list(progressed.done)
-        left += series.count - len(progressed.done)
         if progressed.stopped:
             report(progressed.stopped)
-    subset = ""
-    if left:
-        total = sum(series.count for series in card.shards)
-        subset = f"a subset, {total - left} of {total} shards"
-    return Obtained(tree=tree, adopted=False, subset=subset, shards=named if left else {}, hashes=hashes)
+    return _of_shards(card, work, hashes)
+
+
+def take_held(
+    card: Card,
+    source: Path,
+    held: Sequence[Sequence[Held]],
+    work: Path,
+    choices: Choices,
+    *,
+    wanted: Callable[[Path], Container[str]] | None = None,
+    report: Report = lambda _: None,
+) -> Obtained:
+    """Official shards and lists in a person's folder, brought into the official tree below `work` as if fetched."""
+    tree, state = work / "tree", work / "state"
+    numbers = [choose(series, choices.shards if i == 0 else None) for i, series in enumerate(card.shards)]
+    taken = chosen(card, held, numbers, named=choices.shards is not None)
+    hashes = {}
+    for name, path in held_lists(card, source).items():
+        file = next(file for file in card.files if file.name == name)
+        hashes[name] = _verified(file, path)
+        copy_file(path, tree / file.into / name)
+    without = sum(one.md5_text is None for series in taken for one in series)
+    if without:
+        report(f"{card.name}: {without} archives have no md5 beside them, so whose they are is not confirmed")
+        write_text(state / UNCONFIRMED, "")
+    for i, _ in in_turn(card, packed=choices.packed):
+        series = card.shards[i]
+        paths = wanted(tree) if wanted is not None else None
+        for done, one in enumerate(taken[i], start=1):
+            take(
+                one,
+                series,
+                tree / series.into,
+                state / f"shards{i}",
+                wanted=paths,
+                packed=choices.packed,
+            )
+            report(f"{one.path.name}: {done} of {len(taken[i])} shards")
+    return _of_shards(card, work, hashes)
+
+
+def _of_shards(card: Card, work: Path, hashes: Mapping[str, str]) -> Obtained:
+    """The tree below `work`, with all shards in it, of this run and earlier ones, by series where some are missing."""
+    state = work / "state"
+    named = {
+        series.into: [
+            name
+            for name in (series.file(n).name for n in series.numbers)
+            if (state / f"shards{i}" / f"{name}.parquet").exists()
+        ]
+        for i, series in enumerate(card.shards)
+    }
+    total = sum(series.count for series in card.shards)
+    done = sum(len(names) for names in named.values())
+    return Obtained(
+        tree=work / "tree",
+        adopted=(state / UNCONFIRMED).exists(),
+        subset=f"a subset, {done} of {total} shards" if done < total else "",
+        shards=named if done < total else {},
+        hashes=hashes,
+    )
 
 
 def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: None) -> Obtained:
@@ -187,7 +248,7 @@ def adopt(card: Card, source: Path, work: Path, *, report: Report = lambda _: No
     report(f"{card.name}: unpacking {len(card.files)} files of {source}")
     hashes = {}
     for file in card.files:
-        hashes[file.name] = _verified(file, source)
+        hashes[file.name] = _verified(file, source / file.name)
         _into_tree(file, source / file.name, work / "tree", work / "state", report=report, keep=True)
     return Obtained(tree=work / "tree", adopted=False, hashes=hashes)
 
@@ -229,10 +290,11 @@ def check_counts(card: Card, counts: Mapping[str, int], *, adopted: bool, report
     return ""
 
 
-def _check_packed(card: Card, source: Path | None) -> None:
-    if source is not None:
+def _check_packed(card: Card, source: Path | None, held: Sequence[Sequence[Held]]) -> None:
+    if source is not None and not any(held):
         raise UserError(
-            "--packed is for what is fetched: with --from your files stay as they are. Leave one out."
+            f"--packed: there is no official tar of {card.name} in {source}, and what is unpacked stays as it is. "
+            "Leave --packed out."
         )
     if not card.shards or not all(series.name.endswith(".tar") for series in card.shards):
         kind = "are compressed" if card.shards else "are not a series of tars"
@@ -247,9 +309,8 @@ def _has_archives(source: Path, card: Card) -> bool:
     return bool(archives) and all((source / file.name).is_file() for file in archives)
 
 
-def _verified(file: File, folder: Path) -> str:
+def _verified(file: File, path: Path) -> str:
     """Sha256 of a file that a person put there, checked against the card; nothing is written beside it."""
-    path = folder / file.name
     size, sha256, md5 = hash_file(path, md5=file.md5 is not None)
     found = {"size": size, "sha256": sha256, "md5": md5}
     wanted = {"size": file.size, "sha256": file.sha256, "md5": file.md5}

@@ -171,15 +171,23 @@ def _with_md5(shard: Shard, downloads: Path, *, mirror: str | None, patience: Pa
 
 def with_md5(file: RemoteFile, text: Path) -> RemoteFile:
     """`file` with the first word of `text` as its md5; raises DataError, and forgets the text, when that is none."""
-    word = text.read_text(encoding="utf-8", errors="replace")[:200].split(maxsplit=1)
-    if not word or len(word[0]) != 32 or set(word[0].lower()) - set("0123456789abcdef"):
+    md5 = md5_in(text)
+    if md5 is None:
         discard(text)
         raise DataError(f"{text}: does not begin with an md5. Run the same command again.")
     return RemoteFile(
         name=file.name,
         urls=file.urls,
         size=file.size,
-        md5=word[0].lower(),
+        md5=md5,
         hash_source="publisher",
         by_hand=file.by_hand,
     )
+
+
+def md5_in(text: Path) -> str | None:
+    """The md5 with which a publisher's text begins, in lower case; None where it begins otherwise."""
+    words = text.read_text(encoding="utf-8", errors="replace")[:200].split(maxsplit=1)
+    if not words or len(words[0]) != 32 or set(words[0].lower()) - set("0123456789abcdef"):
+        return None
+    return words[0].lower()

@@ -329,6 +329,10 @@ def _hard_link_or_copy(target: Path, place: Path) -> None:
     except OSError as error:
         if error.errno not in {*NO_LINKS, errno.EXDEV, errno.EMLINK}:
             raise
+        if target.is_symlink() and error.errno == errno.EXDEV:
+            # A person's own archive on another disk stays there.
+            place.symlink_to(target.resolve())
+            return
         fresh = place.with_name(f".{place.name}.new")
         shutil.copyfile(target, fresh)
         fresh.replace(place)
