@@ -70,6 +70,8 @@ def prepare(
 ) -> None:
     """Prepare data sets: link or fetch the images, check and hash each, write the tables.
 
+    Archives that a prepared set came from are not fetched again: a sister set links its images.
+
     Examples:
       vitret prepare roxford5k rparis6k --plan
       vitret prepare sop --accept-terms
@@ -88,12 +90,13 @@ def prepare(
     from vitret.data.official import Choices
     from vitret.data.own import read_own
     from vitret.data.plan import check_cut, size_in_bytes
+    from vitret.data.sisters import fullest_first
 
     data_root = config.location("data").path
     for name in names:
         if unalias(name) != name:
             console.say(f"{name} stands for {unalias(name)}.")
-    names = [unalias(name) for name in names]
+    names = fullest_first([unalias(name) for name in names])
     if source is not None and len(names) > 1:
         raise UserError(f"--from gives one set; {len(names)} names were given.")
     if plan and source is not None and names[0] not in plugins.names("datasets"):
@@ -177,8 +180,9 @@ def _plan(names: list[str], data_root: Path, choices: "Choices", *, adopt: bool,
             adopt=adopt,
             packed=choices.packed,
             keep=choices.keep_downloads,
+            before=names[:i],
         )
-        for name in names
+        for i, name in enumerate(names)
     ]
     if as_json:
         console.put(json.dumps([plan.as_dict() for plan in plans], indent=2, ensure_ascii=False))

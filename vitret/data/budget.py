@@ -31,7 +31,8 @@ def affordable(
     Raises `UserError` where it does not bring one of every series.
     """
     used = sum(file.size or file.about or 0 for file in card.files)
-    require_least(card, card.shards, max_disk, used=used, packed=packed)
+    missing = [series for series, numbers in zip(card.shards, chosen, strict=True) if numbers]
+    require_least(card, missing, max_disk, used=used, packed=packed)
     share = min(1.0, card.needs_disk / sum(series.count * series.bytes_each for series in card.shards))
     brought: list[list[int]] = [[] for _ in chosen]
     for row, reserved in in_turn(card, packed=packed):

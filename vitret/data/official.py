@@ -23,6 +23,7 @@ from vitret.data.held import Held, chosen, held_lists, held_shards, take
 from vitret.data.partial import hash_file
 from vitret.data.plan import choose, make_plan
 from vitret.data.shards import Shard, extract_shards
+from vitret.data.sisters import Sister, keep_records, link_archive, link_shards, sisters
 from vitret.data.terms import require_accepted
 from vitret.data.unpack import unpack_once
 from vitret.data.writer import LayoutWriter
@@ -113,7 +114,8 @@ def prepare_official(
             obtained = adopt(card, source, work, report=report)
         else:
             require_space(data_root, max(0, plan.disk_needed - _used(work)))
-            obtained = obtain(card, work, choices, wanted=wanted, report=report, progress=progress)
+            near = sisters(card, data_root, packed=choices.packed)
+            obtained = obtain(card, work, choices, near=near, wanted=wanted, report=report, progress=progress)
         convert(obtained.tree, writer)
         subset = obtained.subset or check_counts(
             card, writer.counts(), adopted=obtained.adopted, report=report
@@ -121,6 +123,7 @@ def prepare_official(
         writer.card(_facts(card, obtained, subset))
         writer.source({**stated, "files": dict(obtained.hashes)})
         folder = writer.finish()
+    keep_records(work, card, confirmed=source is None and not obtained.adopted)
     if subset:
         report(f"{card.name}: {subset}. Results made on it say so.")
     _clean(work, keep_tree=bool(obtained.shards), keep_downloads=choices.keep_downloads)
@@ -132,18 +135,36 @@ def obtain(
     work: Path,
     choices: Choices,
     *,
+    near: Sequence[Sister] = (),
     wanted: Callable[[Path], Container[str]] | None = None,
     report: Report = lambda _: None,
     progress: Progress | None = None,
 ) -> Obtained:
-    """Fetch every file of a card, verify it, and unpack it into the official tree below `work`."""
+    """Bring every file of a card, verified, into the official tree below `work`: linked from a sister, or fetched."""
     downloads, tree, state = work / "downloads", work / "tree", work / "state"
-    report(f"{card.name}: fetching {len(card.files)} files")
-    fetched = fetch([remote(file, card) for file in card.files], downloads, progress=progress)
-    hashes = {}
-    for file, found in zip(card.files, fetched, strict=True):
-        hashes[file.name] = found.sha256
-        _into_tree(file, found.path, tree, state, report=report)
+    offered = [file for file in card.files if any(sister.has(file) for sister in near)]
+    hashes = _fetch_files(
+        card, [f for f in card.files if f not in offered], work, report=report, progress=progress
+    )
+    paths = wanted(tree) if wanted is not None and (offered or card.shards) else None
+    for file in offered:
+        if digest := link_archive(near, file, card, work, wanted=paths, report=report):
+            hashes[file.name] = digest
+    hashes |= _fetch_files(
+        card, [f for f in offered if f.name not in hashes], work, report=report, progress=progress
+    )
+    for i, series in enumerate(card.shards):
+        link_shards(
+            near,
+            series,
+            choose(series, choices.shards if i == 0 else None),
+            card,
+            work,
+            state / f"shards{i}",
+            wanted=paths,
+            packed=choices.packed,
+            report=report,
+        )
     if choices.max_disk is not None:
         none_yet = [
             series
@@ -161,7 +182,7 @@ def obtain(
             state=state / f"shards{i}",
             max_disk=choices.max_disk,
             used=0 if choices.max_disk is None else _used(work) + reserved,
-            wanted=wanted(tree) if wanted is not None else None,
+            wanted=paths,
             packed=choices.packed,
             keep=choices.keep_downloads,
             progress=progress,
@@ -170,6 +191,19 @@ def obtain(
         if progressed.stopped:
             report(progressed.stopped)
     return _of_shards(card, work, hashes)
+
+
+def _fetch_files(
+    card: Card, files: Sequence[File], work: Path, *, report: Report, progress: Progress | None
+) -> dict[str, str]:
+    """Fetch files and give each its place in the tree; their sha256 by name."""
+    if not files:
+        return {}
+    report(f"{card.name}: fetching {len(files)} files")
+    fetched = fetch([remote(file, card) for file in files], work / "downloads", progress=progress)
+    for file, found in zip(files, fetched, strict=True):
+        _into_tree(file, found.path, work / "tree", work / "state", report=report)
+    return {file.name: found.sha256 for file, found in zip(files, fetched, strict=True)}
 
 
 def take_held(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from vitret.core.errors import UserError
 from vitret.data.budget import affordable
 from vitret.data.card import Card, Shards
+from vitret.data.sisters import offers
 from vitret.data.terms import accepted, statement
 
 
@@ -38,6 +39,7 @@ class Plan:
     disk_needed: int
     disk_free: int
     shards: str
+    images: str
     terms: str
     terms_accepted: bool
     gated: str
@@ -56,6 +58,8 @@ class Plan:
         ]
         if self.shards:
             lines.append(f"  shards   {self.shards}")
+        if self.images:
+            lines.append(f"  images   {self.images}")
         lines += [
             f"  file     {file.name}  {_size(file)}  hash: {file.hash_source}  {file.url}"
             for file in self.files
@@ -75,19 +79,25 @@ def make_plan(
     adopt: bool = False,
     packed: bool = False,
     keep: bool = False,
+    before: Sequence[str] = (),
 ) -> Plan:
     """The plan for a set; adopting a folder fetches nothing and needs room for the tables only.
 
     Packed, a set keeps its archives whole, with the images that it has no use for; `keep` leaves them beside the
-    images. Raises UserError for shards or a bound (`max_disk`) that the set cannot be cut by.
+    images. What a sister set has, prepared or `before` this one in the same command, is linked and takes no room.
+    Raises UserError for shards or a bound (`max_disk`) that the set cannot be cut by.
     """
     check_cut(card, shards=shards, max_disk=max_disk)
     chosen = [choose(series, shards if i == 0 else None) for i, series in enumerate(card.shards)]
+    offered = {} if adopt else offers(card, data_root, packed=packed, before=before)
+    linked = [_among(series, numbers, offered) for series, numbers in zip(card.shards, chosen, strict=True)]
+    fetched = [sorted(set(asked) - set(known)) for asked, known in zip(chosen, linked, strict=True)]
     if max_disk is not None:
-        chosen = affordable(card, chosen, max_disk, packed=packed, keep=keep)
-    files = () if adopt else _files(card, chosen)
+        fetched = affordable(card, fetched, max_disk, packed=packed, keep=keep)
+        chosen = [sorted({*new, *known}) for new, known in zip(fetched, linked, strict=True)]
+    files = () if adopt else _files(card, fetched, offered)
     fetch_bytes = sum(file.size or 0 for file in files)
-    disk_needed = 0 if adopt else fetch_bytes if packed else _disk(card, chosen, keep=keep)
+    disk_needed = 0 if adopt else fetch_bytes if packed else _disk(card, fetched, offered, keep=keep)
     existing = next(folder for folder in (data_root, *data_root.absolute().parents) if folder.exists())
     return Plan(
         set=card.name,
@@ -102,6 +112,7 @@ def make_plan(
             for series, numbers in zip(card.shards, chosen, strict=True)
         )
         + ("" if max_disk is None else f", about what {readable(max_disk)} hold"),
+        images=_linked(card, chosen, offered),
         terms=statement(card),
         terms_accepted=accepted(data_root, card) is not None,
         gated=card.gated,
@@ -172,18 +183,42 @@ def _size(file: PlannedFile) -> str:
     return readable(file.size) if file.exact else f"about {readable(file.size)}"
 
 
-def _disk(card: Card, chosen: Sequence[Sequence[int]], *, keep: bool) -> int:
-    """Bytes that the chosen shards take: their share of the set by bytes, and the archive that is being unpacked."""
+def _among(series: Shards, numbers: Sequence[int], offered: Mapping[str, str]) -> list[int]:
+    return [n for n in numbers if series.file(n).name in offered]
+
+
+def _linked(card: Card, chosen: Sequence[Sequence[int]], offered: Mapping[str, str]) -> str:
+    """Which archives need not be fetched, and whose images serve; empty where all are fetched."""
+    archives = [file.name for file in card.files if file.archive and file.role == "images"]
+    archives += [
+        series.file(n).name for series, numbers in zip(card.shards, chosen, strict=True) for n in numbers
+    ]
+    have = [name for name in archives if name in offered]
+    if not have:
+        return ""
+    whose = " and ".join(sorted({offered[name] for name in have}))
+    if len(have) < len(archives):
+        return f"{len(have)} of {len(archives)} archives: linked from {whose}, the others are fetched"
+    return f"linked from {whose}, nothing to fetch"
+
+
+def _disk(card: Card, fetched: Sequence[Sequence[int]], offered: Mapping[str, str], *, keep: bool) -> int:
+    """Bytes that what is fetched takes: of shards their share by bytes, and the archive that is being unpacked."""
+    lists = sum(file.size or file.about or 0 for file in card.files if file.role != "images")
     if not card.shards:
-        return card.needs_disk
+        return lists if all(file.name in offered for file in card.image_files) else card.needs_disk
     each = [series.bytes_each for series in card.shards]
-    fetched = sum(size * len(numbers) for size, numbers in zip(each, chosen, strict=True))
+    part = sum(size * len(numbers) for size, numbers in zip(each, fetched, strict=True))
     whole = sum(size * series.count for size, series in zip(each, card.shards, strict=True))
-    needed = min(card.needs_disk, int(card.needs_disk * fetched / whole) + max(each))
-    return needed + (fetched if keep else 0)
+    if not part:
+        return lists
+    needed = min(card.needs_disk, int(card.needs_disk * part / whole) + max(each))
+    return needed + (part if keep else 0)
 
 
-def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ...]:
+def _files(
+    card: Card, fetched: Sequence[Sequence[int]], offered: Mapping[str, str]
+) -> tuple[PlannedFile, ...]:
     single = [
         PlannedFile(
             name=file.name,
@@ -193,6 +228,7 @@ def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ..
             hash_source=file.hash_source if file.md5 or file.sha256 else "first use",
         )
         for file in card.files
+        if file.name not in offered
     ]
     series = [
         PlannedFile(
@@ -202,6 +238,7 @@ def _files(card: Card, chosen: Sequence[Sequence[int]]) -> tuple[PlannedFile, ..
             exact=False,
             hash_source="publisher" if shards.md5_url else "first use",
         )
-        for shards, numbers in zip(card.shards, chosen, strict=True)
+        for shards, numbers in zip(card.shards, fetched, strict=True)
+        if numbers
     ]
     return (*single, *series)
