@@ -81,12 +81,12 @@ def sisters(card: Card, data_root: Path, *, packed: bool = False) -> list[Sister
     """The prepared sets, the set itself among them, that share archives with a card, loose or packed as it will be."""
     found = []
     for name in plugins.names("datasets"):
-        shared = _shared(card, name)
         work = data_root / ".work" / f"{name}{'.packed' if packed else ''}"
-        if not shared or not (work / "brought").is_dir() or not exists(data_root, name):
+        if not (work / "brought").is_dir() or not exists(data_root, name):
             continue
+        shared = _shared(card, name)
         manifest = read_json(data_root / name / "manifest.json")
-        if manifest.get("version") == VERSION and bool(manifest["source"].get("packed")) == packed:
+        if shared and manifest.get("version") == VERSION and bool(manifest["source"].get("packed")) == packed:
             found.append(Sister(name, data_root / name, work, shared))
     return found
 
