@@ -20,6 +20,12 @@ def faults():
     del sys.modules[spec.name]
 
 
+def test_every_fault_meets_every_set(faults):
+    kinds = len(faults.FAULTS)
+    met = {(seed % kinds, faults.set_of(seed)) for seed in range(kinds * len(faults.SETS))}
+    assert len(met) == kinds * len(faults.SETS)
+
+
 @pytest.mark.slow
 def test_every_kind_of_fault_ends_whole_or_resumable(faults, tmp_path):
     said = []

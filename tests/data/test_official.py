@@ -16,7 +16,7 @@ from official_server import OfficialServer
 from PIL import Image
 
 from vitret.core import plugins
-from vitret.core.errors import DataError, VitretError
+from vitret.core.errors import DataError, UserError, VitretError
 from vitret.data import layout
 from vitret.data.card import Count
 from vitret.data.ground_truth import read_revisited
@@ -77,8 +77,10 @@ def test_a_set_is_fetched_and_holds_files_of_its_own(
     folder = prepare(miniature)
     check_loads(tmp_path / "data", miniature)
     assert not [path for path in (folder / "images").rglob("*") if path.is_symlink()]
-    left = [path.name for path in (tmp_path / "data" / ".work" / name).rglob("*") if path.is_file()]
-    assert [name for name in left if not name.endswith((".fetched.json", ".lock"))] == []
+    # What was fetched first, and what each archive held.
+    left = [path for path in (tmp_path / "data" / ".work" / name).rglob("*") if path.is_file()]
+    left = [path for path in left if not path.name.endswith((".fetched.json", ".lock"))]
+    assert [path for path in left if path.parent.name != "brought"] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -255,6 +257,33 @@ def test_the_disk_budget_stops_between_shards(
     prepare(miniature, choices=Choices(max_disk=420_000), report=said.append)
     assert any("--max-disk" in line for line in said)
     assert len(layout.load_manifest(tmp_path / "data", "gldv2-noisy")["shards"]["train"]) == 1
+
+
+@pytest.mark.parametrize("room", [901_000, 1_200_000])
+def test_a_budget_brings_some_of_every_series(
+    room: int, make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    """An archive is announced with 200 kB, and 400 kB must be free for it: 800 kB for one of each series."""
+    miniature = make("gldv2-retrieval")
+    prepare(miniature, choices=Choices(max_disk=room))
+    manifest = layout.load_manifest(tmp_path / "data", "gldv2-retrieval")
+    assert manifest["shards"] is None or all(manifest["shards"].values())
+    assert len(layout.load_eval(tmp_path / "data", "gldv2-retrieval").queries) == 2
+
+
+def test_lists_count_towards_the_budget(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path]
+) -> None:
+    with pytest.raises(UserError, match="the lists and one archive of every series"):
+        prepare(make("gldv2-noisy"), choices=Choices(max_disk=402_000))  # Two lists of some 2 kB each.
+
+
+def test_a_budget_for_a_single_archive_is_refused_before_anything(
+    make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="--max-disk: sop is no series"):
+        prepare(make("sop"), choices=Choices(max_disk=10**9))
+    assert not (tmp_path / "data").exists()
 
 
 def test_photographs_outside_the_clean_list_are_not_unpacked(

@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import miniatures
 import pytest
@@ -35,8 +36,39 @@ def test_a_plan_of_some_shards_needs_their_share(tmp_path: Path) -> None:
     plan = make_plan(card("gldv2-clean"), tmp_path, shards="0-9")
     assert plan.shards == "10 of 500 (train)"
     assert plan.fetch_bytes == 10 * 10**9
-    assert plan.disk_needed == card("gldv2-clean").needs_disk // 50
+    # Their share, and the archive that is being unpacked.
+    assert plan.disk_needed == card("gldv2-clean").needs_disk // 50 + 10**9
     assert plan.sizes_unknown == 2
+
+
+def test_shares_of_two_series_are_weighed_by_bytes(tmp_path: Path) -> None:
+    plan = make_plan(card("gldv2-retrieval"), tmp_path, shards="0-9")
+    assert plan.fetch_bytes == 10 * 850_000_000 + 20 * 500_000_000  # 18.5 of 95 GB
+    assert plan.disk_needed == 100_000_000_000 * 185 // 950 + 850_000_000
+    whole = make_plan(card("gldv2-retrieval"), tmp_path)
+    assert whole.disk_needed == card("gldv2-retrieval").needs_disk
+
+
+def test_a_plan_says_what_a_bound_on_disk_brings(tmp_path: Path) -> None:
+    plan = make_plan(card("gldv2-retrieval"), tmp_path, max_disk=30 * 10**9)
+    # All 20 of test; an index archive takes 0.85 GB and twice that while it is unpacked: 10 + 0.85 n + 0.85 ≤ 30.
+    assert plan.shards == "22 of 100 (index), 20 of 20 (test), about what 30 GB hold"
+    assert plan.disk_needed <= 30 * 10**9
+    kept = make_plan(card("gldv2-retrieval"), tmp_path, max_disk=30 * 10**9, keep=True)
+    assert kept.shards.startswith("5 of 100 (index), 20 of 20 (test)")  # 20 + 1.7 n ≤ 30.
+    little = make_plan(card("gldv2-retrieval"), tmp_path, max_disk=3 * 10**9)
+    assert little.shards.startswith("1 of 100 (index), 1 of 20 (test)")
+    # Of the clean part 42 per cent stay: 0.42 n + 2 ≤ 10 + 0.42.
+    clean = make_plan(card("gldv2-clean"), tmp_path, max_disk=10 * 10**9)
+    assert clean.shards.startswith("20 of 500")
+    with pytest.raises(UserError, match=r"need 2,700,000,000 bytes.*--max-disk 3GB"):
+        make_plan(card("gldv2-retrieval"), tmp_path, max_disk=2 * 10**9)
+
+
+@pytest.mark.parametrize("cut", [{"max_disk": 10**9}, {"shards": "1"}])
+def test_a_set_that_is_no_series_cannot_be_had_in_part(cut: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sop is no series of archives.*Leave --"):
+        make_plan(card("sop"), tmp_path, **cut)
 
 
 def test_adopting_fetches_nothing(tmp_path: Path) -> None:

@@ -86,6 +86,25 @@ def test_a_disk_budget_gives_a_valid_part_and_more_room_the_rest(tmp_path, shard
     assert not any("000" in request.path for request in official_server.requests[asked:])
 
 
+def disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_kept_archives_and_what_lies_there_count_towards_the_budget(tmp_path, shards):
+    about = shards[0].about
+    kept = bring(shards, tmp_path / "kept", max_disk=3 * about, keep=True)
+    assert len(kept.done) == 1  # Archive and files stay: the second would take four.
+    assert disk(tmp_path / "kept" / "images") + disk(tmp_path / "kept" / "downloads") <= 3 * about
+    assert len(bring(shards, tmp_path / "used", max_disk=3 * about, used=about).done) == 1
+
+
+def test_an_archive_that_an_interrupted_run_fetched_is_counted_once(tmp_path, shards):
+    bring(shards[:1], tmp_path, keep=True)
+    (tmp_path / "state" / "images_000.tar.parquet").unlink()  # As if killed before it was unpacked.
+    about = shards[0].about
+    assert len(bring(shards[:1], tmp_path, max_disk=2 * about, used=about).done) == 1
+
+
 def test_a_dead_shard_stops_with_the_finished_ones_kept(tmp_path, shards, official_server):
     official_server.fault("host/images_002.tar", Status(404))
     with pytest.raises(DataError, match=r"images_002\.tar: cannot be fetched"):

@@ -1,11 +1,14 @@
 """`vitret prepare`: official, drawn and own data into the one layout."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
+
+if TYPE_CHECKING:
+    from vitret.data.official import Choices
 
 _COUNTS = (
     "train",
@@ -50,7 +53,8 @@ def prepare(
         typer.Option(help="Of a set in many archives only these, as 0-9,12; a valid, named subset."),
     ] = None,
     max_disk: Annotated[
-        str | None, typer.Option(help="Stop before a set of many archives takes more than this, as 200GB.")
+        str | None,
+        typer.Option(help="Of a set in many archives as many as fit, as 200GB; a valid, named subset."),
     ] = None,
     exclude: Annotated[
         Path | None, typer.Option(help="Of rgldv2-clean: a file of landmark ids to leave out, one a line.")
@@ -65,6 +69,8 @@ def prepare(
     ] = None,
 ) -> None:
     """Prepare data sets: link or fetch the images, check and hash each, write the tables.
+
+    Archives that a prepared set came from are not fetched again: a sister set links its images.
 
     Examples:
       vitret prepare roxford5k rparis6k --plan
@@ -83,13 +89,14 @@ def prepare(
     from vitret.data.layout import load_manifest
     from vitret.data.official import Choices
     from vitret.data.own import read_own
-    from vitret.data.plan import size_in_bytes
+    from vitret.data.plan import check_cut, size_in_bytes
+    from vitret.data.sisters import fullest_first
 
     data_root = config.location("data").path
     for name in names:
         if unalias(name) != name:
             console.say(f"{name} stands for {unalias(name)}.")
-    names = [unalias(name) for name in names]
+    names = fullest_first([unalias(name) for name in names])
     if source is not None and len(names) > 1:
         raise UserError(f"--from gives one set; {len(names)} names were given.")
     if plan and source is not None and names[0] not in plugins.names("datasets"):
@@ -99,8 +106,14 @@ def prepare(
             json.dumps(facts) if as_json else f"{names[0]}: {own.kind}, {len(own.paths)} images to link"
         )
         return
+    choices = Choices(
+        shards=shards,
+        max_disk=None if max_disk is None else size_in_bytes(max_disk),
+        keep_downloads=keep_downloads,
+        packed=packed,
+    )
     if plan:
-        _plan(names, data_root, shards=shards, adopt=source is not None, packed=packed, as_json=as_json)
+        _plan(names, data_root, choices, adopt=source is not None, as_json=as_json)
         return
     if verify:
         wrong = 0
@@ -117,15 +130,11 @@ def prepare(
             )
         console.say(f"{', '.join(names)}: every image and table is as it was prepared.")
         return
+    for name in set(names) & set(plugins.names("datasets")):
+        check_cut(plugins.load("datasets", name).CARD, shards=shards, max_disk=choices.max_disk)
     options = config.assign({}, set_ or [])
     if exclude is not None:
         options["exclude"] = str(exclude.absolute())
-    choices = Choices(
-        shards=shards,
-        max_disk=None if max_disk is None else size_in_bytes(max_disk),
-        keep_downloads=keep_downloads,
-        packed=packed,
-    )
     broken, failed = [], {}
     for name in names:
         try:
@@ -171,9 +180,7 @@ def prepare(
         raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
 
 
-def _plan(
-    names: list[str], data_root: Path, *, shards: str | None, adopt: bool, packed: bool, as_json: bool
-) -> None:
+def _plan(names: list[str], data_root: Path, choices: "Choices", *, adopt: bool, as_json: bool) -> None:
     """Print what each set would cost."""
     import json
 
@@ -181,8 +188,17 @@ def _plan(
     from vitret.data.plan import make_plan
 
     plans = [
-        make_plan(plugins.load("datasets", name).CARD, data_root, shards=shards, adopt=adopt, packed=packed)
-        for name in names
+        make_plan(
+            plugins.load("datasets", name).CARD,
+            data_root,
+            shards=choices.shards,
+            max_disk=choices.max_disk,
+            adopt=adopt,
+            packed=choices.packed,
+            keep=choices.keep_downloads,
+            before=names[:i],
+        )
+        for i, name in enumerate(names)
     ]
     if as_json:
         console.put(json.dumps([plan.as_dict() for plan in plans], indent=2, ensure_ascii=False))

@@ -24,7 +24,7 @@ def settled(
         raise UserError(
             f"'{card.name}' is already prepared, {whence(folder)}, and {other}. Build it anew: {anew}"
         )
-    if manifest["image_set_version"] == ADOPTED:
+    if manifest["source"].get("tree"):
         return True
     wanted = _shard_names(card, stated.get("shards"))
     have = manifest["shards"] or _shard_names(card, None)
@@ -58,16 +58,16 @@ def linked_to(images: Path) -> Path | None:
 
 def _options(source: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is compared apart, or follows from the rest."""
-    return {key: value for key, value in source.items() if key not in ("files", "shards")}
+    return {key: value for key, value in source.items() if key not in ("files", "shards", "tree")}
 
 
 def _other_place(folder: Path, manifest: Mapping[str, Any], card: Card, source: Path | None) -> str:
     """How the place asked for is not the one the set comes from; empty where it is the same."""
-    adopted = manifest["image_set_version"] == ADOPTED
+    adopted = bool(manifest["source"].get("tree"))
     if source is None:
         # A set that only a person can get has no other door.
         return "the official files are asked for" if adopted and card.gated == "none" else ""
-    if not is_tree(source, card):
+    if not is_tree(source, card, packed=bool(manifest["source"].get("packed"))):
         return f"the archives in {source} are asked for" if adopted else ""
     if not adopted:
         return f"the tree in {source} is asked for"

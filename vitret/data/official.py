@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vitret.core.errors import DataError, UserError
-from vitret.core.store import machine_error, require_space
+from vitret.core.store import copy_file, machine_error, require_space, write_text
+from vitret.data.budget import in_turn, require_least
 from vitret.data.card import Card, File, Shards
 from vitret.data.download import Progress, RemoteFile, discard, fetch
 from vitret.data.formats.trees import locate
+from vitret.data.held import Held, chosen, held_lists, held_shards, take
 from vitret.data.partial import hash_file
 from vitret.data.plan import choose, make_plan
 from vitret.data.shards import Shard, extract_shards
+from vitret.data.sisters import Sister, keep_records, link_archive, link_shards, sisters
 from vitret.data.terms import agree
 from vitret.data.unpack import unpack_once
 from vitret.data.writer import LayoutWriter
@@ -28,6 +31,8 @@ from vitret.data.writer import LayoutWriter
 Report = Callable[[str], None]
 # The version of an image set that nobody could check against what was published.
 ADOPTED = "adopted, not confirmed"
+# In a set's records: some of its shards came from a person's folder without an md5.
+UNCONFIRMED = "unconfirmed"
 
 
 class Conversion(Protocol):
@@ -86,26 +91,38 @@ def prepare_official(
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
-    hard = source is None or not is_tree(source, card)
+    if source is not None and choices.max_disk is not None:
+        raise UserError("--max-disk bounds what is fetched: with --from choose by --shards, or leave it out.")
+    held = held_shards(card, source, packed=choices.packed) if source is not None else []
     if choices.packed:
-        _check_packed(card, source)
+        _check_packed(card, source, held)
     if source is None:
         if card.gated != "none":
             raise DataError(f"{card.name} cannot be fetched here ({card.gated}). {card.by_hand}")
-        plan = make_plan(card, data_root, shards=choices.shards, packed=choices.packed)
+        plan = make_plan(
+            card,
+            data_root,
+            shards=choices.shards,
+            max_disk=choices.max_disk,
+            packed=choices.packed,
+            keep=choices.keep_downloads,
+        )
     # Whoever has the files of an open set met its terms where they came from; a gated set has no other door than this.
     asked = source is None or card.gated != "none"
     agree(data_root, card, accept=accept_terms, ask=asked, report=report)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
+    hard = source is None or not is_tree(source, card, packed=choices.packed)
     with LayoutWriter(
         data_root, card.name, replace=replace, grow=grow, workers=workers, report=report, hard=hard
     ) as writer:
-        if source is not None:
+        if source is not None and any(held):
+            obtained = take_held(card, source, held, work, choices, wanted=wanted, report=report)
+        elif source is not None:
             obtained = adopt(card, source, work, report=report, progress=progress)
         else:
-            need = plan.disk_needed if choices.max_disk is None else min(plan.disk_needed, choices.max_disk)
-            require_space(data_root, max(0, need - _used(work)))
-            obtained = obtain(card, work, choices, wanted=wanted, report=report, progress=progress)
+            require_space(data_root, max(0, plan.disk_needed - _used(work)))
+            near = sisters(card, data_root, packed=choices.packed)
+            obtained = obtain(card, work, choices, near=near, wanted=wanted, report=report, progress=progress)
         if grow and obtained.shards and obtained.shards == writer.replaced.get("shards"):
             report(f"{card.name}: {obtained.subset}, as before.")
             return writer.final
@@ -114,8 +131,9 @@ def prepare_official(
             card, writer.counts(), lacking=writer.lacking, adopted=obtained.adopted, report=report
         )
         writer.card(_facts(card, obtained, subset))
-        writer.source({**stated, "files": dict(obtained.hashes)})
+        writer.source({**stated, "tree": obtained.tree == source, "files": dict(obtained.hashes)})
         folder = writer.finish()
+    keep_records(work, card, confirmed=source is None and not obtained.adopted)
     if subset:
         report(f"{card.name}: {subset}. Results made on it say so.")
     _clean(work, keep_tree=bool(obtained.shards), keep_downloads=choices.keep_downloads)
@@ -127,44 +145,136 @@ def obtain(
     work: Path,
     choices: Choices,
     *,
+    near: Sequence[Sister] = (),
     wanted: Callable[[Path], Container[str]] | None = None,
     report: Report = lambda _: None,
     progress: Progress | None = None,
 ) -> Obtained:
-    """Fetch every file of a card, verify it, and unpack it into the official tree below `work`."""
+    """Bring every file of a card, verified, into the official tree below `work`: linked from a sister, or fetched."""
     downloads, tree, state = work / "downloads", work / "tree", work / "state"
-    report(f"{card.name}: fetching {len(card.files)} files")
-    fetched = fetch([remote(file, card) for file in card.files], downloads, progress=progress)
-    hashes = {}
-    for file, found in zip(card.files, fetched, strict=True):
-        hashes[file.name] = found.sha256
-        _into_tree(file, found.path, tree, state, report=report, progress=progress)
-    named: dict[str, list[str]] = {}
-    left = spent = 0
+    offered = [file for file in card.files if any(sister.has(file) for sister in near)]
+    hashes = _fetch_files(
+        card, [f for f in card.files if f not in offered], work, report=report, progress=progress
+    )
+    paths = wanted(tree) if wanted is not None and (offered or card.shards) else None
+    for file in offered:
+        if digest := link_archive(near, file, card, work, wanted=paths, report=report):
+            hashes[file.name] = digest
+    hashes |= _fetch_files(
+        card, [f for f in offered if f.name not in hashes], work, report=report, progress=progress
+    )
     for i, series in enumerate(card.shards):
+        link_shards(
+            near,
+            series,
+            choose(series, choices.shards if i == 0 else None),
+            card,
+            work,
+            state / f"shards{i}",
+            wanted=paths,
+            packed=choices.packed,
+            report=report,
+        )
+    if choices.max_disk is not None:
+        none_yet = [
+            series
+            for i, series in enumerate(card.shards)
+            if not any((state / f"shards{i}").glob("*.parquet"))
+        ]
+        require_least(card, none_yet, choices.max_disk, used=_used(tree), packed=choices.packed)
+    for i, reserved in in_turn(card, packed=choices.packed):
+        series = card.shards[i]
         numbers = choose(series, choices.shards if i == 0 else None)
         progressed = extract_shards(
             [_shard(series, n, card) for n in numbers],
             downloads=downloads,
             folder=tree / series.into,
             state=state / f"shards{i}",
-            max_disk=None if choices.max_disk is None else choices.max_disk - spent,
-            wanted=wanted(tree) if wanted is not None else None,
+            max_disk=choices.max_disk,
+            used=0 if choices.max_disk is None else _used(work) + reserved,
+            wanted=paths,
             packed=choices.packed,
             keep=choices.keep_downloads,
             progress=progress,
             told=lambda name, done, of: report(f"{name}: {done} of {of} shards"),
         )
-        named[series.into] = list(progressed.done)
-        left += series.count - len(progressed.done)
-        spent += _used(tree / series.into)
         if progressed.stopped:
             report(progressed.stopped)
-    subset = ""
-    if left:
-        total = sum(series.count for series in card.shards)
-        subset = f"a subset, {total - left} of {total} shards"
-    return Obtained(tree=tree, adopted=False, subset=subset, shards=named if left else {}, hashes=hashes)
+    return _of_shards(card, work, hashes)
+
+
+def _fetch_files(
+    card: Card, files: Sequence[File], work: Path, *, report: Report, progress: Progress | None
+) -> dict[str, str]:
+    """Fetch files and give each its place in the tree; their sha256 by name."""
+    if not files:
+        return {}
+    report(f"{card.name}: fetching {len(files)} files")
+    fetched = fetch([remote(file, card) for file in files], work / "downloads", progress=progress)
+    for file, found in zip(files, fetched, strict=True):
+        _into_tree(file, found.path, work / "tree", work / "state", report=report, progress=progress)
+    return {file.name: found.sha256 for file, found in zip(files, fetched, strict=True)}
+
+
+def take_held(
+    card: Card,
+    source: Path,
+    held: Sequence[Sequence[Held]],
+    work: Path,
+    choices: Choices,
+    *,
+    wanted: Callable[[Path], Container[str]] | None = None,
+    report: Report = lambda _: None,
+) -> Obtained:
+    """Official shards and lists in a person's folder, brought into the official tree below `work` as if fetched."""
+    tree, state = work / "tree", work / "state"
+    numbers = [choose(series, choices.shards if i == 0 else None) for i, series in enumerate(card.shards)]
+    taken = chosen(card, held, numbers, named=choices.shards is not None)
+    hashes = {}
+    for name, path in held_lists(card, source).items():
+        file = next(file for file in card.files if file.name == name)
+        hashes[name] = _verified(file, path)
+        copy_file(path, tree / file.into / name)
+    without = sum(one.md5_text is None for series in taken for one in series)
+    if without:
+        report(f"{card.name}: {without} archives have no md5 beside them, so whose they are is not confirmed")
+        write_text(state / UNCONFIRMED, "")
+    for i, _ in in_turn(card, packed=choices.packed):
+        series = card.shards[i]
+        paths = wanted(tree) if wanted is not None else None
+        for done, one in enumerate(taken[i], start=1):
+            take(
+                one,
+                series,
+                tree / series.into,
+                state / f"shards{i}",
+                wanted=paths,
+                packed=choices.packed,
+            )
+            report(f"{one.path.name}: {done} of {len(taken[i])} shards")
+    return _of_shards(card, work, hashes)
+
+
+def _of_shards(card: Card, work: Path, hashes: Mapping[str, str]) -> Obtained:
+    """The tree below `work`, with all shards in it, of this run and earlier ones, by series where some are missing."""
+    state = work / "state"
+    named = {
+        series.into: [
+            name
+            for name in (series.file(n).name for n in series.numbers)
+            if (state / f"shards{i}" / f"{name}.parquet").exists()
+        ]
+        for i, series in enumerate(card.shards)
+    }
+    total = sum(series.count for series in card.shards)
+    done = sum(len(names) for names in named.values())
+    return Obtained(
+        tree=work / "tree",
+        adopted=(state / UNCONFIRMED).exists(),
+        subset=f"a subset, {done} of {total} shards" if done < total else "",
+        shards=named if done < total else {},
+        hashes=hashes,
+    )
 
 
 def adopt(
@@ -187,7 +297,7 @@ def adopt(
     report(f"{card.name}: unpacking {len(card.files)} files of {source}")
     hashes = {}
     for file in card.files:
-        hashes[file.name] = _verified(file, source)
+        hashes[file.name] = _verified(file, source / file.name)
         _into_tree(
             file,
             source / file.name,
@@ -242,10 +352,11 @@ def check_counts(
     return f"a subset, {'; '.join(fewer)}" if fewer else ""
 
 
-def _check_packed(card: Card, source: Path | None) -> None:
-    if source is not None:
+def _check_packed(card: Card, source: Path | None, held: Sequence[Sequence[Held]]) -> None:
+    if source is not None and not any(held):
         raise UserError(
-            "--packed is for what is fetched: with --from your files stay as they are. Leave one out."
+            f"--packed: there is no official tar of {card.name} in {source}, and what is unpacked stays as it is. "
+            "Leave --packed out."
         )
     if not card.shards or not all(series.name.endswith(".tar") for series in card.shards):
         kind = "are compressed" if card.shards else "are not a series of tars"
@@ -254,11 +365,11 @@ def _check_packed(card: Card, source: Path | None) -> None:
         )
 
 
-def is_tree(source: Path, card: Card) -> bool:
+def is_tree(source: Path, card: Card, *, packed: bool = False) -> bool:
     """Whether a folder is to be adopted as a tree, having no archives to verify; a folder that is not there raises."""
     if not source.is_dir():
         raise UserError(f"--from {source}: there is no such folder.")
-    return not _has_archives(source, card)
+    return not _has_archives(source, card) and not any(held_shards(card, source, packed=packed))
 
 
 def _has_archives(source: Path, card: Card) -> bool:
@@ -270,14 +381,11 @@ def _has_archives(source: Path, card: Card) -> bool:
 def _known_files(card: Card, tree: Mapping[str, Path]) -> dict[str, str]:
     """Sha256 of every official file that a tree holds as it was published (truth, lists), checked against the card."""
     plain = {file.name: file for file in card.files if file.archive is None}
-    return {
-        path.name: _verified(plain[path.name], path.parent) for path in tree.values() if path.name in plain
-    }
+    return {path.name: _verified(plain[path.name], path) for path in tree.values() if path.name in plain}
 
 
-def _verified(file: File, folder: Path) -> str:
+def _verified(file: File, path: Path) -> str:
     """Sha256 of a file that a person put there, checked against the card; nothing is written beside it."""
-    path = folder / file.name
     size, sha256, md5 = hash_file(path, md5=file.md5 is not None)
     found = {"size": size, "sha256": sha256, "md5": md5}
     wanted = {"size": file.size, "sha256": file.sha256, "md5": file.md5}
@@ -362,8 +470,18 @@ def _facts(card: Card, obtained: Obtained, subset: str) -> dict[str, Any]:
 
 
 def _used(work: Path) -> int:
-    """Bytes already spent on the disk by an interrupted run."""
-    return sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) if work.is_dir() else 0
+    """Bytes already spent on the disk by an interrupted run; a file of two names takes its room once."""
+    total = 0
+    seen: set[int] = set()
+    for folder, _, files in os.walk(work):
+        for name in files:
+            facts = Path(folder, name).lstat()
+            if facts.st_nlink > 1:
+                if facts.st_ino in seen:
+                    continue
+                seen.add(facts.st_ino)
+            total += facts.st_size
+    return total
 
 
 def _clean(work: Path, *, keep_tree: bool, keep_downloads: bool) -> None:

@@ -132,7 +132,7 @@ def _official(
     resolved = plugins.resolve("datasets", name, options)
     stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}
     if choices.shards is not None:
-        stated["shards"] = _chosen(card, source, choices.shards)
+        stated["shards"] = _chosen(card, source, choices.shards, packed=choices.packed)
     if choices.packed:
         stated["packed"] = True
     grow = False
@@ -170,11 +170,11 @@ def _official(
         return _there(name, data_root, report)
 
 
-def _chosen(card: Card, source: Path | None, shards: str) -> list[int]:
+def _chosen(card: Card, source: Path | None, shards: str, *, packed: bool) -> list[int]:
     """The shard numbers asked for, of a set that has some."""
     if not card.shards:
         raise UserError(f"--shards {shards}: {card.name} is not in many archives. Leave it out.")
-    if source is not None and is_tree(source, card):
+    if source is not None and is_tree(source, card, packed=packed):
         raise UserError(
             f"--shards {shards} is for what is fetched; of the tree in {source} all is taken. Leave one out."
         )

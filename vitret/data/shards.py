@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vitret.core.errors import DataError, UserError
 from vitret.data.archive import Member, extract
+from vitret.data.budget import room
 from vitret.data.download import Fetched, Patience, Progress, RemoteFile, discard, fetch
 from vitret.data.packed import index_path, make_index
 from vitret.data.unpack import locked, read_record, write_record
@@ -49,6 +50,7 @@ def extract_shards(
     folder: Path,
     state: Path,
     max_disk: int | None = None,
+    used: int = 0,
     wanted: Container[str] | None = None,
     packed: bool = False,
     keep: bool = False,
@@ -59,8 +61,9 @@ def extract_shards(
 ) -> Progressed:
     """Bring shards into `folder` one after the other, the next being fetched while one is unpacked.
 
-    `max_disk` bounds the bytes of archives and files together, in this set; the shard that would not fit is not
-    begun. An archive needs room twice while it is unpacked. `wanted` names the paths that are unpacked (None: all).
+    `max_disk` bounds the bytes of archives and files together, `used` of which are taken already (all that lies in
+    `downloads` and `folder` among them); the shard that would not fit is not begun. An archive needs room twice while
+    it is unpacked. `wanted` names the paths that are unpacked (None: all).
     `packed` moves the tar to `folder/<name>` with an index instead of unpacking it; `keep` leaves archives in
     `downloads`. `told` gets (shard, how many are finished, of how many).
 
@@ -79,22 +82,25 @@ def extract_shards(
     with locked(state / "shards"), ThreadPoolExecutor(1) as pool, _set_on_error(stop):
         done = {shard.file.name for shard in shards if _record(state, shard).exists()}
         todo = [shard for shard in shards if shard.file.name not in done]
-        used = sum(m.size for shard in shards if shard.file.name in done for m in members(state, shard))
+        there = {shard.file.name: _there(downloads, shard) for shard in todo}
         stopped = ""
         ahead: Future[Fetched] | None = None
         for shard, following in itertools.zip_longest(todo, todo[1:]):
-            need = _room(shard, packed=packed)
+            need = room(shard.about, packed=packed) - there[shard.file.name]
             if max_disk is not None and used + need > max_disk:
                 stopped = (
-                    f"--max-disk {max_disk:,}: {used:,} bytes are used, the next shard needs {need:,} more"
+                    f"--max-disk {max_disk:,}: {used:,} bytes are taken, the next shard needs {need:,} more"
                 )
                 break
             fetched = ahead.result() if ahead else bring(shard)
-            both = used + need + (_room(following, packed=packed) if following else 0)
+            both = used + need + (room(following.about, packed=packed) if following else 0)
             fits = max_disk is None or both <= max_disk
             ahead = pool.submit(bring, following) if following and fits else None
             used += _finish(shard, fetched, folder, state, wanted=wanted, packed=packed)
-            if not keep:
+            used -= there[shard.file.name]
+            if keep and not packed:
+                used += fetched.size
+            else:
                 # Its record stays: should it ever be fetched again, it must be the same.
                 fetched.path.unlink(missing_ok=True)
             done.add(shard.file.name)
@@ -108,9 +114,10 @@ def extract_shards(
     )
 
 
-def _room(shard: Shard, *, packed: bool) -> int:
-    """Bytes that must be free to take a shard: the archive and, for a while, what is in it."""
-    return shard.about * (1 if packed else 2)
+def _there(downloads: Path, shard: Shard) -> int:
+    """Bytes of a shard's archive that an interrupted run has fetched."""
+    places = [downloads / f"{shard.file.name}{suffix}" for suffix in ("", ".part")]
+    return sum(place.stat().st_size for place in places if place.is_file())
 
 
 @contextlib.contextmanager
@@ -164,15 +171,23 @@ def _with_md5(shard: Shard, downloads: Path, *, mirror: str | None, patience: Pa
 
 def with_md5(file: RemoteFile, text: Path) -> RemoteFile:
     """`file` with the first word of `text` as its md5; raises DataError, and forgets the text, when that is none."""
-    word = text.read_text(encoding="utf-8", errors="replace")[:200].split(maxsplit=1)
-    if not word or len(word[0]) != 32 or set(word[0].lower()) - set("0123456789abcdef"):
+    md5 = md5_in(text)
+    if md5 is None:
         discard(text)
         raise DataError(f"{text}: does not begin with an md5. Run the same command again.")
     return RemoteFile(
         name=file.name,
         urls=file.urls,
         size=file.size,
-        md5=word[0].lower(),
+        md5=md5,
         hash_source="publisher",
         by_hand=file.by_hand,
     )
+
+
+def md5_in(text: Path) -> str | None:
+    """The md5 with which a publisher's text begins, in lower case; None where it begins otherwise."""
+    words = text.read_text(encoding="utf-8", errors="replace")[:200].split(maxsplit=1)
+    if not words or len(words[0]) != 32 or set(words[0].lower()) - set("0123456789abcdef"):
+        return None
+    return words[0].lower()

@@ -135,22 +135,25 @@ class LayoutWriter:
 
     def _second_name(self, target: Path, place: Path) -> None:
         if not target.is_dir():
-            _hard_link_or_copy(target, place)
+            hard_link_or_copy(target, place)
             return
         for folder, _, files in os.walk(target):
             inside = place / Path(folder).relative_to(target)
             self._make_folder(inside)
             for name in files:
-                _hard_link_or_copy(Path(folder) / name, inside / name)
+                hard_link_or_copy(Path(folder) / name, inside / name)
 
     def attach(self, source: Path) -> None:
-        """Keep a copy of a file (an attribution list) beside the tables, under its own name."""
+        """Keep a file (an attribution list of a gigabyte) beside the tables, under its own name: linked, or a copy."""
         place = self.part / source.name
         try:
             self._make_folder(self.part)
-            fresh = place.with_name(f".{place.name}.new")
-            shutil.copyfile(source, fresh)
-            fresh.replace(place)
+            if self._hard:
+                hard_link_or_copy(source, place)
+            else:
+                fresh = place.with_name(f".{place.name}.new")
+                shutil.copyfile(source, fresh)
+                fresh.replace(place)
         except OSError as error:
             raise machine_error(place, error) from error
         self._attached.add(source.name)
@@ -338,7 +341,8 @@ def _facts(card: Mapping[str, Any]) -> dict[str, Any]:
     return {"image_set_version": card.get("image_set_version", "1"), "shards": card.get("shards")}
 
 
-def _hard_link_or_copy(target: Path, place: Path) -> None:
+def hard_link_or_copy(target: Path, place: Path) -> None:
+    """Give a file a second name, or a copy where the file system has no hard links or the target is on another one."""
     if place.exists() and place.samefile(target):
         return
     place.unlink(missing_ok=True)
@@ -348,6 +352,10 @@ def _hard_link_or_copy(target: Path, place: Path) -> None:
     except OSError as error:
         if error.errno not in {*NO_LINKS, errno.EXDEV, errno.EMLINK}:
             raise
+        if target.is_symlink() and error.errno == errno.EXDEV:
+            # A person's own archive on another disk stays there.
+            place.symlink_to(target.resolve())
+            return
         fresh = place.with_name(f".{place.name}.new")
         shutil.copyfile(target, fresh)
         fresh.replace(place)

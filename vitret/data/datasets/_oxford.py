@@ -10,7 +10,7 @@ from vitret.core.records import Int64, Ragged, Truth
 from vitret.data.card import Card
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.oxford import OxfordQuery, read_oxford
-from vitret.data.formats.trees import locate, walk_files
+from vitret.data.formats.trees import first_existing, locate, walk_files
 from vitret.data.ground_truth import GroundTruth, read_revisited
 from vitret.data.writer import LayoutWriter
 
@@ -30,6 +30,15 @@ def convert_revisited(card: Card) -> Converter:
         writer.evaluation(database, queries, boxes=truth.boxes, judgements=truth.judgements)
 
     return convert
+
+
+def listed(tree: Path, card: Card) -> frozenset[str]:
+    """Names of all photographs that a revisited ground truth lists."""
+    found = first_existing(tree, card.tree["truth"])
+    if found is None:
+        raise DataError(f"{tree}: the ground truth of {card.name} is not there.")
+    truth = read_revisited(found)
+    return frozenset(f"{name}.jpg" for name in (*truth.database, *truth.queries))
 
 
 def convert_original(card: Card, query_image: QueryImage) -> Converter:

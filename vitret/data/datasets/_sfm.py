@@ -8,7 +8,7 @@ from vitret.core.errors import DataError
 from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.sfm import cid_path, read_sfm
-from vitret.data.formats.trees import layouts, locate
+from vitret.data.formats.trees import first_existing, layouts, locate
 from vitret.data.writer import LayoutWriter
 
 BASE = "http://cmp.felk.cvut.cz/cnnimageretrieval/data/train"
@@ -35,6 +35,14 @@ def tree(pickle: str) -> dict[str, tuple[str, ...]]:
         "images": layouts(["ims"], folders),
         "database": layouts([f"{pickle}.pkl"], (*folders, "dbs", "train/dbs")),
     }
+
+
+def listed(tree: Path, card: Card) -> frozenset[str]:
+    """Paths `ims/…` of all photographs that a database names."""
+    found = first_existing(tree, card.tree["database"])
+    if found is None:
+        raise DataError(f"{tree}: the database of {card.name} is not there.")
+    return frozenset(f"ims/{cid_path(cid)}" for part in read_sfm(found).values() for cid in part.cids)
 
 
 def convert(card: Card) -> Converter:

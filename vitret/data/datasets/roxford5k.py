@@ -1,8 +1,10 @@
 """Revisited Oxford: Radenović et al., CVPR 2018, on the photographs of Philbin et al., CVPR 2007."""
 
+from pathlib import Path
+
 from vitret.data.card import Card
+from vitret.data.datasets import _oxford
 from vitret.data.datasets._conversion import Converter
-from vitret.data.datasets._oxford import convert_revisited
 from vitret.data.datasets._sources import (
     LANDMARK_OVERLAPS,
     OXFORD_CITATION,
@@ -54,6 +56,11 @@ CARD = Card(
 )
 
 
+def wanted(tree: Path) -> frozenset[str]:
+    """The photographs of the archive that the ground truth lists."""
+    return _oxford.listed(tree, CARD)
+
+
 def build() -> Converter:
     """Photographs in one flat folder `jpg`, ground truth as official pickle or its JSON twin."""
-    return convert_revisited(CARD)
+    return _oxford.convert_revisited(CARD)

@@ -1,5 +1,7 @@
 """retrieval-SfM-120k, tuples from 3-D models: Radenović, Tolias, Chum, TPAMI 2018."""
 
+from pathlib import Path
+
 from vitret.data.card import Card
 from vitret.data.datasets import _sfm
 from vitret.data.datasets._conversion import Converter
@@ -29,6 +31,11 @@ CARD = Card(
         "Photographs carry no file extension: ims/<xx>/<xx>/<xx>/<cid> by the last six characters of the cid.",
     ),
 )
+
+
+def wanted(tree: Path) -> frozenset[str]:
+    """The photographs of the archive that the database names."""
+    return _sfm.listed(tree, CARD)
 
 
 def build() -> Converter:

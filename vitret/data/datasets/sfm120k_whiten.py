@@ -1,5 +1,7 @@
 """retrieval-SfM-120k as cirtorch uses it: pairs for learned whitening; Radenović, Tolias, Chum, TPAMI 2018."""
 
+from pathlib import Path
+
 from vitret.data.card import Card
 from vitret.data.datasets import _sfm
 from vitret.data.datasets._conversion import Converter
@@ -18,6 +20,11 @@ CARD = Card(
     protocol="Pairs from which a whitening is fitted; not a training set.",
     notes=("Where the database names no clusters, images connected by pairs share a label.",),
 )
+
+
+def wanted(tree: Path) -> frozenset[str]:
+    """The photographs of the archive that the database names."""
+    return _sfm.listed(tree, CARD)
 
 
 def build() -> Converter:
