@@ -181,3 +181,8 @@ class Card(_Record):
         """Bytes to fetch as far as sizes are known, exactly or rounded."""
         files = sum(file.size or file.about or 0 for file in self.files)
         return files + sum(shards.count * shards.bytes_each for shards in self.shards)
+
+    @property
+    def image_files(self) -> tuple[File, ...]:
+        """The files that hold images; what else there is are lists."""
+        return tuple(file for file in self.files if file.role == "images")

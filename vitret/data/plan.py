@@ -206,11 +206,7 @@ def _disk(card: Card, fetched: Sequence[Sequence[int]], offered: Mapping[str, st
     """Bytes that what is fetched takes: of shards their share by bytes, and the archive that is being unpacked."""
     lists = sum(file.size or file.about or 0 for file in card.files if file.role != "images")
     if not card.shards:
-        return (
-            lists
-            if all(file.name in offered for file in [file for file in card.files if file.role == "images"])
-            else card.needs_disk
-        )
+        return lists if all(file.name in offered for file in card.image_files) else card.needs_disk
     each = [series.bytes_each for series in card.shards]
     part = sum(size * len(numbers) for size, numbers in zip(each, fetched, strict=True))
     whole = sum(size * series.count for size, series in zip(each, card.shards, strict=True))
