@@ -153,7 +153,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "unicom": Layout(
         about="Unicom's ViT and head (An)",
-        fits="unicom_b16",
+        fits="a system of your own: backbone unicom_vit, head unicom (docs/add-your-own.md)",
         rules=[(r"feature\.", "head.feature."), *_PLAIN_VIT],
     ),
     "google_npz": Layout(

@@ -233,7 +233,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise DataError(
             f"{path}: not readable as weights ({_first_line(error)}). Only plain tensors are accepted: "
-            "a checkpoint with code in it must be saved again as a state dict."
+            "a checkpoint with code in it must be saved again as a state dict. Files of other projects are read with "
+            "--checkpoint FILE --layout NAME (in a system: `checkpoint`): vitret list layouts"
         ) from error
     for key in _WRAPPERS:
         if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
@@ -279,7 +280,7 @@ def _load(model: Any, path: Path) -> None:
         raise DataError(
             f"{path}: does not fit {type(model).__name__} '{model.pretrained_cfg.get('architecture')}': "
             + "; ".join(p for p in problems if p)
-            + ". Is it the file of another architecture?"
+            + ". Is it the file of another architecture, or of another project (vitret list layouts)?"
         )
     model.load_state_dict(state, strict=False)
 
