@@ -141,6 +141,15 @@ def test_caffe_pixels_arrive_blue_first_in_steps_of_255():
     assert torch.allclose(caffe(ours).grids[0], plain(expected).grids[0], rtol=1e-3, atol=1e-3)
 
 
+def test_caffes_pixels_need_caffes_weights(tmp_path):
+    with pytest.raises(UserError, match=r"BGR.*weights: FILE.*caffe: false"):
+        resnet_soa.build(arch="resnet26", caffe=True)
+    safetensors.torch.save_file(
+        timm_model.build(arch="resnet26", pretrained=False).model.state_dict(), tmp_path / "caffe.safetensors"
+    )
+    assert resnet_soa.build(arch="resnet26", caffe=True, weights=str(tmp_path / "caffe.safetensors")).caffe
+
+
 def test_own_backbones_at_full_size():
     with torch.device("meta"):
         sizes = {

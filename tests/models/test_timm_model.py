@@ -9,6 +9,7 @@ import torch
 
 from vitret.core.errors import DataError, UserError
 from vitret.models.backbones.timm_model import build, read_state, timm
+from vitret.models.heads import cls
 
 
 def noise(height: int = 64, width: int = 96, count: int = 2) -> torch.Tensor:
@@ -147,3 +148,41 @@ def test_another_error_of_torchvision_is_not_hidden():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "something else" in done.stderr
+
+
+XCIT = {"embed_dim": 32, "num_heads": 2, "depth": 3, "cls_attn_layers": 2}
+CAIT = {"embed_dim": 32, "num_heads": 2, "depth": 3}
+
+
+@pytest.mark.parametrize("norm", ["shared_final", "none"])
+@pytest.mark.parametrize(("arch", "small"), [("xcit_small_12_p16_224", XCIT), ("cait_xxs24_224", CAIT)])
+def test_class_attention_gives_the_class_token_with_the_last_layer_alone(arch, small, norm):
+    torch.manual_seed(0)
+    backbone = build(arch=arch, pretrained=False, layers=2, norm=norm, arch_options=small).eval()
+    with torch.no_grad():  # layer scale starts at 1e-5 or less, which would hide the class attention
+        for parameter in backbone.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    images = torch.randn(2, 3, 224, 224)
+    tokens = backbone(images)
+    # timm's own forward: blocks, class attention, norm; (B, 1 + N, D).
+    whole = backbone.model.forward_features(images)
+    ours = torch.cat([tokens.prefix[-1], tokens.grids[-1].flatten(2).transpose(1, 2)], dim=1)
+    assert torch.allclose(ours if norm != "none" else backbone.model.norm(ours), whole, atol=1e-5)
+    assert torch.equal(tokens.prefix[0], torch.zeros(2, 0, 32))
+    earlier = build(arch=arch, pretrained=False, layers=[-2], norm=norm, arch_options=small).eval()
+    earlier.model.load_state_dict(backbone.model.state_dict())
+    assert torch.allclose(earlier(images).grids[0], tokens.grids[0], atol=1e-5)
+    assert (backbone.prefix_tokens, earlier.prefix_tokens) == (1, 0)
+
+
+def test_class_attention_takes_images_of_any_shape():
+    backbone = build(arch="xcit_small_12_p16_224", pretrained=False, arch_options=XCIT).eval()
+    tokens = backbone(torch.randn(1, 3, 64, 96))
+    assert tokens.prefix[0].shape == (1, 1, 32)
+    assert tokens.grids[0].shape == (1, 32, 4, 6)
+
+
+def test_a_class_token_is_not_asked_of_a_layer_before_it_enters():
+    backbone = build(arch="xcit_small_12_p16_224", pretrained=False, layers=[1], arch_options=XCIT).eval()
+    with pytest.raises(UserError, match="XCiT and CaiT only after their last block"):
+        cls.build(backbone.widths)(backbone(torch.randn(1, 3, 32, 32)))

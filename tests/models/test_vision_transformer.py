@@ -109,6 +109,15 @@ def test_mocov3_freezes_its_patches_and_positions():
     assert free.patch_embed.proj.weight.requires_grad
 
 
+def test_mocov3_draws_query_key_and_value_as_three_matrices():
+    # Its code: uniform within sqrt(6 / (D + D)); as one matrix of 3 D outputs the bound would be sqrt(6 / (4 D)).
+    torch.manual_seed(0)
+    model = plugins.build("backbones", "mocov3_vit", arch="vit_small", depth=2)
+    for block in model.blocks:
+        assert math.sqrt(6 / (4 * 384)) < block.attn.qkv.weight.abs().max() <= math.sqrt(6 / (2 * 384))
+        assert block.attn.proj.weight.abs().max() <= math.sqrt(6 / (2 * 384))
+
+
 def test_mocov3_small_has_twelve_heads():
     with torch.device("meta"):
         model = plugins.build("backbones", "mocov3_vit", arch="vit_small")

@@ -9,13 +9,17 @@ from vitret.cli import console
 
 if TYPE_CHECKING:
     from vitret.core.protocol import Protocol
+    from vitret.core.recipes import CheckpointSpec, ModelSpec
     from vitret.core.records import Images
     from vitret.models.model import Retriever
 
 
 def extract(
     model: Annotated[
-        str, typer.Argument(help="A run, timm:ARCH for any network of timm, or a file that a run wrote.")
+        str,
+        typer.Argument(
+            help="A run, a system, timm:ARCH for any network of timm, or a file that a run wrote."
+        ),
     ],
     dataset: Annotated[str, typer.Argument(help="A prepared set; `vitret list datasets`.")],
     weights: Annotated[
@@ -24,6 +28,13 @@ def extract(
     head: Annotated[
         str, typer.Option(help="With timm:ARCH: cls, gem, mean, max, … `vitret list heads`.")
     ] = "gem",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="With a system or timm:ARCH: another project's published weights; needs --layout."),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="How that project names its tensors: `vitret list layouts`.")
+    ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Longer side in pixels; default: the protocol's.")
     ] = None,
@@ -43,7 +54,7 @@ def extract(
 
     Examples:
       vitret extract timm:vit_tiny_patch16_224 minilandmarks --weights vit_tiny.safetensors --head cls --size 384
-      vitret extract minitown-sfm-vit_gem-s0 rminitown-east --out descriptors/east
+      vitret extract gem_r101 roxford5k --checkpoint retrievalSfM120k-resnet101-gem-b80fb85.pth --layout cirtorch
     """
     from vitret.core.config import assign, location, validate
     from vitret.core.errors import EmptyError, PartialError, UserError
@@ -58,10 +69,9 @@ def extract(
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
-    network = _network(location("home").path, model, weights=weights, head=head)
-    folder = out or Path(
-        f"{dataset}-{model.removeprefix('timm:').replace('/', '_').removesuffix('.safetensors')}"
-    )
+    network = _network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout))
+    name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
+    folder = out or Path(f"{dataset}-{name}")
     failed = _write(
         network, parts, protocol, folder, device=place, precision=precision, workers=workers, dataset=dataset
     )
@@ -87,20 +97,46 @@ def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
     }
 
 
-def _network(home: Path, name: str, *, weights: Path | None, head: str) -> "Retriever":
+def _checkpoint(file: str | None, layout: str | None) -> "CheckpointSpec | None":
+    from vitret.core.errors import UserError
+    from vitret.core.recipes import CheckpointSpec
+
+    if file is None and layout is None:
+        return None
+    if file is None or layout is None:
+        raise UserError("--checkpoint FILE and --layout NAME belong together; the names: vitret list layouts")
+    return CheckpointSpec(file=file, layout=layout)
+
+
+def _network(
+    name: str, *, weights: Path | None, head: str, checkpoint: "CheckpointSpec | None"
+) -> "Retriever":
+    from vitret.core.config import file_names, location
     from vitret.core.errors import DataError, UserError
-    from vitret.core.recipes import ModelSpec, Part
+    from vitret.core.recipes import ModelSpec, Part, read_system
     from vitret.core.runs import find_run
     from vitret.models.model import build_model, load_model
 
     if name.startswith("timm:"):
         options = {"arch": name.removeprefix("timm:"), "weights": str(weights) if weights else None}
-        return build_model(ModelSpec(backbone=Part(name="timm_model", options=options), head=Part(name=head)))
+        backbone = Part(name="timm_model", options=options)
+        return _described(ModelSpec(backbone=backbone, head=Part(name=head)), checkpoint, name)
     if weights is not None:
         raise UserError(f"--weights belongs to timm:ARCH; '{name}' has its own.")
+    configs = location("configs").path
+    if name.endswith((".yaml", ".yml")) or name in file_names(configs / "systems"):
+        system = read_system(configs, name)
+        if not system.frozen and checkpoint is None and system.model.checkpoint is None:
+            raise UserError(
+                f"The system '{system.name}' is trained before it describes anything: vitret train --system "
+                f"{system.name} --train-set SET. For weights of others: --checkpoint FILE --layout NAME."
+            )
+        return _described(system.model, checkpoint, name)
+    if checkpoint is not None:
+        raise UserError(f"--checkpoint belongs to a system or timm:ARCH; '{name}' has weights of its own.")
     if Path(name).is_file():
         return load_model(Path(name))[0]
-    run = find_run(home, name)
+    run = find_run(location("home").path, name)
     if run.finished:
         return load_model(run.checkpoint)[0]
     recipe = run.recipe()
@@ -110,6 +146,32 @@ def _network(home: Path, name: str, *, weights: Path | None, head: str) -> "Retr
             f"--train-set {recipe.track.train_set} --seed {recipe.seed}"
         )
     return build_model(recipe.system.model)
+
+
+def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str) -> "Retriever":
+    """The network of a spec, with a checkpoint if one is given here or there."""
+    import torch
+
+    from vitret.core.config import validate
+    from vitret.core.errors import UserError
+    from vitret.core.recipes import ModelSpec
+    from vitret.models.checkpoints_of_others import Loaded
+    from vitret.models.model import build_model
+
+    def tell(loaded: Loaded) -> None:
+        console.say(f"{name}: {loaded}")
+        if loaded.drawn:
+            raise UserError(
+                f"{name}: the checkpoint holds a backbone alone, and {len(loaded.drawn)} tensors of the head "
+                f"'{spec.head.name}' would be random. Take a head without weights (--head cls, gem, mean) or train it."
+            )
+
+    if checkpoint is not None:
+        both = {**spec.model_dump(mode="json"), "checkpoint": checkpoint.model_dump()}
+        spec = validate(ModelSpec, both, name)
+    # What is not in any file is at least the same at every call.
+    torch.manual_seed(0)
+    return build_model(spec, tell=tell).eval()
 
 
 def _write(

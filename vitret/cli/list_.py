@@ -19,6 +19,7 @@ _KINDS = (
     "datasets",
     "backbones",
     "heads",
+    "layouts",
     "losses",
     "samplers",
     "metrics",
@@ -77,6 +78,10 @@ def _rows(kind: str) -> dict[str, str]:
             name: "finished" if runs.find_run(home, name).finished else "not finished"
             for name in runs.run_names(home)
         }
+    if kind == "layouts":
+        from vitret.models.layouts import LAYOUTS
+
+        return {name: f"{layout.about} — fits {layout.fits}" for name, layout in LAYOUTS.items()}
     return {name: _options(kind, name) for name in plugins.names(kind)}
 
 

@@ -177,7 +177,8 @@ def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
     """Each recipe once; a frozen pre-trained network has no seeds to repeat."""
     seen: dict[str, Recipe] = {}
     for recipe in recipes:
-        pretrained = recipe.system.model.backbone.options.get("pretrained", True)
+        model = recipe.system.model
+        pretrained = model.checkpoint is not None or model.backbone.options.get("pretrained", True)
         key = recipe.system.name if recipe.system.frozen and pretrained else recipe.run_id
         seen.setdefault(key, recipe)
     return list(seen.values())

@@ -44,14 +44,35 @@ class Part(Strict):
         return self.model_copy(update={"options": plugins.resolve(family, self.name, self.options)})
 
 
+class CheckpointSpec(Strict):
+    """Another project's published weights: the file, and how that project names its tensors."""
+
+    file: str = Field(description="a path, or the name of a file in the folder of weights")
+    layout: str = Field(description="vitret list layouts")
+
+
 class ModelSpec(Strict):
-    """A network from image to descriptor: a backbone that gives tokens and a head that makes one vector of them."""
+    """A network from image to descriptor: a backbone that gives tokens and a head that makes one vector of them.
+
+    With a checkpoint nothing else pre-trained is read, whatever the backbone's option `pretrained` says.
+    """
 
     backbone: Part
     head: Part
+    checkpoint: CheckpointSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ModelSpec":
+        if self.checkpoint is not None and self.backbone.options.get("weights") is not None:
+            raise ValueError("weights come from `checkpoint` or from the backbone's `weights`, not from both")
+        return self
 
     def resolved(self) -> "ModelSpec":
-        return ModelSpec(backbone=self.backbone.resolved("backbones"), head=self.head.resolved("heads"))
+        return ModelSpec(
+            backbone=self.backbone.resolved("backbones"),
+            head=self.head.resolved("heads"),
+            checkpoint=self.checkpoint,
+        )
 
 
 class LossSpec(Part):

@@ -1,17 +1,16 @@
-"""Other people's published weights, read into our networks by name.
+"""Other people's published weights, read into our networks by name (`layouts`).
 
-A layout is a list of rules "published name -> our name", tried in order; None marks what is left out on purpose
-(classifiers, heads of pre-training). Names were read in each project's code: cirtorch (Radenović), DIR (Revaud),
-DOLG on pycls (Yang), Token (Wu), SOLAR (Ng), DINO, DINOv2, DINOv3 (Meta), MoCo v3 (Chen), LV-ViT (Jiang), the R50
-hybrids of Google's ViT release, Unicom (An). Files are read without running code in them, and a file that does not
-fit is refused with the lists of what is missing, unknown, or of another shape.
+Files are read without running code in them, and a file that does not fit is refused with the lists of what is missing,
+unknown, or of another shape.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,132 +19,65 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, did_you_mean
+from vitret.models.layouts import LAYOUTS
+from vitret.models.vision_transformer import resized_positions
 
-Rules = Sequence[tuple[str, str | None]]
 State = dict[str, Tensor]
-
-# torchvision's ResNet as a list of children: convolution, norm, ReLU, pooling, four stages.
-_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
-_SEQUENTIAL: Rules = [(rf"features\.{i}\.", f"backbone.{name}.") for i, name in _CHILDREN.items()]
-_HYBRID = r"backbone.patch_embed.backbone.stages.<\1>.blocks.<\2>."
-_PLAIN_VIT: Rules = [(r"(cls_token|pos_embed|patch_embed\.|blocks\.|norm\.)", r"backbone.\1")]
-
-RULES: dict[str, Rules] = {
-    "cirtorch": [
-        *_SEQUENTIAL,
-        (r"pool\.(?:rpool\.)?p$", "head.p"),
-        (r"pool\.whiten\.", "head.whiten."),
-        (r"whiten\.", "head.fc."),
-    ],
-    "dir": [
-        (r"(conv1|bn1|layer[1-4])\.", r"backbone.\1."),
-        (r"adpool\.p$", "head.p"),
-        (r"fc\.", "head.fc."),
-    ],
-    "dolg": [
-        (r"globalmodel\.stem\.conv\.", "backbone.conv1."),
-        (r"globalmodel\.stem\.bn\.", "backbone.bn1."),
-        # Blocks count from 1 there; `_one_less` finishes the number.
-        (r"globalmodel\.s([1-4])\.b(\d+)\.proj\.", r"backbone.layer\1.<\2>.downsample.0."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.bn\.", r"backbone.layer\1.<\2>.downsample.1."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.f\.a\.", r"backbone.layer\1.<\2>.conv1."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.f\.a_bn\.", r"backbone.layer\1.<\2>.bn1."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.f\.b\.", r"backbone.layer\1.<\2>.conv2."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.f\.b_bn\.", r"backbone.layer\1.<\2>.bn2."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.f\.c\.", r"backbone.layer\1.<\2>.conv3."),
-        (r"globalmodel\.s([1-4])\.b(\d+)\.f\.c_bn\.", r"backbone.layer\1.<\2>.bn3."),
-        (r"localmodel\.aspp\.aspp\.", "head.atrous.aspp."),
-        (r"localmodel\.aspp\.im_pool\.1\.", "head.atrous.im_pool."),
-        (r"localmodel\.aspp\.conv_after\.0\.", "head.atrous.conv_after."),
-        (r"localmodel\.", "head.localmodel."),
-        (r"pool_g\.p$", "head.p"),
-        (r"(fc_t|fc)\.", r"head.\1."),
-        (r"desc_cls\.", None),
-    ],
-    "token": [
-        (r"backbone\.block1\.0\.", "backbone.conv1."),
-        (r"backbone\.block1\.1\.", "backbone.bn1."),
-        *((rf"backbone\.block{i + 1}\.", f"backbone.layer{i}.") for i in range(1, 5)),
-        (r"tr\.", "head."),
-        (r"classifier\.", None),
-    ],
-    "solar": [
-        (r"features\.conv1\.0\.", "backbone.conv1."),
-        (r"features\.conv1\.1\.", "backbone.bn1."),
-        (r"features\.conv2_x\.2\.", "backbone.layer1."),
-        *((rf"features\.conv{i + 1}_x\.", f"backbone.layer{i}.") for i in range(2, 5)),
-        (r"features\.soa[45]\.gamma$", None),  # made there and never used
-        (r"features\.soa4\.", "backbone.soa3."),
-        (r"features\.soa5\.", "head.soa."),
-        (r"pool\.p$", "head.p"),
-        (r"whiten\.", "head.whiten."),
-    ],
-    "dino": [(r"head\.", None), *_PLAIN_VIT],
-    "dinov2": [
-        (r"mask_token$", None),
-        (r"(?:dino_|ibot_)?head\.", None),
-        (r"register_tokens$", "backbone.reg_token"),
-        (r"blocks\.(\d+\.)?(\d+)\.mlp\.w12\.", r"backbone.blocks.\2.mlp.fc1."),
-        (r"blocks\.(\d+\.)?(\d+)\.mlp\.w3\.", r"backbone.blocks.\2.mlp.fc2."),
-        (r"blocks\.(\d+)\.(\d+)\.", r"backbone.blocks.\2."),  # chunks of blocks, as training wraps them
-        *_PLAIN_VIT,
-    ],
-    "dinov3": [
-        (r"mask_token$", None),
-        (r"rope_embed\.", None),  # fixed frequencies
-        (r".*\.bias_mask$", None),
-        (r"local_cls_norm\.", None),
-        (r"storage_tokens$", "backbone.reg_token"),
-        (r"blocks\.(\d+)\.ls([12])\.gamma$", r"backbone.blocks.\1.gamma_\2"),
-        *_PLAIN_VIT,
-    ],
-    "mocov3": [
-        (r"(?:module\.)?(?:momentum_encoder|predictor)\.", None),
-        (r"(?:module\.)?base_encoder\.head\.", None),
-        (r"(?:module\.)?base_encoder\.", "backbone."),
-    ],
-    "lvvit": [(r"(head|aux_head)\.", r"backbone.\1."), *_PLAIN_VIT],
-    "unicom": [(r"feature\.", "head.feature."), *_PLAIN_VIT],
-    "google_npz": [
-        (r"(head|pre_logits)\.", None),
-        (r"conv_root\.", "backbone.patch_embed.backbone.stem.conv."),
-        (r"gn_root\.", "backbone.patch_embed.backbone.stem.norm."),
-        (r"block(\d+)\.unit(\d+)\.conv_proj\.", _HYBRID + r"downsample.conv."),
-        (r"block(\d+)\.unit(\d+)\.gn_proj\.", _HYBRID + r"downsample.norm."),
-        (r"block(\d+)\.unit(\d+)\.conv(\d)\.", _HYBRID + r"conv\3."),
-        (r"block(\d+)\.unit(\d+)\.gn(\d)\.", _HYBRID + r"norm\3."),
-        (r"embedding\.", "backbone.patch_embed.proj."),
-        (r"cls$", "backbone.cls_token"),
-        (r"Transformer\.posembed_input\.pos_embedding$", "backbone.pos_embed"),
-        (r"Transformer\.encoder_norm\.", "backbone.norm."),
-        (r"Transformer\.encoderblock_(\d+)\.LayerNorm_0\.", r"backbone.blocks.\1.norm1."),
-        (r"Transformer\.encoderblock_(\d+)\.LayerNorm_2\.", r"backbone.blocks.\1.norm2."),
-        (r"Transformer\.encoderblock_(\d+)\.MultiHeadDotProductAttention_1\.qkv\.", r"backbone.blocks.\1.attn.qkv."),
-        (r"Transformer\.encoderblock_(\d+)\.MultiHeadDotProductAttention_1\.out\.", r"backbone.blocks.\1.attn.proj."),
-        (r"Transformer\.encoderblock_(\d+)\.MlpBlock_3\.Dense_0\.", r"backbone.blocks.\1.mlp.fc1."),
-        (r"Transformer\.encoderblock_(\d+)\.MlpBlock_3\.Dense_1\.", r"backbone.blocks.\1.mlp.fc2."),
-    ],
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What was done with a file: names filled, names of the file left out on purpose."""
+    """What was done with a file: names filled, names of the file left out on purpose, positions resized.
+
+    `drawn` are the head's names that the file does not hold: they keep the values they were drawn with.
+    """
 
     filled: tuple[str, ...]
     left_out: tuple[str, ...]
+    resized: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        rest = (("left out", self.left_out), ("resized", self.resized), ("not in the file", self.drawn))
+        return "; ".join(
+            [
+                f"{len(self.filled)} tensors filled",
+                *(f"{title}: {_some(names)}" for title, names in rest if names),
+            ]
+        )
 
 
-def read_checkpoint(path: Path) -> State:
-    """Tensors of a .safetensors, .npz or PyTorch file, without running any code in it."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A file's tensors and, where it says so (cirtorch's `meta`), the mean and deviation of the pixels it expects."""
+
+    state: State
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+# cirtorch keeps its learned whitening beside the weights as numpy arrays. They are plain numbers: these names rebuild
+# an array and can do nothing else. NumPy 2 moved the module; files say the old name.
+_REBUILD = np.zeros(0).__reduce__()[0]
+_ARRAYS: list[Any] = [
+    *((_REBUILD, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *(np.ndarray, np.dtype, type(np.dtype(np.float32)), type(np.dtype(np.float64))),
+]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A .safetensors, .npz or PyTorch file, without running any code in it."""
     try:
         if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
+            return Checkpoint(state=dict(safetensors.torch.load_file(path)))
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return {name.replace("/", "."): torch.from_numpy(arrays[name]) for name in arrays.files}
-        value = torch.load(path, map_location="cpu", weights_only=True)
+                names = {name.replace("/", "."): torch.from_numpy(arrays[name]) for name in arrays.files}
+            return Checkpoint(state=names)
+        with torch.serialization.safe_globals(_ARRAYS):
+            value = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except (
@@ -161,19 +93,26 @@ def read_checkpoint(path: Path) -> State:
             f"{path}: not readable as plain tensors ({first}). A file that carries other objects (a scikit-learn "
             "PCA, an optimiser) must be saved again as a state dict, on a machine where its origin is trusted."
         ) from error
+    meta = value.get("meta") if isinstance(value, Mapping) else None
     for wrapper in ("state_dict", "model_state", "model_state_dict", "model", "teacher"):
         if isinstance(value, Mapping) and isinstance(value.get(wrapper), Mapping):
             value = value[wrapper]
     tensors = {k: v for k, v in value.items() if isinstance(v, Tensor)} if isinstance(value, Mapping) else {}
     if not tensors:
         raise DataError(f"{path}: expected a mapping of names to tensors.")
-    return tensors
+    return Checkpoint(state=tensors, mean=_channels(meta, "mean"), std=_channels(meta, "std"))
+
+
+def _channels(meta: object, key: str) -> tuple[float, ...] | None:
+    """Three numbers out of a `meta` that has them."""
+    value = meta.get(key) if isinstance(meta, Mapping) else None
+    plain = isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value)
+    return tuple(float(v) for v in value) if plain and value is not None else None
 
 
 def converted(state: Mapping[str, Tensor], layout: str) -> tuple[State, list[str], list[str]]:
     """A published state under our names ("backbone.…", "head.…"); also what was left out, and what no rule knows."""
-    if layout not in RULES:
-        raise UserError(f"There is no checkpoint layout '{layout}'. {did_you_mean(layout, RULES)}")
+    _known(layout)
     prepared = _PREPARED.get(layout, _unchanged)(dict(state))
     renamed: State = {}
     left_out: list[str] = []
@@ -193,7 +132,7 @@ def _renamed(name: str, layout: str) -> str | None:
     """Our name, None for what is left out on purpose, "" for what no rule knows."""
     if layout in ("dino", "dinov2", "dinov3"):
         name = name.removeprefix("backbone.")  # how training wraps them
-    for pattern, ours in RULES[layout]:
+    for pattern, ours in LAYOUTS[layout].rules:
         found = re.match(pattern, name)
         if found is None:
             continue
@@ -204,20 +143,61 @@ def _renamed(name: str, layout: str) -> str | None:
     return ""
 
 
-def load_retriever(model: nn.Module, path: Path, *, layout: str) -> Loaded:
-    """Fill a whole network (`backbone` and `head`) from a published file; all of it or an error with the lists."""
-    return fill(model, read_checkpoint(path), layout=layout, where=str(path))
+def load_checkpoint(model: nn.Module, file: str, *, layout: str) -> Loaded:
+    """Fill a whole network (`backbone` and `head`) from a published file; all of it or an error with the lists.
+
+    A relative name is looked for here and then in the folder of weights. Where the layout's files hold a backbone
+    alone, the head keeps what it was drawn with (`Loaded.drawn`). A file that names the mean and deviation of its
+    pixels must name the network's.
+    """
+    _known(layout)
+    path = _found(file)
+    checkpoint = read_checkpoint(path)
+    for title, theirs in (("mean", checkpoint.mean), ("std", checkpoint.std)):
+        ours = tuple(float(v) for v in getattr(model, title))
+        if theirs is not None and not np.allclose(theirs, ours, atol=1e-3):
+            raise DataError(
+                f"{path}: made for pixels of {title} {_numbers(theirs)}, this backbone gives {_numbers(ours)} (red, "
+                "green, blue; fractions of 255). Choose the backbone whose normalisation is the file's: of resnet_soa, "
+                "`caffe: true` is Caffe's and `caffe: false` ImageNet's."
+            )
+    return fill(model, checkpoint.state, layout=layout, where=str(path))
 
 
 def load_backbone(backbone: nn.Module, path: Path, *, layout: str) -> Loaded:
     """Fill a backbone alone; what the file holds for a head, or for classifiers the backbone lacks, is left out."""
-    return fill(nn.ModuleDict({"backbone": backbone}), read_checkpoint(path), layout=layout, where=str(path))
+    return fill(
+        nn.ModuleDict({"backbone": backbone}), read_checkpoint(path).state, layout=layout, where=str(path)
+    )
+
+
+def _known(layout: str) -> None:
+    if layout not in LAYOUTS:
+        raise UserError(
+            f"There is no checkpoint layout '{layout}'. {did_you_mean(layout, LAYOUTS)} All: vitret list layouts"
+        )
+
+
+def _found(file: str) -> Path:
+    path = Path(file).expanduser()
+    kept = location("weights").path / path
+    if not path.is_file() and not kept.is_file():
+        raise DataError(
+            f"{path}: no such file, here or in {location('weights').path}. Download it where its project offers it and "
+            "put it there, or name where it is: `--checkpoint FILE`, in a system `model.checkpoint.file`."
+        )
+    return path if path.is_file() else kept
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " / ".join(f"{value:.4g}" for value in values)
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: str) -> Loaded:
-    """Copy a published state into `model`, strictly.
+    """Copy a published state into `model`, strictly; a position embedding of another grid is resized.
 
-    A power that the file does not hold (a fixed GeM's) and the step counters of batch norm may be missing.
+    A power that the file does not hold (a fixed GeM's) and the step counters of batch norm may be missing, and the
+    head where no file of the layout has one.
     """
     renamed, left_out, unknown = converted(state, layout)
     wanted = model.state_dict()
@@ -227,17 +207,22 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
         left_out += [name for name in renamed if name.startswith("head.")]
     left_out += [name for name in renamed if _classifier(name) and name not in wanted]
     renamed = {name: value for name, value in renamed.items() if name not in left_out}
+    renamed, resized = _at_native_grid(model, renamed)
     missing = [
         n for n in wanted if n not in renamed and n != "head.p" and not n.endswith("num_batches_tracked")
     ]
+    drawn: list[str] = []
+    if not LAYOUTS[layout].has_head:
+        drawn = [name for name in missing if name.startswith("head.")]
+        missing = [name for name in missing if name not in drawn]
     unknown += [name for name in renamed if name not in wanted]
     misshapen = [
         f"{name} {tuple(value.shape)} instead of {tuple(wanted[name].shape)}"
         for name, value in renamed.items()
-        if name in wanted and value.numel() != wanted[name].numel()
+        if name in wanted and _sides(value) != _sides(wanted[name])
     ]
     problems = [
-        f"{len(names)} {title}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+        f"{len(names)} {title}: {_some(names)}"
         for title, names in (
             ("missing from the file", missing),
             ("unknown to the network", unknown),
@@ -248,10 +233,51 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
     if problems:
         raise DataError(
             f"{where}: does not fit as '{layout}': {'; '.join(problems)}. Do architecture, head and image size of the "
-            f"system agree with the file's? Layouts: {', '.join(RULES)}."
+            f"system agree with the file's? '{layout}' fits {LAYOUTS[layout].fits}. Other layouts: vitret list layouts"
         )
     model.load_state_dict({n: v.reshape(wanted[n].shape) for n, v in renamed.items()}, strict=False)
-    return Loaded(filled=tuple(sorted(renamed)), left_out=tuple(sorted(left_out)))
+    return Loaded(
+        filled=tuple(sorted(renamed)),
+        left_out=tuple(sorted(left_out)),
+        resized=tuple(resized),
+        drawn=tuple(drawn),
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+
+
+def _sides(value: Tensor) -> list[int]:
+    """A shape without its axes of one: linear layers stand as 1x1 convolutions in some files, powers as scalars."""
+    return [side for side in value.shape if side != 1]
+
+
+def _at_native_grid(model: nn.Module, state: State) -> tuple[State, list[str]]:
+    """The state with position embeddings of another (square) grid resized to the network's; also what was done."""
+    wanted = model.state_dict()
+    changed = dict(state)
+    said = []
+    for name, value in state.items():
+        if not name.endswith("pos_embed") or name not in wanted or value.shape == wanted[name].shape:
+            continue
+        grid = _grid(model.get_submodule(name.rpartition(".")[0]))
+        if grid is None or value.ndim != 3 or value.shape[2] != wanted[name].shape[2]:
+            continue
+        cells = value.shape[1] - (wanted[name].shape[1] - grid[0] * grid[1])
+        side = math.isqrt(max(cells, 0))
+        if side > 0 and side * side == cells:
+            changed[name] = resized_positions(value, (side, side), grid)
+            said.append(f"{name} from {side} x {side} to {grid[0]} x {grid[1]}")
+    return changed, said
+
+
+def _grid(network: nn.Module) -> tuple[int, int] | None:
+    """The grid whose positions a network stores: ours has it as `grid`, timm's at its patch embedding."""
+    found = getattr(network, "grid", None) or getattr(
+        getattr(network, "patch_embed", None), "grid_size", None
+    )
+    return None if found is None else (int(found[0]), int(found[1]))
 
 
 def _classifier(name: str) -> bool:

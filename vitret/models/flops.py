@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitret.core.recipes import ModelSpec
-from vitret.models.model import Retriever, build_model
+from vitret.models.model import Retriever, build_model, without_weights
 
 SIZES = (224, 384, 1024)
 # Products of two activations; a layer's product with its weights is an addmm, mm or convolution.
@@ -46,13 +46,8 @@ def count_flops(model: nn.Module, height: int, width: int) -> Flops:
 
 def shape_only(spec: ModelSpec) -> Retriever:
     """A system's network without any weights: parameters and layers on torch's meta device, nothing pre-trained."""
-    options = spec.resolved().backbone.options
-    shapeless = {
-        key: value for key, value in {"pretrained": False, "weights": None}.items() if key in options
-    }
-    backbone = spec.backbone.model_copy(update={"options": {**spec.backbone.options, **shapeless}})
     with torch.device("meta"):
-        return build_model(ModelSpec(backbone=backbone, head=spec.head))
+        return build_model(without_weights(spec))
 
 
 def flops_of(spec: ModelSpec, *, size: int) -> Flops:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vitret.core.config import validate
 from vitret.core.errors import DataError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
+from vitret.models.checkpoints_of_others import Loaded, load_checkpoint
 
 # Options of a backbone that only say where weights come from; the weights themselves are in the state.
 _ORIGIN = ("pretrained", "weights")
@@ -67,12 +69,22 @@ class Retriever(nn.Module):
         return functional.normalize(self.head(self.backbone(images)).float(), dim=-1)
 
 
-def build_model(spec: ModelSpec) -> Retriever:
-    """The network a spec describes; random parts draw from torch's global generator, which the caller seeds."""
+def build_model(spec: ModelSpec, *, tell: Callable[[Loaded], None] | None = None) -> Retriever:
+    """The network a spec describes; random parts draw from torch's global generator, which the caller seeds.
+
+    `tell` is given what was done with the spec's checkpoint, if it has one.
+    """
     spec = spec.resolved()
-    backbone = plugins.build("backbones", spec.backbone.name, **spec.backbone.options)
-    head = plugins.build("heads", spec.head.name, backbone.widths, **spec.head.options)
-    return Retriever(backbone, head, spec)
+    # A checkpoint fills the whole backbone: other weights would be fetched to be overwritten.
+    made = spec if spec.checkpoint is None else without_weights(spec)
+    backbone = plugins.build("backbones", made.backbone.name, **made.backbone.options)
+    head = plugins.build("heads", made.head.name, backbone.widths, **made.head.options)
+    model = Retriever(backbone, head, spec)
+    if spec.checkpoint is not None:
+        loaded = load_checkpoint(model, spec.checkpoint.file, layout=spec.checkpoint.layout)
+        if tell is not None:
+            tell(loaded)
+    return model
 
 
 def parameters(module: nn.Module) -> int:
@@ -85,7 +97,11 @@ def model_digest(model: Retriever) -> str:
 
     The same weights give the same digest whatever file they came from.
     """
-    about = {"spec": _architecture(model.spec).model_dump(mode="json"), "mean": model.mean, "std": model.std}
+    about = {
+        "spec": without_weights(model.spec).model_dump(mode="json"),
+        "mean": model.mean,
+        "std": model.std,
+    }
     sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):
         sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -110,7 +126,7 @@ def save_model(path: Path, model: Retriever, spec: ModelSpec | None = None) -> N
 def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
     """Read what `save_model` wrote; needs no other weights and no network. In evaluation mode, on the CPU."""
     spec = read_spec(path)
-    model = build_model(_architecture(spec))
+    model = build_model(without_weights(spec))
     state = safetensors.torch.load_file(path)
     try:
         model.load_state_dict(state)
@@ -142,7 +158,7 @@ def read_spec(path: Path) -> ModelSpec:
         raise DataError(f"{path}: its description of a model is not readable as JSON ({error}).") from error
 
 
-def _architecture(spec: ModelSpec) -> ModelSpec:
+def without_weights(spec: ModelSpec) -> ModelSpec:
     """The spec without what only says where weights come from."""
     backbone = spec.resolved().backbone
     changes: dict[str, Any] = {"pretrained": False, "weights": None}

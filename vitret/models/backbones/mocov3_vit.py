@@ -58,9 +58,10 @@ def _initialise(model: VisionTransformer, width: int, patch: int) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
+    # After the linear layers, of which `qkv` is one. A third of its rows is one matrix, so D outputs count and not 3 D.
+    bound = math.sqrt(6 / (2 * width))
+    for module in model.modules():
         if isinstance(module, DotAttention):
-            # One third of the rows is one matrix, so the bound counts D outputs and not 3 D.
-            bound = math.sqrt(6 / (2 * width))
             nn.init.uniform_(module.qkv.weight, -bound, bound)
     stem = model.patch_embed
     assert isinstance(stem, PatchStem)

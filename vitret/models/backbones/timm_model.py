@@ -84,9 +84,22 @@ class TimmBackbone(nn.Module):
         self.std: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
         known = inspect.signature(model.forward_intermediates).parameters
         self._takes_prefix = "return_prefix_tokens" in known and self.prefix_tokens > 0
+        # XCiT and CaiT: the class token enters after the last block, in blocks of its own.
+        late = any(
+            getattr(model, name, None) is not None for name in ("cls_attn_blocks", "blocks_token_only")
+        )
+        self.class_attention = late and last in layers
+        if late:
+            self.prefix_tokens = int(self.class_attention)
 
     def forward(self, images: Tensor) -> Tokens:
-        """Tokens of `images` (B, 3, H, W); H and W are multiples of `patch`."""
+        """Tokens of `images` (B, 3, H, W); H and W are multiples of `patch`.
+
+        With class attention (XCiT, CaiT) the last layer is what the whole network makes, class token and grid; the
+        layers before it have no prefix tokens.
+        """
+        if self.class_attention:
+            return self._with_class_token(images)
         extra = {"return_prefix_tokens": True} if self._takes_prefix else {}
         given = self.model.forward_intermediates(
             images,
@@ -101,8 +114,27 @@ class TimmBackbone(nn.Module):
             given[-1] = final
         if self._takes_prefix:
             return Tokens(prefix=tuple(p for _, p in given), grids=tuple(g for g, _ in given))
-        none = tuple(grid.new_zeros(grid.shape[0], 0, grid.shape[1]) for grid in given)
-        return Tokens(prefix=none, grids=tuple(given))
+        return Tokens(prefix=tuple(_no_prefix(grid) for grid in given), grids=tuple(given))
+
+    def _with_class_token(self, images: Tensor) -> Tokens:
+        # Before the final norm, which the network's own forward applies after the class attention.
+        grids = self.model.forward_intermediates(
+            images, indices=self.layers, norm=False, intermediates_only=True
+        )
+        size = grids[-1].shape[2:]
+        tokens = self.model.forward_cls(grids[-1].flatten(2).transpose(1, 2))
+        if self.norm:
+            tokens = self.model.norm(tokens)
+            # Channels last for the norm, and back.
+            grids = [
+                self.model.norm(grid.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for grid in grids[:-1]
+            ] + grids[-1:]
+        grids[-1] = tokens[:, 1:].transpose(1, 2).unflatten(2, size)
+        return Tokens(prefix=(*(_no_prefix(grid) for grid in grids[:-1]), tokens[:, :1]), grids=tuple(grids))
+
+
+def _no_prefix(grid: Tensor) -> Tensor:
+    return grid.new_zeros(grid.shape[0], 0, grid.shape[1])
 
 
 def build(
@@ -233,7 +265,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise DataError(
             f"{path}: not readable as weights ({_first_line(error)}). Only plain tensors are accepted: "
-            "a checkpoint with code in it must be saved again as a state dict."
+            "a checkpoint with code in it must be saved again as a state dict. Files of other projects are read with "
+            "--checkpoint FILE --layout NAME (in a system: `checkpoint`): vitret list layouts"
         ) from error
     for key in _WRAPPERS:
         if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
@@ -279,7 +312,7 @@ def _load(model: Any, path: Path) -> None:
         raise DataError(
             f"{path}: does not fit {type(model).__name__} '{model.pretrained_cfg.get('architecture')}': "
             + "; ".join(p for p in problems if p)
-            + ". Is it the file of another architecture?"
+            + ". Is it the file of another architecture, or of another project (vitret list layouts)?"
         )
     model.load_state_dict(state, strict=False)
 

@@ -19,7 +19,8 @@ class Cls(nn.Module):
         prefix = tokens.prefix[-1]
         if prefix.shape[1] == 0:
             raise UserError(
-                "The head 'cls' needs a class token and this backbone has none. Use --head gem or mean."
+                "The head 'cls' needs a class token, and the last of the asked-for layers has none: CNNs and Swin "
+                "never have one, XCiT and CaiT only after their last block (layers: 1). Use --head gem or mean."
             )
         return prefix.mean(dim=1) if self.mean else prefix[:, 0]
 
