@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from vitret.core import plugins
+from vitret.core.errors import UserError
 from vitret.core.recipes import OptimiserSpec
 from vitret.learn.optimise import batch_norm_to_eval, lr_at, make_optimiser, set_lr, update_copy
 
@@ -30,12 +32,87 @@ def test_constant_and_exponential():
 def test_head_learns_at_its_own_rate_and_vectors_do_not_decay(name: str):
     backbone, head = nn.Linear(2, 2), nn.Linear(2, 3)
     spec = OptimiserSpec.model_validate({"name": name, "lr": 0.1, "weight_decay": 0.5, "head_lr_factor": 10})
-    optimiser = make_optimiser(spec, backbone, [head], fused=False)
+    optimiser = make_optimiser(spec, backbone, {"head": head}, fused=False)
     set_lr(optimiser, 0.01)
     found = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
     assert found[id(backbone.weight)] == (pytest.approx(0.01), 0.5)
     assert found[id(backbone.bias)] == (pytest.approx(0.01), 0.0)
     assert found[id(head.weight)] == (pytest.approx(0.1), 0.5)
+
+
+class Pooled(nn.Module):
+    """A head as the heads here are: an exponent called p, and a layer with a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([3.0]))
+        self.fc = nn.Linear(2, 3)
+
+
+def groups_of(spec: OptimiserSpec, backbone: nn.Module, head: nn.Module) -> dict[str, tuple[float, float]]:
+    """Name → (rate, decay)."""
+    optimiser = make_optimiser(spec, backbone, {"head": head}, fused=False)
+    both = {"backbone": backbone, "head": head}
+    names = {id(p): n for part, module in both.items() for n, p in module.named_parameters(prefix=part)}
+    return {names[id(p)]: (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+
+
+def test_named_weights_have_a_rate_of_their_own_and_the_first_pattern_wins():
+    # SOLAR: all at 1e-6, its attention at 1e-2 (Ng et al., ECCV 2020, the authors' code).
+    spec = OptimiserSpec(lr=1e-6, weight_decay=0.5, lr_factors={"head.fc.*": 1e4, "head.*": 10.0})
+    found = groups_of(spec, nn.Linear(2, 2), Pooled())
+    assert found["head.fc.weight"] == (pytest.approx(1e-2), 0.5)
+    assert found["head.p"] == (pytest.approx(1e-5), 0.0)
+    assert found["backbone.weight"] == (pytest.approx(1e-6), 0.5)
+
+
+def test_a_pattern_that_fits_no_weight_is_refused():
+    spec = OptimiserSpec(lr_factors={"backbone.soa*": 100.0, "head.*": 10.0})
+    with pytest.raises(UserError, match=r"no weight that learns is called like 'backbone\.soa\*'"):
+        groups_of(spec, nn.Linear(2, 2), Pooled())
+
+
+def test_vectors_decay_on_demand_but_never_an_exponent():
+    spec = OptimiserSpec(weight_decay=0.5, decay_vectors=True)
+    decays = {name: decay for name, (_, decay) in groups_of(spec, nn.Linear(2, 2), Pooled()).items()}
+    assert decays == {
+        "backbone.weight": 0.5,
+        "backbone.bias": 0.5,
+        "head.p": 0.0,
+        "head.fc.weight": 0.5,
+        "head.fc.bias": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tables"),
+    [
+        (
+            "conv_stem_vit",
+            {"width": 12, "depth": 1, "heads": 3, "channels": 4, "img_size": 32},
+            ["cls_token", "pos_embed"],
+        ),
+        (
+            "timm_model",
+            {
+                "arch": "vit_tiny_patch16_224",
+                "pretrained": False,
+                "arch_options": {"embed_dim": 12, "depth": 1, "num_heads": 3},
+            },
+            ["model.cls_token", "model.pos_embed"],
+        ),
+    ],
+)
+def test_class_token_and_positions_never_decay(name: str, options: dict[str, object], tables: list[str]):
+    backbone = plugins.build("backbones", name, **options)
+    found = groups_of(OptimiserSpec(weight_decay=0.5, decay_vectors=True), backbone, nn.Linear(2, 2))
+    spared = {name.removeprefix("backbone.") for name, (_, decay) in found.items() if decay == 0}
+    assert spared == set(tables)
+
+
+def test_fields_that_came_later_leave_older_recipes_who_they_were():
+    assert not {"lr_factors", "decay_vectors"} & OptimiserSpec().model_dump().keys()
+    assert OptimiserSpec(decay_vectors=True).model_dump()["decay_vectors"] is True
 
 
 def test_a_slow_copy_moves_by_one_minus_its_momentum():

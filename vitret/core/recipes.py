@@ -97,6 +97,17 @@ class OptimiserSpec(Strict):
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
     head_lr_factor: float = Field(default=1.0, gt=0, description="rate of head and loss weights, times lr")
+    # Left out of dumps while unset: a field that came later must not change who an older recipe is.
+    lr_factors: dict[str, float] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="pattern of weight names → rate, times lr, in place of head_lr_factor: {backbone.soa*: 100}",
+    )
+    decay_vectors: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="decay biases and the weights of norms too",
+    )
     schedule: Literal["cosine", "constant", "exponential"] = "cosine"
     decay: float = Field(default=0.99, gt=0, le=1, description="per epoch, of the exponential schedule")
     final_lr: float = Field(default=0.0, ge=0)

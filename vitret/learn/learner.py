@@ -113,7 +113,10 @@ def make_learner(
         model=model,
         objective=objective,
         optimiser=make_optimiser(
-            system.optimiser, model.backbone, [model.head, objective], fused=device.type == "cuda"
+            system.optimiser,
+            model.backbone,
+            {"head": model.head, "losses": objective},
+            fused=device.type == "cuda",
         ),
         scaler=torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
         average=_copy(model) if system.optimiser.ema is not None else None,

@@ -1,11 +1,13 @@
 """The optimiser and its learning rate at each step, as a recipe's `optimiser` says."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
 
+from vitret.core.errors import UserError
 from vitret.core.recipes import OptimiserSpec
 
 
@@ -27,26 +29,63 @@ def lr_at(step: int, *, total: int, epoch: int, spec: OptimiserSpec) -> float:
 
 
 def make_optimiser(
-    spec: OptimiserSpec, backbone: nn.Module, rest: Iterable[nn.Module], *, fused: bool
+    spec: OptimiserSpec, backbone: nn.Module, rest: Mapping[str, nn.Module], *, fused: bool
 ) -> torch.optim.Optimizer:
-    """`rest` (head, losses) learns at `head_lr_factor` times the rate; vectors and scalars are not decayed.
+    """Groups of weights, each with its rate and decay; `rest` holds the head and the losses by name.
 
-    Each group remembers its `factor`, by which `set_lr` multiplies.
+    A weight's rate is `lr`, times the factor of the first of `lr_factors` whose pattern its name fits
+    ("backbone.soa3.f.0.weight"), else, in `rest`, times `head_lr_factor`. What decays, see `_decays`. Each group
+    remembers its `factor`, by which `set_lr` multiplies. A pattern that fits no weight is a `UserError`.
     """
-    groups = []
-    for modules, factor in (([backbone], 1.0), (list(rest), spec.head_lr_factor)):
-        learned = [p for module in modules for p in module.parameters() if p.requires_grad]
-        for decayed in (True, False):
-            chosen = [p for p in learned if (p.ndim >= 2) == decayed]
-            if chosen:
-                decay = spec.weight_decay if decayed else 0.0
-                groups.append(
-                    {"params": chosen, "factor": factor, "lr": spec.lr * factor, "weight_decay": decay}
-                )
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
+    unused = set(spec.lr_factors or ())
+    for part, module in {"backbone": backbone, **rest}.items():
+        tables = _tables(module)
+        for name, weight in module.named_parameters(prefix=part):
+            if not weight.requires_grad:
+                continue
+            fitting = [key for key in spec.lr_factors or () if fnmatchcase(name, key)]
+            unused.difference_update(fitting)
+            factor = 1.0 if part == "backbone" else spec.head_lr_factor
+            if fitting:
+                assert spec.lr_factors is not None
+                factor = spec.lr_factors[fitting[0]]
+            spared = not _decays(name, weight, spec) or name.removeprefix(f"{part}.") in tables
+            groups.setdefault((part != "backbone", spared, factor), []).append(weight)
+    if unused:
+        raise UserError(
+            f"optimiser.lr_factors: no weight that learns is called like {', '.join(map(repr, sorted(unused)))}."
+        )
+    listed = [
+        {
+            "params": groups[key],
+            "factor": key[2],
+            "lr": spec.lr * key[2],
+            "weight_decay": 0.0 if key[1] else spec.weight_decay,
+        }
+        for key in sorted(groups)
+    ]
     if spec.name == "sgd":
-        return torch.optim.SGD(groups, momentum=spec.momentum, nesterov=spec.nesterov, fused=fused)
+        return torch.optim.SGD(listed, momentum=spec.momentum, nesterov=spec.nesterov, fused=fused)
     kind = torch.optim.AdamW if spec.name == "adamw" else torch.optim.Adam
-    return kind(groups, betas=spec.betas, fused=fused)
+    return kind(listed, betas=spec.betas, fused=fused)
+
+
+def _decays(name: str, weight: nn.Parameter, spec: OptimiserSpec) -> bool:
+    """Matrices and kernels do, vectors when the recipe says so, a pooling's exponent p never."""
+    if name.rpartition(".")[2] == "p":
+        return False
+    return weight.ndim >= 2 or bool(spec.decay_vectors)
+
+
+def _tables(module: nn.Module) -> set[str]:
+    """Names of what is looked up and added (class tokens, positions), as timm's networks tell: never decayed."""
+    found = set()
+    for prefix, inner in module.named_modules():
+        told = getattr(inner, "no_weight_decay", None)
+        if callable(told):
+            found |= {f"{prefix}.{name}".lstrip(".") for name in told()}
+    return found
 
 
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:

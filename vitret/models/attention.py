@@ -82,6 +82,10 @@ class WindowAttention(nn.Module):
         offset = place[:, :, None] - place[:, None, :] + window - 1
         self.register_buffer("position_index", offset[0] * (2 * window - 1) + offset[1], persistent=False)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names that no optimiser should decay, in timm's convention."""
+        return {"position_bias"}
+
     def forward(self, x: Tensor) -> Tensor:
         batch, height, width, _ = x.shape
         n = self.window

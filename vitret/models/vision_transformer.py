@@ -252,6 +252,10 @@ class VisionTransformer(nn.Module):
         if position == "learned":
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names that no optimiser should decay, in timm's convention."""
+        return {"cls_token", "pos_embed"}
+
     def embed(self, images: Tensor) -> Tensor:
         """Patch tokens before position and class token: (B, 3, H, W) -> (B, D, h, w)."""
         if images.shape[2] % self.patch or images.shape[3] % self.patch:
