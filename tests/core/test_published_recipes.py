@@ -7,7 +7,9 @@ import pytest
 from vitret.core.config import file_names, read_yaml, validate
 from vitret.core.errors import UserError
 from vitret.core.protocol import Suite
-from vitret.core.recipes import Recipe, read_published
+from vitret.core.recipes import Recipe, System, read_published, read_system
+from vitret.learn.optimise import make_optimiser
+from vitret.models.flops import shape_only
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = file_names(CONFIGS / "published")
@@ -80,7 +82,7 @@ def test_gem_of_cirtorch():
     check_cirtorch_tuples(recipe)
     (tuples,) = recipe.system.losses
     assert (tuples.name, tuples.options["margin"]) == ("contrastive_tuples", 0.85)
-    assert recipe.system.optimiser.head_lr_factor == 10
+    assert recipe.system.optimiser.lr_factors == {"head.p": 10}
     assert recipe.system.optimiser.freeze_batch_norm
     assert (recipe.track.image.policy, recipe.track.image.size) == ("longer", 362)
     assert recipe.system.model.head.options["p"] == 3.0
@@ -160,11 +162,24 @@ def test_solar():
     recipe = published("solar_gldv1")
     optimiser = recipe.system.optimiser
     assert (optimiser.name, optimiser.lr) == ("adam", 1e-6)
-    assert optimiser.lr * optimiser.head_lr_factor == pytest.approx(1e-2)
+    assert optimiser.head_lr_factor == 1
     (loss,) = recipe.system.losses
     assert (loss.name, loss.options["margin"], loss.options["second_order"]) == ("triplet_sos", 1.25, 10.0)
     assert recipe.system.sampler.options == {"negatives": 5, "queries": 2000, "pool": 20000}
     assert (recipe.track.batch, recipe.track.image.size) == (8 * 7, 1024)
+
+
+@pytest.mark.parametrize("system", [published("solar_gldv1").system, read_system(CONFIGS, "solar")])
+def test_solar_attends_at_its_own_rate_in_backbone_and_head(system: System):
+    model = shape_only(system.model)
+    optimiser = make_optimiser(system.optimiser, model.backbone, {"head": model.head}, fused=False)
+    groups = {id(weight): group["lr"] for group in optimiser.param_groups for weight in group["params"]}
+    rates = {name: round(groups[id(weight)], 9) for name, weight in model.named_parameters()}
+    attention = {name for name in rates if ".soa" in name}
+    assert {name.partition(".")[0] for name in attention} == {"backbone", "head"}
+    assert {rates[name] for name in attention} == {1e-2}
+    assert {rates[name] for name in rates.keys() - attention} == {1e-6}
+    assert {"head.p", "head.whiten.weight"} <= rates.keys() - attention
 
 
 def test_ap_gem():
