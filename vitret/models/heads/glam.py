@@ -1,9 +1,9 @@
 """GLAM-style attention: local and global, channel and spatial; Song, Han and Avrithis, WACV 2022.
 
-That there are these four attentions, learned fusion weights, GeM, and a linear layer, dropout and batch normalisation
-to 512 is read in the paper's text. The layers inside each attention are from memory; the names of options say what can
-be switched. How an attention acts on the map is our decision, one form for all four: x becomes x · gate + x, the gate
-in (0, 1), so that no stream grows faster than the map it came from.
+That there are these four attentions, GeM, and a linear layer, dropout and batch normalisation to 512 is read in the
+paper's text. The layers inside each attention and the learned weights of their fusion are from memory; the names of
+options say what can be switched. How an attention acts on the map is our decision, one form for all four: x becomes
+x · gate + x, the gate in (0, 1), so that no stream grows faster than the map it came from.
 """
 
 import torch
