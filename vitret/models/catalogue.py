@@ -5,7 +5,6 @@ from pathlib import Path
 
 from vitret.core.config import Strict, file_names
 from vitret.core.recipes import (
-    ImagePolicy,
     MemorySpec,
     Part,
     System,
@@ -23,15 +22,18 @@ Made by `vitret list systems --format md` from `configs/systems/` and `configs/p
 
 What a source leaves open is an option with a declared default; what stands here instead is listed as "open", and those
 are the known reasons for a gap to the published numbers. FLOPs are for one image, in 10⁹, a multiplication and an
-addition counted as two: linear layers and convolutions alone, and with the products of attention added. Of an
-optimiser, ALWAYS are named and whatever is not at its default. A memory's size is a share of the training images when
-it has a point, and rows when not. "Not run yet" means that no row of this system on its real training set is in
-`results/`. A gap is ours less the published number, in points, under the suite that has the paper's protocol.
+addition counted as two: linear layers and convolutions alone, and with the products of attention added.
+
+A card names an optimiser's ALWAYS, and whatever is not at its default. A memory's size is a share of the training
+images when it is written with a point, rows when not. "Not run yet" means that no row of this system on its real
+training set is in `results/`. A gap is ours less the published number, in points, under a suite with the paper's
+protocol.
 """
 
 RECIPES = """# Published recipes
 
-Each paper's own training, whole in one file of `configs/published/`: `vitret train --published NAME`.
+A paper's own training as far as it could be read, whole in one file of `configs/published/`:
+`vitret train --published NAME`.
 """
 
 _ALWAYS = ("lr", "weight_decay", "schedule", "warmup", "clip")
@@ -96,7 +98,7 @@ def _card(system: System, track: Track | None, measured: list[str], gap: list[st
     else:
         yield "- frozen: never trained on retrieval data"
     if track is not None:
-        images = _fields(track.image, always=tuple(ImagePolicy.model_fields)[:2])
+        images = _fields(track.image, always=("policy", "size", "flip"))
         yield f"- training: {track.train_set}; {track.images_seen:,} images, batch {track.batch}; image({images})"
         yield f"- suite: {track.suite}"
     if system.open:
