@@ -38,6 +38,9 @@ def write(tmp_path: Path) -> Write:
         manifest: str = "m",
         lr: float = 1e-4,
         warning: str = "",
+        trained_on: str = "t",
+        trained_part: str = "",
+        searched_part: str = "",
     ) -> Path:
         protocol = protocol or Protocol()
         levels = {
@@ -69,7 +72,13 @@ def write(tmp_path: Path) -> Write:
                 weights_sha256="w",
             ),
             training=results.TrainingFacts(
-                set=train_set, manifest="t", images_seen=64, seed=seed, budget=budget, pretraining="none"
+                set=train_set,
+                manifest=trained_on,
+                subset=trained_part,
+                images_seen=64,
+                seed=seed,
+                budget=budget,
+                pretraining="none",
             ),
             data=results.DataFacts(
                 set=eval_set,
@@ -79,6 +88,7 @@ def write(tmp_path: Path) -> Write:
                 database=9,
                 distractors=distractors,
                 warning=warning,
+                subset=searched_part,
             ),
             suite=results.SuiteFacts(
                 name="s", primary="mAP (hard)", metrics=("mAP", "mP@10"), levels=("medium", "hard")

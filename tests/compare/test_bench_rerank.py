@@ -123,6 +123,35 @@ def test_superglobal_works_through_the_bench(places):
     assert not list(places.home.glob("runs/*/matchers"))
 
 
+def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
+    """A set that grows, as shard by shard, makes rows of a matcher stale and a trained network a thing of the past."""
+    card = {"title": "town", "subset": "a subset, 9 of 10 shards"}
+    images = sorted((tmp_path / "drawn").iterdir())
+    (places.configs / "systems" / "learner.yaml").write_text(
+        "name: learner\ntitle: Learner\nlosses: [arcface]\n"
+        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
+    )
+    track = places.configs / "tracks" / "town.yaml"
+    track.write_text(
+        "name: town\ntrain_set: town\nimages_seen: 8\nbatch: 4\nimage: {size: 32}\nvalidation: 0.0\n"
+        "systems: [learner]\nsuite: none\n"
+    )
+    rows = measured(places, "none")
+    assert {row.training.subset for row in rows} == {""}
+    with LayoutWriter(places.data, "town", replace=True, workers=1) as writer:
+        names = linked(writer, images[:36])
+        writer.train(names, [i // 4 for i in range(36)])
+        writer.card(card)
+        writer.finish()
+    with pytest.raises(DataError, match="was trained on other bytes of town"):
+        resolve(places, "town", suite="none")
+    (run,) = places.home.glob("runs/town-learner-*")
+    run.rename(run.with_name("before"))
+    again = measured(places, "none")
+    assert {row.training.subset for row in again} == {"a subset, 9 of 10 shards"}
+    assert {row.training.manifest for row in again}.isdisjoint(row.training.manifest for row in rows)
+
+
 def test_what_cannot_work_is_said_before_the_work(places):
     with pytest.raises(UserError, match="Did you mean 'width'"):
         resolve(places, "town", suite="misspelt")

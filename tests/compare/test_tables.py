@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vitret.compare.leaderboard import caption, title
 from vitret.compare.tables import read_all, tables
 from vitret.core.protocol import Protocol
 
@@ -94,3 +95,30 @@ def test_rows_on_other_bytes_of_the_data_are_left_out(write, root: Path):
     write("c", GOOD, manifest="other")
     (table,) = tables(read_all(root))
     assert [row.system for row in table.rows] == ["a", "b"]
+
+
+def test_rows_trained_on_other_bytes_stand_in_tables_of_their_own(write, root: Path):
+    write("a", GOOD, trained_on="ten-shards")
+    write("b", BAD, trained_on="all-shards")
+    write("never-trained", GOOD, trained_on="")
+    found = tables(read_all(root))
+    assert [[row.system for row in table.rows] for table in found] == [
+        ["never-trained", "b"],
+        ["a", "never-trained"],
+    ]
+    assert [table.training_data for table in found] == ["all-shar", "ten-shar"]
+    assert "data all-shar" in title(found[0])
+
+
+def test_a_table_says_that_part_of_a_set_was_used(write, root: Path):
+    write(
+        "a",
+        GOOD,
+        trained_part="a subset, 10 of 500 shards",
+        searched_part="revisitop1m: a subset, 3 of 100 shards",
+    )
+    (table,) = tables(read_all(root))
+    assert table.training_data == ""
+    text = "\n".join(caption(table))
+    assert "Note: Trained on a subset, 10 of 500 shards of town." in text
+    assert "Note: Searched: revisitop1m: a subset, 3 of 100 shards." in text

@@ -34,6 +34,15 @@ def test_a_run_is_found_by_a_unique_beginning(tmp_path: Path):
         find_run(tmp_path, "nothing")
 
 
+def test_a_run_holds_to_the_bytes_it_learned_from(tmp_path: Path):
+    run = open_run(tmp_path, _recipe())
+    run.require_data("toy", "ten shards")  # nothing is recorded yet
+    run.record_data("toy", "ten shards")
+    run.record_data("toy", "ten shards")
+    with pytest.raises(DataError, match=r"trained on other bytes of toy.*ten shards.*all shards.*\n?mv "):
+        run.record_data("toy", "all shards")
+
+
 def test_a_lock_is_waited_for_and_freed_by_death(tmp_path: Path):
     hold = (
         "import sys, time\nfrom pathlib import Path\nfrom vitret.core.runs import locked\n"

@@ -19,7 +19,7 @@ import numpy as np
 from vitret.compare import results
 from vitret.compare.significance import bootstrap_interval
 from vitret.compare.work import Places, Task, Work, missing_rows
-from vitret.core.protocol import Suite, metric_key
+from vitret.core.protocol import metric_key
 from vitret.core.recipes import Recipe
 from vitret.core.runs import Run, code, locked, open_run
 from vitret.data import layout
@@ -27,7 +27,7 @@ from vitret.data import layout
 if TYPE_CHECKING:
     import torch
 
-    from vitret.core.records import Descriptors, Images
+    from vitret.core.records import Descriptors, EvalSet, Images, ImageSet
     from vitret.describe.whitening import Whitening
     from vitret.measure.evaluate import Measurement
     from vitret.models.matching import Matcher
@@ -296,6 +296,7 @@ def _row(
     from vitret.describe.devices import pick_precision
 
     recipe, suite, provenance = task.recipe, work.suite, code()
+    trained_on, trained_part = work.training(recipe)
     plain, _, with_distractors = name.partition("+")
     evalset, distractors = work.evaluations[plain], measured.distractors
     return results.Result(
@@ -304,7 +305,8 @@ def _row(
         model=model.model_copy(update={"dim": measured.database.dim}),
         training=results.TrainingFacts(
             set=recipe.track.train_set,
-            manifest=_training_manifest(places, recipe, suite),
+            manifest=trained_on,
+            subset=trained_part,
             images_seen=0 if recipe.system.frozen else recipe.track.images_seen,
             seed=recipe.seed,
             budget=recipe.budget,
@@ -319,6 +321,7 @@ def _row(
             distractors=with_distractors or None,
             distractors_manifest=work.distractors.digest if with_distractors and work.distractors else "",
             distractor_images=0 if distractors is None else len(distractors),
+            subset=_subset(evalset, work.distractors if with_distractors else None),
             whitening_manifest=work.whitening_source.digest if work.whitening_source else "",
             failed_images=measured.failed,
             warning=str(evalset.card.get("warning", "")),
@@ -346,9 +349,10 @@ def _row(
     )
 
 
-def _training_manifest(places: Places, recipe: Recipe, suite: Suite) -> str:
-    untrained = recipe.system.frozen and not suite.protocol.rerank.learned
-    return "" if untrained else layout.load_train(places.data, recipe.track.train_set).digest
+def _subset(evalset: EvalSet, distractors: ImageSet | None) -> str:
+    """Which part of what is searched was prepared, in words; empty for all of it."""
+    parts = [(one.name, layout.subset_of(one.card)) for one in (evalset, distractors) if one is not None]
+    return "; ".join(f"{name}: {words}" for name, words in parts if words)
 
 
 def _device_name(device: torch.device) -> str:

@@ -110,6 +110,7 @@ def markdown(found: Sequence[Table], root: Path) -> str:
 def title(table: Table) -> str:
     """What the rows were trained on, how they were measured, under which fingerprint."""
     trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
+    trained += f", data {table.training_data}" if table.training_data else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
     trained += "" if table.budget == "track" else ", own budgets"
     return f"{trained} · {table.suite} · {table.fingerprint}"

@@ -37,6 +37,9 @@ class TrainingFacts(Strict):
 
     set: str
     manifest: str = Field(description="digest of the training set's manifest; empty when nothing was trained")
+    subset: str = Field(
+        default="", description="what part of the set was prepared, in words; empty for all of it"
+    )
     images_seen: int = Field(ge=0)
     seed: int
     budget: Literal["track", "own"]
@@ -54,6 +57,9 @@ class DataFacts(Strict):
     distractors: str | None = None
     distractors_manifest: str = ""
     distractor_images: int = Field(default=0, ge=0)
+    subset: str = Field(
+        default="", description="what part of database or distractors was prepared, in words; empty for all"
+    )
     whitening_manifest: str = Field(
         default="", description="digest of the training set that the protocol's whitening was fitted on"
     )

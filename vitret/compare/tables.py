@@ -1,6 +1,7 @@
 """Which rows may stand together, what stands in their cells, and which of them a paired test cannot tell apart.
 
-Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree.
+Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree; what
+was never trained stands in every table of its training set.
 Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over queries.
 """
 
@@ -77,6 +78,8 @@ class Table:
     warnings: tuple[str, ...]
     shortlist: str
     rows: tuple[Row, ...]
+    # Named only where tables of one training set differ in its bytes: the beginning of its digest.
+    training_data: str
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -97,7 +100,18 @@ def tables(entries: Iterable[Entry]) -> list[Table]:
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for path, result in entries:
         groups.setdefault(_table_key(result), []).append((path, result))
-    return [_table(groups[key]) for key in sorted(groups)]
+    return [table for key in sorted(groups) for table in _tables_by_training(groups[key])]
+
+
+def _tables_by_training(entries: Sequence[Entry]) -> list[Table]:
+    """One table for each version of the training set's bytes, with the rows that learned nothing in each."""
+    versions = sorted({r.training.manifest for _, r in entries} - {""})
+    if len(versions) < 2:
+        return [_table(entries, training_data="")]
+    return [
+        _table([e for e in entries if e[1].training.manifest in ("", version)], training_data=version[:8])
+        for version in versions
+    ]
 
 
 def _table_key(result: Result) -> tuple[str, ...]:
@@ -114,7 +128,7 @@ def _table_key(result: Result) -> tuple[str, ...]:
     )
 
 
-def _table(entries: Sequence[Entry]) -> Table:
+def _table(entries: Sequence[Entry], *, training_data: str) -> Table:
     entries = _newest_data(entries)
     first = entries[0][1]
     sets = sorted({r.eval_name for _, r in entries}, key=lambda name: (name.count("+"), name))
@@ -132,10 +146,21 @@ def _table(entries: Sequence[Entry]) -> Table:
         protocol=first.protocol.line(),
         sets=tuple(sets),
         keys=tuple(keys),
-        warnings=tuple(sorted({r.data.warning for _, r in entries if r.data.warning})),
+        warnings=tuple(sorted({words for _, r in entries for words in _warnings(r)})),
         shortlist=first.protocol.rerank.shortlist,
         rows=tuple(row for row, _ in rows),
+        training_data=training_data,
     )
+
+
+def _warnings(result: Result) -> list[str]:
+    """What every page that shows the row must say."""
+    found = [result.data.warning] if result.data.warning else []
+    if result.training.subset:
+        found.append(f"Trained on {result.training.subset} of {result.training.set}.")
+    if result.data.subset:
+        found.append(f"Searched: {result.data.subset}.")
+    return found
 
 
 def _newest_data(entries: Sequence[Entry]) -> list[Entry]:

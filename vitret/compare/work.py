@@ -14,15 +14,7 @@ from vitret.core.ablations import make_variants
 from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, VitretError
 from vitret.core.protocol import Suite
-from vitret.core.recipes import (
-    Recipe,
-    Track,
-    make_recipe,
-    read_published,
-    read_track,
-    split_assignments,
-    unalias,
-)
+from vitret.core.recipes import Recipe, Track, make_recipe, read_published, read_track, split_assignments
 from vitret.core.runs import Run
 from vitret.data import layout
 
@@ -68,6 +60,14 @@ class Work:
     evaluations: dict[str, EvalSet]
     distractors: ImageSet | None
     whitening_source: TrainSet | None
+    # Training set → its digest, and which part of it is prepared: of every set that something learns from.
+    learned: dict[str, tuple[str, str]]
+
+    def training(self, recipe: Recipe) -> tuple[str, str]:
+        """Digest and subset of what a row's numbers were learned from; empty for what learns nothing."""
+        if recipe.system.frozen and not self.suite.protocol.rerank.learned:
+            return "", ""
+        return self.learned[recipe.track.train_set]
 
 
 def resolve(
@@ -106,7 +106,7 @@ def resolve(
     recipes += own
     if ablation:
         recipes += _variants(places, ablation, train_set, repeats, assignments, problems)
-    _require_training_sets(places, recipes, problems, matcher=chosen.protocol.rerank.learned)
+    learned = _training_sets(places, recipes, problems, matcher=chosen.protocol.rerank.learned)
     evaluations, distractors = _data(places, chosen, problems)
     whitening_source = None
     try:
@@ -123,6 +123,7 @@ def resolve(
         evaluations=evaluations,
         distractors=distractors,
         whitening_source=whitening_source,
+        learned=learned,
     )
 
 
@@ -191,14 +192,28 @@ def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
     return list(seen.values())
 
 
-def _require_training_sets(
+def _training_sets(
     places: Places, recipes: Sequence[Recipe], problems: list[VitretError], *, matcher: bool
-) -> None:
-    """A published recipe may name another set than the bench's track; a matcher learns beside a frozen network too."""
-    names = [unalias(recipe.track.train_set) for recipe in recipes if matcher or not recipe.system.frozen]
-    for name in dict.fromkeys(names):
-        if not layout.exists(places.data, name):
-            problems.append(DataError(f"{name} is not in {places.data}. Prepare it: vitret prepare {name}"))
+) -> dict[str, tuple[str, str]]:
+    """Digest and subset of each set that is learned from; a run that learned from other bytes is a problem.
+
+    A published recipe may name another set than the bench's track; a matcher learns beside a frozen network too.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    absent: set[str] = set()
+    for recipe in recipes:
+        name = recipe.track.train_set
+        if recipe.system.frozen and not matcher:
+            continue
+        try:
+            if name not in found and name not in absent:
+                found[name] = layout.train_facts(places.data, name)
+            if name in found and not recipe.system.frozen:
+                Run(path=places.home / "runs" / recipe.run_id).require_data(name, found[name][0])
+        except VitretError as error:
+            absent.add(name)
+            problems.append(error)
+    return found
 
 
 def _data(
@@ -229,15 +244,16 @@ def _task(places: Places, recipe: Recipe, suite: Suite) -> Task:
 
 def missing_rows(work: Work, task: Task) -> list[str]:
     """Rows of a task that are not there, or were measured on other bytes of the data."""
-    return [name for name, path in task.rows.items() if not _stands(work, name, path)]
+    return [name for name, path in task.rows.items() if not _stands(work, task.recipe, name, path)]
 
 
-def _stands(work: Work, name: str, path: Path) -> bool:
+def _stands(work: Work, recipe: Recipe, name: str, path: Path) -> bool:
     if not path.is_file():
         return False
     row = results.read_result(path)
     plain, _, distractors = name.partition("+")
     same = row.data.manifest == work.evaluations[plain].digest
+    same = same and row.training.manifest == work.training(recipe)[0]
     if distractors:
         assert work.distractors is not None
         same = same and row.data.distractors_manifest == work.distractors.digest

@@ -1,6 +1,6 @@
 """A run is a folder: the resolved recipe, the code and machine it ran on, its log, its checkpoint, its state.
 
-$VITRET_HOME/runs/<id>/  recipe.yaml  code.json  log.jsonl  checkpoint.safetensors  state/  run.lock
+$VITRET_HOME/runs/<id>/  recipe.yaml  code.json  data.json  log.jsonl  checkpoint.safetensors  state/  run.lock
 """
 
 import contextlib
@@ -75,6 +75,23 @@ class Run:
         value = read_json(self.path / "code.json")
         assert isinstance(value, dict)
         return value
+
+    def require_data(self, name: str, digest: str) -> None:
+        """Refuse a training set whose bytes are not those that the run has learned from."""
+        file = self.path / "data.json"
+        known = read_json(file) if file.is_file() else None
+        if isinstance(known, dict) and known.get("digest") != digest:
+            raise DataError(
+                f"{self.path}: was trained on other bytes of {name} than those prepared now ({known.get('digest')}, "
+                f"not {digest}): a subset that grew, or another version. To train on what is there now, move the "
+                f"run away first: mv {self.path} {self.path}.before"
+            )
+
+    def record_data(self, name: str, digest: str) -> None:
+        """Say once what the run learns from; `require_data` holds it to that."""
+        self.require_data(name, digest)
+        if not (self.path / "data.json").is_file():
+            write_json(self.path / "data.json", {"set": name, "digest": digest})
 
     def log(self, **entry: Any) -> None:
         """Append one line to log.jsonl."""

@@ -46,6 +46,8 @@ __all__ = [
     "load_manifest",
     "load_sizes",
     "load_train",
+    "subset_of",
+    "train_facts",
 ]
 
 
@@ -93,6 +95,20 @@ def load_train(data_root: Path, name: str) -> TrainSet:
         card=_card(folder),
         digest=manifest["digests"]["train"],
     )
+
+
+def train_facts(data_root: Path, name: str) -> tuple[str, str]:
+    """A training set's digest and, in words, what part of the set it holds ("" for all), without reading its tables."""
+    return load_manifest(data_root, name)["digests"]["train"], subset_of(_card(data_root / name))
+
+
+def subset_of(card: Mapping[str, Any]) -> str:
+    """What part of a set is prepared, in words, from its card; empty for all of it.
+
+    >>> subset_of({"title": "GLDv2", "subset": "a subset, 10 of 500 shards"})
+    'a subset, 10 of 500 shards'
+    """
+    return str(card.get("subset") or "")
 
 
 def load_eval(data_root: Path, name: str) -> EvalSet:

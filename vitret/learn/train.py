@@ -71,6 +71,8 @@ def train(
     require_trainable(recipe)
     _check_tuples(recipe)
     say = say or (lambda text: None)
+    if distributed.rank() == 0:
+        run.record_data(trainset.name, trainset.digest)
     if distributed.from_first(run.finished):
         clear_state(run.state)
         return run.checkpoint
