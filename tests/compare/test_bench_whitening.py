@@ -168,3 +168,20 @@ def test_an_ablation_is_measured_as_rows_of_one_table(places: Places):
     assert not list(results.problems(places.results))
     with pytest.raises(UserError, match="Did you mean 'pool'"):
         resolve(places, "none", ablation="pol")
+
+
+def test_a_published_recipe_alone_is_measured_by_its_own_suite(places: Places):
+    (places.configs / "published").mkdir()
+    for name, own in (("x", "lw"), ("y", "pca")):
+        suite(places, own, "{kind: none}")
+        (places.configs / "published" / f"{name}.yaml").write_text(
+            f"system:\n  name: {name}\n  title: X\n"
+            "  model: {backbone: {name: timm_model, arch: test_vit, pretrained: false}, head: gem}\n"
+            f"track: {{name: {name}, train_set: none, images_seen: 0, suite: {own}}}\n"
+        )
+    assert resolve(places, "none", published=["y"]).suite.name == "pca"
+    assert resolve(places, "none", published=["y"], suite="lw").suite.name == "lw"
+    # Beside a system of the track both are measured alike.
+    assert resolve(places, "none", systems=["frozen"], published=["y"]).suite.name == "lw"
+    with pytest.raises(UserError, match="--suite lw"):
+        resolve(places, "none", published=["x", "y"])

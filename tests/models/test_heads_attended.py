@@ -126,6 +126,55 @@ def test_glam_fusion_weights_start_equal():
     assert torch.softmax(head.mix, 0).tolist() == pytest.approx([1 / 3] * 3)
 
 
+def test_glam_is_four_gates_written_out():
+    torch.manual_seed(0)
+    head = glam.build((6,), dim=5, inner=2).eval()
+    with torch.no_grad():
+        for parameter in head.parameters():  # the last convolution of the global spatial gate starts at zero
+            parameter.uniform_(-1, 1)
+        head.p.fill_(3.0)
+    seen = tokens_of((6, 2, 3))
+    grid = seen.grids[0]
+    local = grid * head.local_channel(grid) + grid
+    local = local * head.local_spatial(local) + local
+    means, mixed = grid.mean(dim=(2, 3)), torch.zeros_like(grid)
+    for i in range(2):
+        q = head.global_channel.q(means[i][None, None]).sigmoid()[0, 0]
+        k = head.global_channel.k(means[i][None, None]).sigmoid()[0, 0]
+        for c in range(6):
+            share = (k * q[c]).softmax(dim=0)
+            mixed[i, c] = sum(share[other] * grid[i, other] for other in range(6))
+    whole = grid * mixed.sigmoid() + grid
+    soa = head.global_spatial.soa
+    y = torch.zeros_like(whole)
+    q, k, v = soa.f(whole), soa.g(whole), soa.h(whole)
+    for i in range(2):
+        for place in range(6):
+            at = (i, slice(None), place // 3, place % 3)
+            scores = torch.stack([q[at] @ k[i, :, p // 3, p % 3] for p in range(6)]) / q.shape[1] ** 0.5
+            held = sum(w * v[i, :, p // 3, p % 3] for p, w in enumerate(scores.softmax(dim=0)))
+            y[at] = soa.v.weight[:, :, 0, 0] @ held + soa.v.bias
+    whole = whole * y.sigmoid() + whole
+    share = head.mix.softmax(dim=0)
+    mixture = share[0] * grid + share[1] * local + share[2] * whole
+    pooled = mixture.clamp(min=1e-6).pow(3).mean(dim=(2, 3)).pow(1 / 3)
+    assert torch.allclose(head(seen), head.bn(head.fc(pooled)), atol=1e-4)
+
+
+@pytest.mark.parametrize("whole", ["channel", "spatial", "both"])
+def test_no_stream_of_glam_outgrows_its_map(whole):
+    # One gate at most doubles a value, two at most quadruple it, whatever the size of the map: nothing is squared.
+    head = glam.build((8,), dim=4, local="off", whole=whole).eval()
+    gates = [gate for gate in (head.global_channel, head.global_spatial) if gate is not None]
+    grid = 1000 * tokens_of((8, 3, 4)).grids[0]
+    assert (glam.gated(grid, *gates) <= 2 ** len(gates) * grid).all()
+
+
+def test_glam_drops_between_the_linear_layer_and_batch_normalisation():
+    head = glam.build((8,), dim=4, dropout=1.0, batch_norm=False)
+    assert head.train()(tokens_of((8, 3, 4))).eq(0).all()  # before the layer, its bias would be left
+
+
 def test_token_shares_every_place_among_the_words():
     torch.manual_seed(0)
     head = token.build((8,), dim=5, inner=6, words=3, heads=2, enhance=0, refine=0).eval()

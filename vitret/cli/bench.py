@@ -13,7 +13,10 @@ def bench(
         str, typer.Option("--train-set", help="Training set of the track; `vitret list tracks`.")
     ],
     systems: Annotated[str, typer.Option(help="Comma-separated; default: those the track names.")] = "",
-    suite: Annotated[str, typer.Option(help="How to measure; default: the track's suite.")] = "",
+    suite: Annotated[
+        str,
+        typer.Option(help="How to measure; default: the track's suite, for --published alone the recipe's."),
+    ] = "",
     eval_set: Annotated[
         list[str] | None,
         typer.Option("--eval-set", help="Measure on this set instead of the suite's; repeatable."),

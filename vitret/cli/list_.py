@@ -98,10 +98,12 @@ def _page(kind: str, form: str) -> str:
         from vitret.data.datasets_page import page as datasets_page
 
         return datasets_page()
+    from vitret.compare.published import gaps
     from vitret.compare.tables import measured_sentences
     from vitret.models.catalogue import page
 
-    return page(config.location("configs").path, measured_sentences(config.location("results").path))
+    results = config.location("results").path
+    return page(config.location("configs").path, measured_sentences(results), gaps(results))
 
 
 def _about(path: "Path") -> str:

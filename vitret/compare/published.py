@@ -4,14 +4,22 @@ results/published/*.yaml holds one entry a table row: method, training set, valu
 the number was read. Only what was read in the primary source or in a repository of its authors is admitted.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from vitret.compare.tables import Table, head, read_all, tables
 from vitret.core.config import Strict, read_yaml, validate
+
+EACH_SETS_OWN = "each set's own"
 
 
 class PublishedRow(Strict):
-    """One row of a paper's table; values in per cent, as printed."""
+    """One row of a paper's table; values in per cent, as printed.
+
+    `recipes` are the systems and published recipes here that it is the target of, `suites` those that measure by its
+    protocol; a gap is stated for these alone.
+    """
 
     method: str
     train_set: str
@@ -20,6 +28,8 @@ class PublishedRow(Strict):
     values: dict[str, float]
     source: str
     read: Literal["primary", "repository of the authors", "second hand"]
+    recipes: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
 
 
 class PublishedFile(Strict):
@@ -60,3 +70,26 @@ def published_section(root: Path) -> list[str]:
             lines.append("| " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
     return parts
+
+
+def gaps(root: Path) -> dict[str, list[str]]:
+    """For each system or recipe how far its rows are from what was published, one sentence a number."""
+    targets = [row for file in published_files(root) for row in file.rows if row.recipes]
+    found: dict[str, list[str]] = {}
+    for table in tables(read_all(root)):
+        for system, sentence in _gaps_of(table, targets):
+            found.setdefault(system, []).append(sentence)
+    return found
+
+
+def _gaps_of(table: Table, targets: Sequence[PublishedRow]) -> Iterator[tuple[str, str]]:
+    for row in table.rows:
+        for target in targets:
+            same_set = target.train_set in (table.train_set, EACH_SETS_OWN)
+            if row.system not in target.recipes or table.suite not in target.suites or not same_set:
+                continue
+            for (name, key), cell in row.cells.items():
+                column = head(name, key).replace(" mAP ", " ")
+                if column in target.values:
+                    ours, theirs = 100 * cell.value, target.values[column]
+                    yield row.system, f"{column} {ours - theirs:+.1f} ({ours:.1f}, {table.suite})"

@@ -292,6 +292,9 @@ _SHORT = {
     "rminitown-east": "east",
     "rminitown-west": "west",
     "minitown-distractors": "1k",
+    "sop": "SOP",
+    "cub200": "CUB",
+    "inshop": "In-Shop",
 }
 
 

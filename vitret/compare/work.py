@@ -14,7 +14,7 @@ from vitret.core.ablations import make_variants
 from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, VitretError
 from vitret.core.protocol import Suite
-from vitret.core.recipes import Recipe, make_recipe, read_published, read_track, split_assignments
+from vitret.core.recipes import Recipe, Track, make_recipe, read_published, read_track, split_assignments
 from vitret.core.runs import Run
 from vitret.data import layout
 
@@ -94,7 +94,8 @@ def resolve(
         raise UserError(
             f"the track of {train_set} names no systems. Say which: --systems a,b (`vitret list systems`)."
         )
-    chosen = read_suite(places.suites, suite or track.suite)
+    own = [read_published(places.configs, name, assignments) for name in published]
+    chosen = read_suite(places.suites, suite or _own_suite(own if not names and not ablation else [], track))
     if eval_sets:
         chosen = chosen.model_copy(update={"sets": tuple(eval_sets)})
     if not chosen.sets:
@@ -102,7 +103,7 @@ def resolve(
     problems: list[VitretError] = []
     repeats = _seeds(track.seeds, seeds)
     recipes = _recipes(places, train_set, names, repeats, assignments, problems)
-    recipes += [read_published(places.configs, name, assignments) for name in published]
+    recipes += own
     if ablation:
         recipes += _variants(places, ablation, train_set, repeats, assignments, problems)
     learned = _training_sets(places, recipes, problems, matcher=chosen.protocol.rerank.learned)
@@ -124,6 +125,14 @@ def resolve(
         whitening_source=whitening_source,
         learned=learned,
     )
+
+
+def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
+    """The suite of published recipes that run without others, else the track's."""
+    suites = sorted({recipe.track.suite for recipe in alone})
+    if len(suites) > 1:
+        raise UserError(f"these recipes are measured by different suites. Say one: --suite {suites[0]}.")
+    return suites[0] if suites else track.suite
 
 
 def _recipes(

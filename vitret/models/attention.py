@@ -166,6 +166,7 @@ class SecondOrderAttention(nn.Module):
     """SOLAR's block: every place becomes itself plus what similar places hold; Ng et al., ECCV 2020, read in its code.
 
     (B, D, h, w) -> same shape. The last convolution starts at zero, so that the block starts as the identity.
+    `attend` is what the others hold, alone.
     """
 
     def __init__(self, width: int, *, reduction: int) -> None:
@@ -184,8 +185,11 @@ class SecondOrderAttention(nn.Module):
         assert self.v.bias is not None
         nn.init.zeros_(self.v.bias)
 
-    def forward(self, grid: Tensor) -> Tensor:
+    def attend(self, grid: Tensor) -> Tensor:
         q, k, v = (layer(grid).flatten(2).transpose(1, 2) for layer in (self.f, self.g, self.h))
         mixed = functional.scaled_dot_product_attention(q, k, v)
         y: Tensor = self.v(mixed.transpose(1, 2).reshape(len(grid), -1, *grid.shape[2:]))
-        return grid + y
+        return y
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return grid + self.attend(grid)

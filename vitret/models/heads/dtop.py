@@ -7,9 +7,9 @@ available here, so everything numeric is an option:
 - from memory with medium confidence, and agreeing with an unofficial re-implementation: k = 6, width N = 2D, a 1x1
   reduction kD -> D, a residual round the locality module, average pooling, a linear layer per branch, concatenation;
 - the unofficial re-implementation alone: the layers inside the locality module, `global_form: layer_mix`;
-- from the same first author's previous paper (GLAM): FC + dropout + batch normalisation at the end;
-- our decisions: expansion 2, pyramid width 256, dropout 0, WaveBlock between the two parts of the locality module,
-  the final linear layer.
+- from the same first author's previous paper (GLAM): that a linear layer, dropout and batch normalisation end it;
+- our decisions: expansion 2, pyramid width 256, dropout 0 and before the final linear layer, where the unofficial
+  re-implementation has it (GLAM names it after), WaveBlock between the two parts of the locality module.
 
 k is the number of layers the backbone gives (`layers: 6`), and whether the final norm is applied to each of them is
 the backbone's option `norm` (`shared_final` or `none`).

@@ -1,8 +1,9 @@
 """GLAM-style attention: local and global, channel and spatial; Song, Han and Avrithis, WACV 2022.
 
-That there are these four attentions, learned fusion weights, GeM, and FC + dropout + batch normalisation to 512
-is read in the paper's text; the layers inside each attention are from memory and the names of options say what
-can be switched.
+That there are these four attentions, GeM, and a linear layer, dropout and batch normalisation to 512 is read in the
+paper's text. The layers inside each attention and the learned weights of their fusion are from memory; the names of
+options say what can be switched. How an attention acts on the map is our decision, one form for all four: x becomes
+x · gate + x, the gate in (0, 1), so that no stream grows faster than the map it came from.
 """
 
 import torch
@@ -42,7 +43,7 @@ class LocalSpatial(nn.Module):
 
 
 class GlobalChannel(nn.Module):
-    """Every channel map as a mixture of all, by attention among channels: (B, D, h, w) -> same shape."""
+    """A gate per value from the mixture of all channels that attention among them gives: (B, D, h, w) -> same shape."""
 
     def __init__(self, *, kernel: int) -> None:
         super().__init__()
@@ -54,7 +55,28 @@ class GlobalChannel(nn.Module):
         q, k = torch.sigmoid(self.q(mean)), torch.sigmoid(self.k(mean))
         share = (k.transpose(1, 2) @ q).softmax(dim=1)
         mixed: Tensor = grid.flatten(2).transpose(1, 2) @ share
-        return mixed.transpose(1, 2).reshape_as(grid)
+        return torch.sigmoid(mixed.transpose(1, 2).reshape_as(grid))
+
+
+class GlobalSpatial(nn.Module):
+    """A gate per value from what similar places hold, by attention among places: (B, D, h, w) -> same shape.
+
+    The attention is SOLAR's without its residual path; its last convolution starts at zero, the gate at one half.
+    """
+
+    def __init__(self, width: int, *, inner: int) -> None:
+        super().__init__()
+        self.soa = SecondOrderAttention(width, reduction=max(1, width // inner))
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return torch.sigmoid(self.soa.attend(grid))
+
+
+def gated(grid: Tensor, *gates: nn.Module | None) -> Tensor:
+    """The map after one gate after the other, x · gate(x) + x; None is a gate switched off."""
+    for gate in gates:
+        grid = grid if gate is None else grid * gate(grid) + grid
+    return grid
 
 
 class Glam(nn.Module):
@@ -67,11 +89,7 @@ class Glam(nn.Module):
         self.local_channel = LocalChannel(kernel=kernel) if local in ("channel", "both") else None
         self.local_spatial = LocalSpatial(width, inner=inner) if local in ("spatial", "both") else None
         self.global_channel = GlobalChannel(kernel=kernel) if whole in ("channel", "both") else None
-        self.global_spatial = (
-            SecondOrderAttention(width, reduction=max(1, width // inner))
-            if whole in ("spatial", "both")
-            else None
-        )
+        self.global_spatial = GlobalSpatial(width, inner=inner) if whole in ("spatial", "both") else None
         streams = 1 + (local != "off") + (whole != "off")
         self.mix = nn.Parameter(torch.zeros(streams)) if streams > 1 else None
         self.p = nn.Parameter(torch.tensor([p]), requires_grad=learn)
@@ -83,15 +101,13 @@ class Glam(nn.Module):
         grid = tokens.grids[-1]
         streams = [grid]
         if self.local_channel is not None or self.local_spatial is not None:
-            x = grid if self.local_channel is None else grid * self.local_channel(grid) + grid
-            streams.append(x if self.local_spatial is None else x * self.local_spatial(x) + x)
+            streams.append(gated(grid, self.local_channel, self.local_spatial))
         if self.global_channel is not None or self.global_spatial is not None:
-            x = grid if self.global_channel is None else grid * self.global_channel(grid) + grid
-            streams.append(x if self.global_spatial is None else x * self.global_spatial(x) + x)
+            streams.append(gated(grid, self.global_channel, self.global_spatial))
         if self.mix is not None:
             share = functional.softmax(self.mix.float(), dim=0)
             grid = torch.stack([w * x for w, x in zip(share, streams, strict=True)]).sum(dim=0)
-        y: Tensor = self.bn(self.fc(self.dropout(generalised_mean(grid, self.p))))
+        y: Tensor = self.bn(self.dropout(self.fc(generalised_mean(grid, self.p))))
         return y
 
 
@@ -108,7 +124,7 @@ def build(
     dropout: float = 0.2,
     batch_norm: bool = True,
 ) -> Glam:
-    """Attended last map, GeM, linear layer to `dim`; (B, D, h, w) -> (B, dim).
+    """Attended last map, GeM, linear layer to `dim`, dropout, batch normalisation; (B, D, h, w) -> (B, dim).
 
     `local` and `whole` (the paper's "global") are "off", "channel", "spatial" or "both": the axes of its ablation.
     `inner` is the width of the spatial attentions, an eighth of D when not given; dropout's rate is our decision.
