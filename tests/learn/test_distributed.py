@@ -31,12 +31,18 @@ def steps(recipe: Path, images: Path, out: Path, *, processes: int) -> list[dict
     return [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(processes)]
 
 
+# Batch norm over maps and over rows; the stripe of WaveBlock would be drawn by each process.
+DTOP = {"name": "dtop", "dim": 24, "aspp_width": 8, "dilations": [1], "waveblock": "off"}
+
+
 @pytest.mark.slow
 def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Path):
     recipe = tiny.recipe(
-        model={"backbone": {**tiny.TINY_VIT, "drop_path": 0.0}, "head": "cls"},
+        model={"backbone": {**tiny.TINY_VIT, "drop_path": 0.0, "layers": 2}, "head": DTOP},
         losses=["contrastive", "koleo", "arcface"],
         memory={"size": 20},
+        # Not Adam: a bias before batch norm has no gradient but rounding, which Adam would scale up.
+        optimiser={"name": "sgd", "lr": 0.02},
     )
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
     (one,) = steps(tmp_path / "recipe.json", patterns, tmp_path / "one", processes=1)
@@ -46,7 +52,10 @@ def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Pa
         for name, gradient in one["gradients"].items():
             assert torch.allclose(half["gradients"][name], gradient, rtol=1e-3, atol=1e-5), name
         for name, weight in one["weights"].items():
-            assert torch.allclose(half["weights"][name], weight, atol=1e-3), name
+            assert torch.allclose(half["weights"][name], weight, rtol=1e-4, atol=1e-5), name
+        # Running statistics above all, of which only the first process's are saved.
+        for name, buffer in one["buffers"].items():
+            assert torch.allclose(half["buffers"][name], buffer, rtol=1e-4, atol=1e-5), name
 
 
 def test_alone_everything_is_as_it_was():
