@@ -9,8 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
+import typer
+from typer.testing import CliRunner
 
+from vitret.cli.train import train
 from vitret.core.errors import UserError
 from vitret.learn import distributed
 
@@ -56,6 +60,44 @@ def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Pa
         # Running statistics above all, of which only the first process's are saved.
         for name, buffer in one["buffers"].items():
             assert torch.allclose(half["buffers"][name], buffer, rtol=1e-4, atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_torchrun_trains_through_the_door_what_one_process_trains(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("VITRET_DATA", str(town))
+    words = ["--system", "tiny_dtop", "--train-set", "minitown-sfm", "--device", "cpu"]
+    for change in (
+        "track.images_seen=36",
+        "track.batch=12",
+        "track.image.size=32",
+        "track.validation=0.25",
+        "optimiser.name=sgd",
+        "optimiser.lr=0.05",
+        "model.head.waveblock='off'",
+    ):
+        words += ["--set", change]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "vitret", "train", *words],
+        env={**os.environ, "VITRET_HOME": str(tmp_path / "two"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("VITRET_HOME", str(tmp_path / "one"))
+    app = typer.Typer()
+    app.command()(train)
+    alone = CliRunner().invoke(app, words, catch_exceptions=False)
+    one, two = Path(alone.stdout.strip()), Path(done.stdout.strip())  # the path is printed once, not by each
+    assert two.parent.name == one.parent.name
+    assert (two.parent / "log.jsonl").read_text().count('"step": 3,') == 2  # the loss, the validation
+    trained = safetensors.torch.load_file(two)
+    for name, weight in safetensors.torch.load_file(one).items():
+        assert torch.allclose(trained[name], weight, rtol=1e-3, atol=1e-4), name
 
 
 def test_alone_everything_is_as_it_was():
