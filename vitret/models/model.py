@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from vitret.core import plugins
 from vitret.core.config import validate
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import write_bytes
 
@@ -64,15 +64,31 @@ class Retriever(nn.Module):
 
         `images` (B, 3, H, W) as `normalised` gives them; H and W are multiples of `patch`.
         """
-        return functional.normalize(self.head(self.backbone(images)).float(), dim=-1)
+        return functional.normalize(self.raw(images), dim=-1)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """What the head gives, (B, dim) float32, of any length."""
+        y: Tensor = self.head(self.backbone(images)).float()
+        return y
 
 
 def build_model(spec: ModelSpec) -> Retriever:
     """The network a spec describes; random parts draw from torch's global generator, which the caller seeds."""
     spec = spec.resolved()
+    _check_norms(spec)
     backbone = plugins.build("backbones", spec.backbone.name, **spec.backbone.options)
     head = plugins.build("heads", spec.head.name, backbone.widths, **spec.head.options)
     return Retriever(backbone, head, spec)
+
+
+def _check_norms(spec: ModelSpec) -> None:
+    """A head that normalises each layer's tokens itself must get them as they left their layers."""
+    given = spec.backbone.options.get("norm", "none")
+    if spec.head.options.get("norm_tokens") == "per_layer" and given != "none":
+        raise UserError(
+            f"head {spec.head.name}: norm_tokens is per_layer, but the backbone has normalised the tokens already "
+            f"(norm: {given}). Set its norm: none, `--set model.backbone.norm=none`."
+        )
 
 
 def parameters(module: nn.Module) -> int:
