@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from vitret.core.errors import UserError
+from vitret.core.recipes import ModelSpec
 from vitret.models.heads import dtop
+from vitret.models.model import build_model
 from vitret.models.tokens import Tokens
 
 
@@ -194,6 +196,17 @@ def test_the_head_is_its_formula_in_training():
     expected = looped_norm(looped_linear(both, head.head.fc), head.head.bn)
     torch.manual_seed(1)
     assert np.allclose(head(tokens).detach().numpy(), expected, atol=1e-10)
+
+
+def test_without_dynamic_positions_a_network_takes_its_own_size_alone():
+    fixed = {"name": "timm_model", "arch": "test_vit", "pretrained": False, "img_size": 32}
+    fixed["arch_options"] = {"dynamic_img_size": False}
+    model = build_model(
+        ModelSpec.model_validate({"backbone": fixed, "head": {"name": "dtop", "aspp_width": 8}})
+    )
+    assert model.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 128)
+    with pytest.raises(AssertionError, match="48"):
+        model(torch.zeros(1, 3, 48, 32))
 
 
 def test_layer_mix_adds_one_weight_per_layer_and_a_bias():
