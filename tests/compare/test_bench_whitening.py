@@ -13,6 +13,7 @@ from vitret.compare.work import Places, missing_rows, needed_sets, resolve
 from vitret.core.errors import DataError, UserError
 from vitret.data.writer import LayoutWriter
 from vitret.describe import whitening
+from vitret.describe.cache import ls
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)
 
@@ -123,6 +124,18 @@ def test_one_scale_and_several_have_each_their_own(places: Places):
     measured(places, "lw")
     measured(places, "scales")
     assert len(artefacts(places)) == 2
+
+
+def test_queries_are_described_at_their_own_scales(places: Places):
+    suite(places, "apart", "{kind: none}", scales="[1.0], query_scales: [1.0, 0.5], aggregation: mean_raw")
+    row = measured(places, "apart")
+    found = {e.card["key"]["images"].rpartition("/")[2]: e.card["key"]["protocol"] for e in ls(places.home)}
+    assert {part: switches["scales"] for part, switches in found.items()} == {
+        "queries": [1.0, 0.5],
+        "database": [1.0],
+    }
+    assert found["queries"]["aggregation"] == "mean_raw"
+    assert row.protocol.query_scales == (1.0, 0.5)
 
 
 def test_without_pairs_they_are_drawn_within_classes(places: Places):

@@ -9,7 +9,7 @@ def test_every_switch_changes_the_fingerprint():
     changes = [
         {"crop": "none"}, {"size": 512}, {"size_rule": "square"}, {"upscale": True}, {"query_size": "same_size"},
         {"centre_crop": 224}, {"fit": "pad"}, {"interpolation": "bilinear"}, {"decode": "scaled"}, {"exif": "apply"},
-        {"scales": (0.5, 1.0)}, {"aggregation": "max"},
+        {"scales": (0.5, 1.0)}, {"query_scales": (0.5, 1.0)}, {"aggregation": "max"}, {"aggregation": "mean_raw"},
         {"whitening": {"kind": "lw", "data": "sfm120k"}}, {"whitening": {"kind": "lw", "data": "sfm30k"}},
         {"expansion": {"kind": "aqe"}}, {"rerank": {"kind": "rrt"}}, {"rerank": {"kind": "rrt", "shortlist": "oracle"}},
     ]  # fmt: skip
@@ -34,6 +34,17 @@ def test_extraction_leaves_out_what_comes_after_the_descriptors():
     assert Protocol(whitening=WhiteningSpec(kind="lw", data="a")).extraction() != Protocol().extraction()
 
 
+def test_queries_may_have_scales_of_their_own():
+    plain, apart = Protocol(), Protocol(query_scales=(0.5, 1.0))
+    assert plain.of_queries() == plain
+    assert "query_scales" not in plain.model_dump()  # else every published fingerprint would change
+    assert apart.extraction() == plain.extraction()  # the database is described as ever
+    assert apart.of_queries().extraction() == Protocol(scales=(0.5, 1.0)).extraction()
+    assert Protocol.model_validate(apart.model_dump(mode="json")).fingerprint == apart.fingerprint
+    with pytest.raises(UserError, match="leave them out"):
+        validate(Protocol, {"scales": [0.5, 1.0], "query_scales": [0.5, 1.0]}, "p.yaml")
+
+
 def test_a_resolved_re_ranking_names_every_value():
     assert RerankSpec().resolved() == RerankSpec()
     known = RerankSpec(kind="superglobal", depth=50, options={"beta": 0.2}).resolved()
@@ -54,6 +65,9 @@ def test_the_caption_names_what_readers_ask_first():
     assert "longer side 384" in line
     assert "query cropped" in line
     assert "no whitening" in line
+    assert "joined" not in line
+    several = Protocol(scales=(0.5, 1.0, 2.0), query_scales=(1.0,), aggregation="mean_raw").line()
+    assert "3 scales, queries 1 scale, joined by mean_raw" in several
 
 
 def test_a_suite_must_sort_by_something_it_measures():

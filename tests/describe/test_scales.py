@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from vitret.core.recipes import ModelSpec
 from vitret.describe.scales import GEM_P, aggregate, describe, rescaled
+from vitret.models.model import build_model
 
 
 def unit(*degrees: float) -> torch.Tensor:
@@ -41,3 +43,22 @@ def test_scales_reach_the_model_as_multiples_of_the_patch():
     assert seen == [(48, 64), (64, 96), (96, 128)]
     assert described.norm(dim=1).tolist() == pytest.approx([1, 1])
     assert rescaled(images, 0.01, patch=16).shape[-2:] == (16, 16)
+
+
+def test_mean_raw_weighs_scales_by_the_length_of_what_the_head_gives():
+    """Of (3, 0) and (0, 4) the mean points to (3, 4), of their unit vectors to (1, 1)."""
+    raw = torch.tensor([[[3.0, 0.0]], [[0.0, 4.0]]])
+    assert aggregate(raw, "mean_raw")[0].tolist() == pytest.approx([0.6, 0.8])
+    assert aggregate(functional.normalize(raw, dim=-1), "mean")[0].tolist() == pytest.approx([0.5**0.5] * 2)
+
+
+def test_mean_raw_takes_the_heads_outputs():
+    backbone = {"name": "timm_model", "arch": "test_vit", "pretrained": False}
+    model = build_model(ModelSpec.model_validate({"backbone": backbone, "head": "mean"})).eval()
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        described = describe(model, images, scales=(1.0, 0.5), aggregation="mean_raw", patch=16)
+        outputs = [model.head(model.backbone(x)) for x in (images, rescaled(images, 0.5, patch=16))]
+        single = describe(model, images, scales=(1.0,), aggregation="mean_raw", patch=16)
+    torch.testing.assert_close(described, functional.normalize(sum(outputs) / 2, dim=-1))
+    torch.testing.assert_close(single, functional.normalize(outputs[0], dim=-1))

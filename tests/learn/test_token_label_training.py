@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from typer.testing import CliRunner
 
-from vitret.core.errors import UserError
+from vitret.cli.labels import app
+from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
+from vitret.learn import token_labels
 from vitret.learn.token_labels import (
     Classifier,
     TokenLabelSpec,
@@ -11,6 +17,7 @@ from vitret.learn.token_labels import (
     train_token_labels,
     write_label_maps,
 )
+from vitret.models.backbones.timm_model import timm
 from vitret.models.model import build_model, load_model
 
 CPU = torch.device("cpu")
@@ -47,6 +54,26 @@ def test_maps_are_written_once_and_hold_what_the_classifier_says(tiny, patterns,
     assert np.array_equal(again, maps)
     assert (maps[:, 1] < 7).all()
     assert np.allclose(np.sort(maps[:, 0], axis=1)[:, ::-1], maps[:, 0])
+
+
+def test_an_interrupted_writing_goes_on_with_the_same_maps(
+    tiny, patterns, classifier, maps, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(token_labels, "_BLOCK", 20)
+    images, path, seen = tiny.trainset(patterns).images, tmp_path / "killed.npy", []
+
+    def killed(done, total, words):
+        seen.append(done)
+        if len(seen) == 4:  # 10, 20 | 30, 40: twenty are on disk
+            raise KeyboardInterrupt
+
+    given = {"size": 64, "device": CPU, "batch": 10, "progress": killed}
+    with pytest.raises(KeyboardInterrupt):
+        write_label_maps(path, images, classifier, **given)
+    assert not path.exists()
+    again = write_label_maps(path, images, classifier, **given)
+    assert seen[4:] == [30, 40, 48]
+    assert np.array_equal(again, maps)
 
 
 def test_a_crop_is_cut_where_its_box_says():
@@ -93,6 +120,56 @@ def test_an_interrupted_labelling_gives_the_same_bytes(tiny, patterns, maps, tmp
     assert not path.exists()
     train_token_labels(networks[2], trainset, maps, path, **given)
     assert path.read_bytes() == straight.read_bytes()
+
+
+def test_the_average_is_kept_when_asked_for(tiny, patterns, maps, tmp_path):
+    trainset, spec = tiny.trainset(patterns), SPEC.model_copy(update={"images_seen": 48, "ema": 0.5})
+    states = []
+    for ema in (None, 0.5):
+        given = {"spec": spec.model_copy(update={"ema": ema}), "device": CPU}
+        path = tmp_path / f"{ema}.safetensors"
+        train_token_labels(lvvit(classes=8, patch_classes=7), trainset, maps, path, **given)
+        states.append(safetensors.torch.load_file(path)["backbone.head.bias"])
+    last, average = states
+    assert 0 < average.norm() < last.norm()  # it starts at zero and lags behind
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip().splitlines()[-1]
+
+
+def test_through_the_door_to_a_retrieval_backbone(town, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRET_DATA", str(town))
+    torch.manual_seed(0)
+    weights = timm.create_model("test_vit", num_classes=7).state_dict()
+    safetensors.torch.save_file(weights, tmp_path / "classifier.safetensors")
+    told = ["--classifier", "timm:test_vit", "--weights", tmp_path / "classifier.safetensors", "--size", 64]
+    maps = run("write", "minitown-sfm", *told, "--device", "cpu")
+    assert run("write", "minitown-sfm", *told, "--device", "cpu") == maps
+    changes = {"size": 32, "images_seen": 48, "batch": 12, "backbone.arch": "lvvit_t", "backbone.width": 24}
+    changes |= {"backbone.depth": 2, "backbone.heads": 2, "backbone.channels": 8}
+    words = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    file = run("train", "minitown-sfm", "--maps", maps, *words, "--device", "cpu")
+    trained = load_model(Path(file))[0]
+    assert trained.backbone.aux_head.out_features == 7
+    assert trained.backbone.head.out_features == 4  # the clusters that are not for validation
+    shape = {key.removeprefix("backbone."): value for key, value in changes.items() if "backbone" in key}
+    backbone = Part(name="lvvit", options={**shape, "img_size": 32, "weights": file})
+    model = build_model(ModelSpec(backbone=backbone, head=Part(name="gem")))
+    state = model.backbone.state_dict()
+    assert "head.weight" not in state
+    assert all(torch.equal(value, trained.backbone.state_dict()[name]) for name, value in state.items())
+    with pytest.raises(DataError, match="vitret labels write"):
+        run("train", "minitown-sfm", "--maps", tmp_path / "absent.npy")
+    with pytest.raises(DataError, match="does not fit"):
+        build_model(
+            ModelSpec(
+                backbone=backbone.model_copy(update={"options": {**backbone.options, "depth": 3}}),
+                head=Part(name="gem"),
+            )
+        )
 
 
 def test_other_backbones_are_refused(tiny, patterns, maps, classifier, tmp_path):

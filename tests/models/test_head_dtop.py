@@ -1,10 +1,13 @@
 """DToP's parameter counts were computed from the layer tables of the project's notes (dtop.md 2.4-2.7, timm 1.0.31)."""
 
+import numpy as np
 import pytest
 import torch
 
 from vitret.core.errors import UserError
+from vitret.core.recipes import ModelSpec
 from vitret.models.heads import dtop
+from vitret.models.model import build_model
 from vitret.models.tokens import Tokens
 
 
@@ -110,6 +113,100 @@ def test_switches(branches, locality, fusion):
 def test_open_choices_build_and_run(options):
     head = dtop.build((16,) * 2, aspp_width=8, **options)
     assert torch.isfinite(head(tokens_of(2, 16, 4, 3))).all()
+
+
+# ---- the whole head once more, in loops, from dtop.md 2.4 to 2.7 -----------------------------------------------------
+
+
+def looped_conv(x, conv, *, dilation=1, depthwise=False):
+    """x (B, C, h, w), zeros around it."""
+    weight = conv.weight.detach().numpy()
+    size, (batch, _, h, w) = weight.shape[-1], x.shape
+    y = np.zeros((batch, len(weight), h, w))
+    for b, o, i, j, u, v in np.ndindex(*y.shape, size, size):
+        row, column = i + dilation * (u - size // 2), j + dilation * (v - size // 2)
+        if 0 <= row < h and 0 <= column < w:
+            inputs = [o] if depthwise else range(x.shape[1])
+            y[b, o, i, j] += sum(weight[o, n, u, v] * x[b, c, row, column] for n, c in enumerate(inputs))
+    return y if conv.bias is None else y + conv.bias.detach().numpy()[:, None, None]
+
+
+def looped_norm(x, norm):
+    """Each channel of x (B, C, …) minus its mean over the batch, over its deviation; scaled and shifted."""
+    y = np.empty_like(x)
+    for c in range(x.shape[1]):
+        values = x[:, c]
+        mean = sum(values.flat) / values.size
+        variance = sum((v - mean) ** 2 for v in values.flat) / values.size
+        y[:, c] = (values - mean) / np.sqrt(variance + 1e-5) * norm.weight[c].item() + norm.bias[c].item()
+    return y
+
+
+def looped_linear(x, layer):
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    y = np.zeros((len(x), len(weight)))
+    for b, o in np.ndindex(*y.shape):
+        y[b, o] = sum(weight[o, i] * x[b][i] for i in range(len(x[b]))) + bias[o]
+    return y
+
+
+def test_the_head_is_its_formula_in_training():
+    torch.manual_seed(0)
+    head = dtop.build((3, 3), dim=4, expansion=2, aspp_width=2, dilations=(1, 2)).double().train()
+    for norm in (m for m in head.modules() if isinstance(m, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    tokens = tokens_of(2, 3, 6, 5, batch=3)
+    tokens = Tokens(
+        prefix=tuple(x.double() for x in tokens.prefix), grids=tuple(x.double() for x in tokens.grids)
+    )
+    local, relu = head.local_branch, lambda x: np.maximum(x, 0)
+
+    def layer(x, module, activation, **options):
+        return activation(looped_norm(looped_conv(x, module.conv, **options), module.bn))
+
+    # 2.4: W vec(F_c) + b, layer after layer
+    first, second = (x[:, 0].tolist() for x in tokens.prefix)
+    u_c = looped_linear([first[b] + second[b] for b in range(3)], head.global_branch.fc)
+    # 2.5: the k maps on channels, 1x1 to D
+    y = looped_conv(np.concatenate([x.numpy() for x in tokens.grids], axis=1), local.reduce)
+    # 2.6: inverted residual without a skip of its own
+    irb = local.elm.irb
+    x = layer(y, irb.expand, lambda v: np.minimum(relu(v), 6))
+    x = layer(x, irb.dw, lambda v: np.minimum(relu(v), 6), depthwise=True)
+    x = layer(x, irb.project, lambda v: v)
+    # WaveBlock: round(0.3 · 6) = 2 rows stay, the others times 1.5
+    torch.manual_seed(1)
+    start = int(torch.randint(0, 5, ()))
+    for row in range(6):
+        if row not in (start, start + 1):
+            x[:, :, row] *= 1.5
+    aspp = local.elm.aspp
+    branches = [
+        layer(x, aspp.branch0, relu),
+        layer(x, aspp.branch1, relu, dilation=1),
+        layer(x, aspp.branch2, relu, dilation=2),
+    ]
+    means = np.array([[[[sum(channel.flat) / 30]] for channel in one] for one in x])
+    branches.append(np.broadcast_to(layer(means, aspp.pool, relu), (3, 2, 6, 5)))
+    x = looped_conv(layer(np.concatenate(branches, axis=1), aspp.proj, relu), aspp.out)
+    # 2.5 again: Y + ELM(Y), average over places, FC; 2.7: side by side, FC, batch norm
+    u_p = looped_linear([[sum(channel.flat) / 30 for channel in one] for one in y + x], local.fc)
+    both = [[*u_c[b], *u_p[b]] for b in range(3)]
+    expected = looped_norm(looped_linear(both, head.head.fc), head.head.bn)
+    torch.manual_seed(1)
+    assert np.allclose(head(tokens).detach().numpy(), expected, atol=1e-10)
+
+
+def test_without_dynamic_positions_a_network_takes_its_own_size_alone():
+    fixed = {"name": "timm_model", "arch": "test_vit", "pretrained": False, "img_size": 32}
+    fixed["arch_options"] = {"dynamic_img_size": False}
+    model = build_model(
+        ModelSpec.model_validate({"backbone": fixed, "head": {"name": "dtop", "aspp_width": 8}})
+    )
+    assert model.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 128)
+    with pytest.raises(AssertionError, match="48"):
+        model(torch.zeros(1, 3, 48, 32))
 
 
 def test_layer_mix_adds_one_weight_per_layer_and_a_bias():

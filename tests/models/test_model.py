@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.models.model import build_model, load_model, model_digest, parameters, save_model
 
@@ -47,6 +47,15 @@ def test_digest_follows_the_options():
     other = build_model(spec(norm="none"))
     other.load_state_dict(model.state_dict())
     assert model_digest(other) != model_digest(model)
+
+
+def test_tokens_are_not_normalised_twice():
+    """Layer norm of each layer in the head needs tokens without the backbone's: dtop.md 2.3 has one or the other."""
+    head = Part(name="dtop", options={"norm_tokens": "per_layer", "aspp_width": 8})
+    twice = spec().model_copy(update={"head": head})
+    with pytest.raises(UserError, match=r"norm: shared_final.*model\.backbone\.norm=none"):
+        build_model(twice)
+    build_model(spec(norm="none").model_copy(update={"head": head}))
 
 
 def test_parameters_count_shared_ones_once():

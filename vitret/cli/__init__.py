@@ -27,7 +27,20 @@ _COMMON = {
 
 def build_app() -> typer.Typer:
     """All verbs. The modules imported here are light: the wings are imported by the bodies."""
-    from vitret.cli import bench, cache, demo, env, extract, leaderboard, list_, look, prepare, results, train
+    from vitret.cli import (
+        bench,
+        cache,
+        demo,
+        env,
+        extract,
+        labels,
+        leaderboard,
+        list_,
+        look,
+        prepare,
+        results,
+        train,
+    )
     from vitret.cli import eval as eval_
 
     app = typer.Typer(
@@ -54,6 +67,7 @@ def build_app() -> typer.Typer:
     app.command()(env.env)
     app.add_typer(results.app, name="results")
     app.add_typer(cache.app, name="cache")
+    app.add_typer(labels.app, name="labels")
     return app
 
 

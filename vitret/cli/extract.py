@@ -196,11 +196,12 @@ def _write(
     written: dict[str, Any] = {}
     for stem, (images, digest) in parts.items():
         began = time.monotonic()
+        switches = protocol.of_queries() if stem == "queries" else protocol
         with console.steps(f"{dataset} {stem}") as progress:
             described = cached_extract(
                 network,
                 images,
-                protocol,
+                switches,
                 images_digest=digest,
                 home=location("home").path,
                 device=device,
@@ -210,7 +211,7 @@ def _write(
                 say=console.say,
             )
         entry = entry_of(
-            location("home").path, network, images, protocol, digest, device=device, precision=precision
+            location("home").path, network, images, switches, digest, device=device, precision=precision
         )
         copy_file(entry.path / "rows.npy", folder / f"{stem}.npy")
         assert entry.card is not None

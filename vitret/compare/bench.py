@@ -19,7 +19,7 @@ import numpy as np
 from vitret.compare import results
 from vitret.compare.significance import bootstrap_interval
 from vitret.compare.work import Places, Task, Work, missing_rows
-from vitret.core.protocol import metric_key
+from vitret.core.protocol import Protocol, metric_key
 from vitret.core.recipes import Recipe
 from vitret.core.runs import Run, code, locked, open_run
 from vitret.data import layout
@@ -219,14 +219,16 @@ def _measure(
     plain, _, with_distractors = name.partition("+")
     evalset = work.evaluations[plain]
 
-    def descriptors(images: Images, digest: str) -> Descriptors:
+    protocol = work.suite.protocol
+
+    def descriptors(images: Images, digest: str, protocol: Protocol) -> Descriptors:
         from vitret.describe.cache import cached_extract
         from vitret.describe.whitening import apply
 
         found = cached_extract(
             model,
             images,
-            work.suite.protocol,
+            protocol,
             images_digest=digest,
             home=places.home,
             device=machine.device,
@@ -235,12 +237,12 @@ def _measure(
         )
         return found if whitening is None else apply(whitening, found)
 
-    queries = descriptors(evalset.queries, f"{evalset.digest}/queries")
-    database = descriptors(evalset.database, f"{evalset.digest}/database")
+    queries = descriptors(evalset.queries, f"{evalset.digest}/queries", protocol.of_queries())
+    database = descriptors(evalset.database, f"{evalset.digest}/database", protocol)
     distractors = None
     if with_distractors:
         assert work.distractors is not None
-        distractors = descriptors(work.distractors.images, work.distractors.digest)
+        distractors = descriptors(work.distractors.images, work.distractors.digest, protocol)
     scored = None
     if matcher is not None:
         scored = logits(

@@ -103,7 +103,15 @@ class Protocol(Strict):
     decode: Literal["full", "scaled"] = "full"
     exif: Literal["apply", "ignore"] = "ignore"
     scales: tuple[float, ...] = (1.0,)
-    aggregation: Literal["mean", "gem", "max"] = "mean"
+    query_scales: tuple[float, ...] | None = Field(
+        default=None,
+        exclude_if=lambda scales: scales is None,
+        description="of queries, where they have others",
+    )
+    aggregation: Literal["mean", "mean_raw", "gem", "max"] = Field(
+        default="mean",
+        description="of unit descriptors; mean_raw: of what the head gives, before unit length",
+    )
     whitening: WhiteningSpec = WhiteningSpec()
     search: Literal["exact"] = "exact"
     expansion: ExpansionSpec = ExpansionSpec()
@@ -118,9 +126,20 @@ class Protocol(Strict):
         """Eight hex digits that differ when any switch differs."""
         return digest(self.model_dump(mode="json"))[:8]
 
+    @model_validator(mode="after")
+    def _queries_differ(self) -> "Protocol":
+        if self.query_scales == self.scales:
+            raise ValueError(f"query_scales are the scales, {self.scales}: leave them out")
+        return self
+
+    def of_queries(self) -> "Protocol":
+        """How queries are described: as the database is, at their own scales."""
+        scales = self.scales if self.query_scales is None else self.query_scales
+        return self.model_copy(update={"scales": scales, "query_scales": None})
+
     def extraction(self) -> dict[str, Any]:
-        """The switches that change the bytes of a descriptor, as the cache is keyed by them."""
-        later = {"search", "expansion", "rerank", "ap", "junk", "ties", "empty_queries"}
+        """The switches that change the bytes of a descriptor, as the cache is keyed by them; see `of_queries`."""
+        later = {"query_scales", "search", "expansion", "rerank", "ap", "junk", "ties", "empty_queries"}
         return self.model_dump(mode="json", exclude=later)
 
     def line(self) -> str:
@@ -130,8 +149,12 @@ class Protocol(Strict):
             f"{side} {self.size}",
             "query cropped" if self.crop == "box" else "query not cropped",
             self.interpolation,
-            f"{len(self.scales)} scale" + ("s" if len(self.scales) > 1 else ""),
+            _count(self.scales),
         ]
+        if self.query_scales is not None:
+            parts.append(f"queries {_count(self.query_scales)}")
+        if self.aggregation != "mean":
+            parts.append(f"joined by {self.aggregation}")
         if self.centre_crop:
             parts.append(f"centre crop {self.centre_crop}")
         if self.decode == "scaled":
@@ -146,6 +169,10 @@ class Protocol(Strict):
         if self.rerank.kind != "none":
             parts.append(f"{self.rerank.kind} of top {self.rerank.depth}, {self.rerank.shortlist} shortlist")
         return ", ".join(parts)
+
+
+def _count(scales: tuple[float, ...]) -> str:
+    return f"{len(scales)} scale" + ("s" if len(scales) > 1 else "")
 
 
 class Suite(Strict):

@@ -2,20 +2,23 @@
 
 The normalised tensor is resized bilinearly, as the codes of cirtorch and Token do; every scale's descriptor has unit
 length before they meet, as in DIR, DELG, DOLG and SuperGlobal. `mean` is theirs; `gem` is DIR's signed generalised
-mean with p = 3 (Revaud et al., ICCV 2019); `max` is SuperGlobal's (Shao et al., ICCV 2023).
+mean with p = 3 (Revaud et al., ICCV 2019); `max` is SuperGlobal's (Shao et al., ICCV 2023). `mean_raw` is the mean of
+what the head gives at each scale, before unit length (code of Yokoo et al., 2020).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vitret.models.model import Retriever
+
 GEM_P = 3.0
 
 
 def describe(
-    model: Callable[[Tensor], Tensor],
+    model: Retriever,
     images: Tensor,
     *,
     scales: Sequence[float],
@@ -24,9 +27,11 @@ def describe(
 ) -> Tensor:
     """Unit descriptors (B, D) of normalised images (B, 3, H, W), whose sides are multiples of `patch`."""
     if tuple(scales) == (1.0,):
-        return model(images)
+        single: Tensor = model(images)
+        return single
+    encode = model.raw if aggregation == "mean_raw" else model
     return aggregate(
-        torch.stack([model(rescaled(images, scale, patch=patch)) for scale in scales]), aggregation
+        torch.stack([encode(rescaled(images, scale, patch=patch)) for scale in scales]), aggregation
     )
 
 
@@ -39,12 +44,12 @@ def rescaled(images: Tensor, scale: float, *, patch: int) -> Tensor:
 
 
 def aggregate(descriptors: Tensor, how: str) -> Tensor:
-    """Unit descriptors per scale (S, B, D) to one unit descriptor (B, D).
+    """Descriptors per scale (S, B, D), of unit length but for `mean_raw`, to one unit descriptor (B, D).
 
     >>> aggregate(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]), "mean")
     tensor([[0.7071, 0.7071]])
     """
-    if how == "mean":
+    if how in ("mean", "mean_raw"):
         joined = descriptors.mean(dim=0)
     elif how == "max":
         joined = descriptors.amax(dim=0)

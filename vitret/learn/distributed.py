@@ -1,8 +1,10 @@
 """Several processes, one batch: each computes the descriptors of its share and the loss of all of them.
 
 Started by `torchrun`. Every process sees the whole batch's descriptors in rank order, which is the plan's order,
-so that N processes with B images each have the loss and the gradients of one process with N·B. Gradients of the
-network are summed over processes; those of a loss's own weights are whole in each already.
+so that N processes with B images each have the loss and the gradients of one process with N·B; batch norm that learns
+sees all of them too (`vitret.learn.batch_norm`). Gradients of the network are summed over processes; those of a loss's
+own weights are whole in each already. What is drawn within the network (dropped paths and units, WaveBlock's stripe)
+each process draws for itself.
 """
 
 import os

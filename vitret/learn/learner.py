@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vitret.core.errors import MachineError, UserError
 from vitret.core.recipes import Recipe
 from vitret.learn import distributed
+from vitret.learn.batch_norm import buffers_kept, learns_batch_norm, share_batch_norm
 from vitret.learn.checkpoints import random_state, set_random_state
 from vitret.learn.loading import Batch, forward
 from vitret.learn.objective import Objective, build_objective
@@ -103,6 +104,8 @@ def make_learner(
     objective = build_objective(
         system.losses, system.memory, dim=model.dim, classes=classes, images=images, batch=recipe.track.batch
     )
+    if distributed.world() > 1:
+        share_batch_norm(model)
     model.to(device)
     objective.to(device)
     # Convolutions run faster so, on GPUs and CPUs alike: 1.2 to 1.4 times the steps of small CNNs on a CPU.
@@ -144,6 +147,8 @@ def train_step(
     learner.model.train()
     if spec.freeze_batch_norm:
         batch_norm_to_eval(learner.model)
+    if distributed.world() > 1 and recipe.track.image.policy != "square" and learns_batch_norm(learner.model):
+        _check_sizes(batch)
     learner.optimiser.zero_grad(set_to_none=True)
     loss, terms = _backward(learner, batch, labels, step=step, parts=spec.accumulate)
     distributed.sum_gradients(learner.model.parameters())
@@ -160,6 +165,17 @@ def train_step(
     return loss, terms
 
 
+def _check_sizes(batch: Batch) -> None:
+    """Refuse a batch whose sizes differ among processes: they would normalise what does not belong together."""
+    sizes = distributed.from_all([tuple(pixels.shape) for _, pixels in batch.parts])
+    if any(other != sizes[0] for other in sizes):
+        raise UserError(
+            f"batch norm that learns over {len(sizes)} processes needs images of the same sizes in each; these have "
+            f"{sizes[0]} and {next(other for other in sizes if other != sizes[0])}. Take one process, "
+            "`--set optimiser.freeze_batch_norm=true`, or a sampler that fills a batch from one group of sizes."
+        )
+
+
 def _backward(
     learner: Learner, batch: Batch, labels: Tensor, *, step: int, parts: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -168,7 +184,7 @@ def _backward(
     Descriptors of all parts come first, without a graph; the loss gives the gradient of each; then every part runs
     again with the same random numbers and takes its gradient on (Gao et al., "Scaling Deep Contrastive Learning Batch
     Size under Memory Limited Setup", 2021). So a loss over pairs sees all pairs, at the price of a second forward
-    pass. Batch norm that is not frozen sees one part at a time, as it sees one process's images.
+    pass. Batch norm that is not frozen normalises one part at a time; its running statistics move in the second pass.
     """
     keys = None
     if learner.slow is not None:
@@ -182,7 +198,7 @@ def _backward(
         return loss.detach(), terms
     pieces = batch.split(parts).parts
     states, outputs = [], []
-    with torch.no_grad():
+    with torch.no_grad(), buffers_kept(learner.model):
         for _, pixels in pieces:
             states.append(random_state(learner.device))
             outputs.append(learner.encode(learner.model, pixels))

@@ -3,15 +3,17 @@
 Jiang et al., "All tokens matter", NeurIPS 2021, and the authors' code: the class token's cross-entropy plus that of the
 patch tokens, MixToken, AdamW. It stands beside `vitret.learn.train` and is no system's loss, since its targets are maps
 and not labels. Ours: crops are cut from a square of the image by linear interpolation, and there is no other
-augmentation; a classifier of other classes than the images' labels patches all the same (`patch_classes`).
+augmentation, the authors' random colours and shapes (rand-m9) left out; gradients are clipped; a classifier of other
+classes than the images' labels patches all the same (`patch_classes`). One process trains.
 """
 
+import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,20 +22,24 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitret.core.config import Strict
-from vitret.core.errors import UserError
-from vitret.core.recipes import ImagePolicy, OptimiserSpec
+from vitret.core.config import Strict, validate
+from vitret.core.errors import DataError, UserError
+from vitret.core.recipes import ImagePolicy, ModelSpec, OptimiserSpec, Part
 from vitret.core.records import Images, TrainSet
-from vitret.core.store import digest, writing
+from vitret.core.store import digest, read_json, write_json
+from vitret.describe.blocks import RowFile
 from vitret.learn.augment import load, plain
 from vitret.learn.checkpoints import clear_state, load_state, random_state, save_state, set_random_state
-from vitret.learn.optimise import lr_at
+from vitret.learn.optimise import lr_at, update_copy
+from vitret.models.backbones import timm_model
 from vitret.models.backbones.lvvit import LvVit
-from vitret.models.model import Retriever, save_model
-from vitret.models.token_labels import label_maps, mix_box, patch_targets, token_label_loss
+from vitret.models.model import Retriever, build_model, model_digest, save_model
+from vitret.models.token_labels import classifier_in, label_maps, mix_box, patch_targets, token_label_loss
 
 Progress = Callable[[int, int, str], None]
 _PLAIN = {"policy": "square", "flip": False, "interpolation": "bilinear"}
+# Images whose maps reach the disk together.
+_BLOCK = 512
 
 
 class TokenLabelSpec(Strict):
@@ -51,6 +57,10 @@ class TokenLabelSpec(Strict):
     image_weight: float = 1.0
     patch_weight: float = 1.0
     smoothing: float = Field(default=0.1, ge=0, lt=1)
+    clip: float | None = Field(default=1.0, gt=0, description="gradient norm; ours")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="keep an average of the weights, as the authors do"
+    )
     seed: int = 0
 
 
@@ -67,6 +77,63 @@ class Classifier:
         return len(self.weight)
 
 
+class MapsCard(Strict):
+    """What label maps were made of; stands beside them as .json."""
+
+    set: str
+    digest: str
+    classifier: str
+    classes: int
+    size: int
+    shape: tuple[int, int, int, int]
+
+
+def timm_classifier(arch: str, weights: Path | None) -> Classifier:
+    """A timm network with its classifier, from a file or from wherever the weights of `timm_model` come from."""
+    options = {"arch": arch, "weights": None if weights is None else str(weights)}
+    spec = ModelSpec(backbone=Part(name="timm_model", options=options), head=Part(name="mean"))
+    model = build_model(spec)
+    # What the hub gave lies in its cache by now.
+    file = timm_model.weights_file(arch, options["weights"])
+    if file is None:
+        raise UserError(f"the hub keeps no weights of '{arch}' as a file here. Name one: --weights FILE.")
+    weight, bias = classifier_in(timm_model.read_state(file), width=model.backbone.widths[-1])  # type: ignore[index,arg-type]
+    return Classifier(model=model, weight=weight, bias=bias)
+
+
+def maps_path(folder: Path, trainset: TrainSet, classifier: Classifier, *, size: int, k: int) -> Path:
+    """Where the maps of a set by a classifier belong: a name of its own for all that can change them."""
+    layer = torch.cat([classifier.weight.flatten(), classifier.bias]).cpu().numpy().tobytes()
+    made_of = [model_digest(classifier.model), hashlib.sha256(layer).hexdigest(), trainset.digest, size, k]
+    return folder / f"{trainset.name}-{size}-{digest(made_of)[:12]}.npy"
+
+
+def initial_model(spec: ModelSpec, *, seed: int) -> Retriever:
+    """The network before its first step, drawn from the seed."""
+    torch.manual_seed(seed)
+    return build_model(spec)
+
+
+def save_card(path: Path, card: MapsCard) -> None:
+    write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
+
+
+def read_maps(path: Path, trainset: TrainSet) -> tuple[MapsCard, NDArray[np.float32]]:
+    """The card and the maps (n, 2, k, h, w), mapped; refuses those of another set."""
+    beside = path.with_suffix(".json")
+    if not path.is_file() or not beside.is_file():
+        raise DataError(
+            f"{path}: no label maps. Write them: vitret labels write {trainset.name} --classifier timm:ARCH"
+        )
+    card = validate(MapsCard, read_json(beside), str(beside))
+    if card.digest != trainset.digest:
+        raise DataError(
+            f"{path}: the maps of {card.set} as it was then, not those of {trainset.name}. Write them anew."
+        )
+    maps: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return card, maps.reshape(len(maps), *card.shape)
+
+
 def write_label_maps(
     path: Path,
     images: Images,
@@ -76,30 +143,37 @@ def write_label_maps(
     device: torch.device,
     k: int = 5,
     batch: int = 32,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """The maps (n, 2, k, h, w) of all images squared to `size`, as an .npy file that is whole or absent; mapped.
+    """The maps (n, 2, k, h, w) of all images squared to `size`, as an .npy file (n, 2·k·h·w) that is whole or absent.
 
-    Read, not made again, where the file is there: a name belongs to one classifier, one size and one list of images.
+    Mapped, not made again, where the file is there: a name belongs to one classifier, one size and one list of images.
+    An interrupted writing goes on from its last hundreds of images.
     """
+    policy = ImagePolicy.model_validate({**_PLAIN, "size": size})
+    model = classifier.model.to(device).eval()
+    weight, bias = classifier.weight.to(device), classifier.bias.to(device)
+
+    @torch.no_grad()
+    def maps_of(pixels: Tensor) -> Tensor:
+        return label_maps(model.backbone(model.normalised(pixels.to(device))).grids[-1], weight, bias, k=k)
+
+    shape = maps_of(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1:]
     if not path.is_file():
-        policy = ImagePolicy.model_validate({**_PLAIN, "size": size})
-        model = classifier.model.to(device).eval()
-        weight, bias = classifier.weight.to(device), classifier.bias.to(device)
-        with writing(path) as handle, torch.no_grad():
-            for start in range(0, len(images), batch):
-                rows = range(start, min(start + batch, len(images)))
-                pixels = _pixels(images, rows, policy, patch=model.patch).to(device)
-                maps = label_maps(model.backbone(model.normalised(pixels)).grids[-1], weight, bias, k=k)
-                if start == 0:
-                    _header(handle, (len(images), *maps.shape[1:]))
-                handle.write(maps.float().cpu().numpy().tobytes())
-    found: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        file = RowFile(path, (len(images), shape.numel()), path.name)
+        while file.done < len(images):
+            block = []
+            for start in range(file.done, min(file.done + _BLOCK, len(images)), batch):
+                rows = range(start, min(start + batch, file.done + _BLOCK, len(images)))
+                block.append(
+                    maps_of(_pixels(images, rows, policy, patch=model.patch)).flatten(1).cpu().numpy()
+                )
+                if progress is not None:
+                    progress(rows.stop, len(images), "")
+            file.append(np.concatenate(block), {})
+        file.finish()
+    found: NDArray[np.float32] = np.load(path, mmap_mode="r").reshape(len(images), *shape)
     return found
-
-
-def _header(handle: Any, shape: tuple[int, ...]) -> None:
-    fields = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(handle, fields)
 
 
 def _pixels(images: Images, rows: Sequence[int], policy: ImagePolicy, *, patch: int) -> Tensor:
@@ -133,6 +207,7 @@ def train_token_labels(
     model.to(device).train()
     learned = [p for p in backbone.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=spec.lr, weight_decay=spec.weight_decay)
+    average = None if spec.ema is None else copy.deepcopy(model).eval().requires_grad_(False)
     schedule = OptimiserSpec(lr=spec.lr, warmup=spec.warmup)
     policy = ImagePolicy.model_validate({**_PLAIN, "size": spec.size})
     state_folder = path.with_name(f"{path.stem}.state")
@@ -143,6 +218,8 @@ def train_token_labels(
     if state is not None:
         step = state["step"]
         model.load_state_dict(state["model"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         set_random_state(state["random"][0], device)
     saved = time.monotonic()
@@ -174,8 +251,11 @@ def train_token_labels(
             group["lr"] = lr_at(step, total=total, epoch=0, spec=schedule)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(learned, 1.0)
+        if spec.clip is not None:
+            nn.utils.clip_grad_norm_(learned, spec.clip)
         optimiser.step()
+        if average is not None and spec.ema is not None:
+            update_copy(average, model, spec.ema)
         step += 1
         value = loss.item()
         if not math.isfinite(value):
@@ -185,9 +265,10 @@ def train_token_labels(
         if step < total and time.monotonic() - saved > save_seconds:
             random = [random_state(device)]
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "random": random}
+            state["average"] = None if average is None else average.state_dict()
             save_state(state_folder, {**state, "step": step, "recipe": recipe})
             saved = time.monotonic()
-    save_model(path, model)
+    save_model(path, model if average is None else average)
     clear_state(state_folder)
     return path
 

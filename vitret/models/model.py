@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from vitret.core import plugins
 from vitret.core.config import validate
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
 from vitret.models.checkpoints_of_others import Loaded, load_checkpoint
@@ -66,7 +66,12 @@ class Retriever(nn.Module):
 
         `images` (B, 3, H, W) as `normalised` gives them; H and W are multiples of `patch`.
         """
-        return functional.normalize(self.head(self.backbone(images)).float(), dim=-1)
+        return functional.normalize(self.raw(images), dim=-1)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """What the head gives, (B, dim) float32, of any length."""
+        y: Tensor = self.head(self.backbone(images)).float()
+        return y
 
 
 def build_model(spec: ModelSpec, *, tell: Callable[[Loaded], None] | None = None) -> Retriever:
@@ -75,6 +80,7 @@ def build_model(spec: ModelSpec, *, tell: Callable[[Loaded], None] | None = None
     `tell` is given what was done with the spec's checkpoint, if it has one.
     """
     spec = spec.resolved()
+    _check_norms(spec)
     # A checkpoint fills the whole backbone: other weights would be fetched to be overwritten.
     made = spec if spec.checkpoint is None else without_weights(spec)
     backbone = plugins.build("backbones", made.backbone.name, **made.backbone.options)
@@ -85,6 +91,16 @@ def build_model(spec: ModelSpec, *, tell: Callable[[Loaded], None] | None = None
         if tell is not None:
             tell(loaded)
     return model
+
+
+def _check_norms(spec: ModelSpec) -> None:
+    """A head that normalises each layer's tokens itself must get them as they left their layers."""
+    given = spec.backbone.options.get("norm", "none")
+    if spec.head.options.get("norm_tokens") == "per_layer" and given != "none":
+        raise UserError(
+            f"head {spec.head.name}: norm_tokens is per_layer, but the backbone has normalised the tokens already "
+            f"(norm: {given}). Set its norm: none, `--set model.backbone.norm=none`."
+        )
 
 
 def parameters(module: nn.Module) -> int:

@@ -32,8 +32,9 @@ def main(recipe_file: str, images: str, out: str) -> None:
     gradients = {n: p.grad for n, p in learner.model.named_parameters() if p.grad is not None}
     gradients |= {f"loss.{n}": p.grad for n, p in learner.objective.named_parameters() if p.grad is not None}
     weights = dict(learner.model.named_parameters())
+    buffers = dict(learner.model.named_buffers())
     torch.save(
-        {"losses": torch.stack(losses), "gradients": gradients, "weights": weights},
+        {"losses": torch.stack(losses), "gradients": gradients, "weights": weights, "buffers": buffers},
         f"{out}.{distributed.rank()}",
     )
     distributed.stop()

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import safetensors
 from torch import Tensor, nn
 
 from vitret.core.errors import UserError, did_you_mean
-from vitret.models.checkpoints_of_others import load_backbone
+from vitret.models.checkpoints_of_others import fill, load_backbone
+from vitret.models.model import load_model
 from vitret.models.token_labels import Box, LabelLogits
 from vitret.models.vision_transformer import ConvStem, VisionTransformer
 
@@ -85,8 +87,9 @@ def build(
     layers: int | Sequence[int] = 1,
     norm: Literal["shared_final", "none"] = "shared_final",
 ) -> LvVit:
-    """An LV-ViT; `classes` adds the classifiers of token labelling, `weights` is an official checkpoint file.
+    """An LV-ViT; `classes` adds the classifiers of token labelling.
 
+    `weights` is an official checkpoint, or a file that `vitret labels train` wrote.
     `patch_classes` are those of the classifier that labels patches, where they are not the images' own.
     `width`, `depth`, `heads` and `channels` (of the stem) replace the architecture's. The authors drop paths at
     0.1 / 0.2 / 0.3 for the sizes S / M / L.
@@ -103,5 +106,22 @@ def build(
     if classes:
         model.with_classifiers(classes, patch_classes)
     if weights is not None:
-        load_backbone(model, Path(weights), layout="lvvit")
+        _fill(model, Path(weights))
     return model
+
+
+def _fill(model: LvVit, path: Path) -> None:
+    if not _written_here(path):
+        load_backbone(model, path, layout="lvvit")
+        return
+    trained = load_model(path)[0].backbone
+    fill(nn.ModuleDict({"backbone": model}), trained.state_dict(), layout="lvvit", where=str(path))
+
+
+def _written_here(path: Path) -> bool:
+    """Whether the file describes its network; what is wrong with one that cannot be read is said by who loads it."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return "vitret.model" in (file.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return False

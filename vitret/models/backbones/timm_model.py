@@ -158,7 +158,7 @@ def build(
     """
     if not timm.is_model(arch.partition(".")[0]):
         raise UserError(f"timm has no architecture '{arch}'. {did_you_mean(arch, timm.list_models())}")
-    file = _weights_file(arch, weights) if pretrained or weights else None
+    file = weights_file(arch, weights) if pretrained or weights else None
     from_hub = pretrained and file is None
     options = {
         **({"drop_path_rate": drop_path} if drop_path else {}),
@@ -231,7 +231,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _weights_file(arch: str, weights: str | None) -> Path | None:
+def weights_file(arch: str, weights: str | None) -> Path | None:
     """The local file of an architecture's weights, if there is one; the tagged name is looked for first."""
     if weights is not None:
         path = Path(weights).expanduser()

@@ -12,7 +12,8 @@ available here, so everything numeric is an option:
   re-implementation has it (GLAM names it after), WaveBlock between the two parts of the locality module.
 
 k is the number of layers the backbone gives (`layers: 6`), and whether the final norm is applied to each of them is
-the backbone's option `norm` (`shared_final` or `none`).
+the backbone's option `norm` (`shared_final` or `none`); `norm_tokens: per_layer` needs `norm: none`. Without dynamic
+position embedding a network takes images of its own size alone: `arch_options: {dynamic_img_size: false}`.
 """
 
 from collections.abc import Sequence
