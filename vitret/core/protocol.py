@@ -51,6 +51,18 @@ class WhiteningSpec(Strict):
             )
         return self
 
+    @property
+    def words(self) -> str:
+        """For a table's caption.
+
+        >>> WhiteningSpec(kind="pca_power", data="sop", dim=128, power=0.5).words
+        'pca_power 0.5 from sop to 128 dimensions'
+        """
+        if self.kind == "none":
+            return "no whitening"
+        power = f" {self.power:g}" if self.kind == "pca_power" else ""
+        return f"{self.kind}{power} from {self.data}" + (f" to {self.dim} dimensions" if self.dim else "")
+
 
 class ExpansionSpec(Strict):
     """Query expansion or database-side augmentation: `n` neighbours weighted by similarity to the power `alpha`."""
@@ -159,11 +171,7 @@ class Protocol(Strict):
             parts.append(f"centre crop {self.centre_crop}")
         if self.decode == "scaled":
             parts.append("scaled decode")
-        parts.append(
-            "no whitening"
-            if self.whitening.kind == "none"
-            else f"{self.whitening.kind} from {self.whitening.data}"
-        )
+        parts.append(self.whitening.words)
         if self.expansion.kind != "none":
             parts.append(f"{self.expansion.kind} n={self.expansion.n} α={self.expansion.alpha:g}")
         if self.rerank.kind != "none":
