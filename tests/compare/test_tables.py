@@ -122,3 +122,17 @@ def test_a_table_says_that_part_of_a_set_was_used(write, root: Path):
     text = "\n".join(caption(table))
     assert "Note: Trained on a subset, 10 of 500 shards of town." in text
     assert "Note: Searched: revisitop1m: a subset, 3 of 100 shards." in text
+
+
+def test_changes_of_a_system_stand_beside_it_in_a_table_of_their_own(write, root: Path):
+    write("a", GOOD)
+    write("b", BAD)
+    write("a+without", BAD)
+    found = tables(read_all(root))
+    assert [(table.ablation, [row.system for row in table.rows]) for table in found] == [
+        ("", ["a", "b"]),
+        ("a", ["a", "a+without"]),
+    ]
+    assert "changes of a" in title(found[1])
+    (only,) = tables([entry for entry in read_all(root) if entry[1].model.system != "b"])
+    assert only.ablation == "a"  # as `bench --ablate` prints it

@@ -113,6 +113,7 @@ def title(table: Table) -> str:
     trained += f", data {table.training_data}" if table.training_data else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
     trained += "" if table.budget == "track" else ", own budgets"
+    trained += f" · changes of {table.ablation}" if table.ablation else ""
     return f"{trained} · {table.suite} · {table.fingerprint}"
 
 
@@ -121,6 +122,7 @@ CSV_HEAD = (
     "budget",
     "suite",
     "fingerprint",
+    "ablation",
     "system",
     "title",
     "backbone",
@@ -151,6 +153,7 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                     "budget": table.budget,
                     "suite": table.suite,
                     "fingerprint": table.fingerprint,
+                    "ablation": table.ablation,
                     "system": row.system,
                     "title": row.title,
                     "backbone": row.backbone,
@@ -279,7 +282,7 @@ def overview(found: Sequence[Table]) -> str:
     heads = ["trained on", "measured by", "system", "dim", "params", "primary number", "value", "vs best"]
     rows = []
     for table in found:
-        if table.budget != "track":
+        if table.budget != "track" or table.ablation:
             continue
         for row in [r for r in table.rows if r.primary is not None][:_TOP]:
             value = f"{100 * (row.primary or 0):.1f}"

@@ -78,7 +78,9 @@ def gaps(root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for table in tables(read_all(root)):
         for system, sentence in _gaps_of(table, targets):
-            found.setdefault(system, []).append(sentence)
+            said = found.setdefault(system, [])
+            if sentence not in said:  # a system stands beside its variants too
+                said.append(sentence)
     return found
 
 

@@ -1,7 +1,8 @@
 """Which rows may stand together, what stands in their cells, and which of them a paired test cannot tell apart.
 
 Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree; what
-was never trained stands in every table of its training set.
+was never trained stands in every table of its training set. Changes of one system stand beside it in a table of their
+own: they answer what its parts are worth, not which system is better.
 Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over queries.
 """
 
@@ -18,6 +19,7 @@ from vitret.compare.results import (
     result_files,
 )
 from vitret.compare.significance import PairedTest, bootstrap_interval, paired_bootstrap
+from vitret.core.ablations import base_of
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64
 from vitret.core.store import digest
@@ -80,6 +82,8 @@ class Table:
     rows: tuple[Row, ...]
     # Named only where tables of one training set differ in its bytes: the beginning of its digest.
     training_data: str
+    # The system whose changes these rows are; empty for a table of systems.
+    ablation: str
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -100,18 +104,34 @@ def tables(entries: Iterable[Entry]) -> list[Table]:
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for path, result in entries:
         groups.setdefault(_table_key(result), []).append((path, result))
-    return [table for key in sorted(groups) for table in _tables_by_training(groups[key])]
+    return [
+        _table(rows, training_data=version, ablation=base)
+        for key in sorted(groups)
+        for version, trained in _by_training(groups[key])
+        for base, rows in _by_ablation(trained)
+    ]
 
 
-def _tables_by_training(entries: Sequence[Entry]) -> list[Table]:
-    """One table for each version of the training set's bytes, with the rows that learned nothing in each."""
+def _by_training(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
+    """Rows of each version of the training set's bytes, with those that learned nothing in each."""
     versions = sorted({r.training.manifest for _, r in entries} - {""})
     if len(versions) < 2:
-        return [_table(entries, training_data="")]
+        return [("", list(entries))]
     return [
-        _table([e for e in entries if e[1].training.manifest in ("", version)], training_data=version[:8])
-        for version in versions
+        (version[:8], [e for e in entries if e[1].training.manifest in ("", version)]) for version in versions
     ]
+
+
+def _by_ablation(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
+    """The systems, and each system that has variants beside them."""
+    systems = [e for e in entries if not base_of(e[1].model.system)]
+    bases = sorted({base_of(r.model.system) for _, r in entries} - {""})
+    found = [
+        (base, [e for e in entries if base in (e[1].model.system, base_of(e[1].model.system))])
+        for base in bases
+    ]
+    # What only stands for comparison with its variants is no table of systems.
+    return found if bases and all(r.model.system in bases for _, r in systems) else [("", systems), *found]
 
 
 def _table_key(result: Result) -> tuple[str, ...]:
@@ -128,7 +148,7 @@ def _table_key(result: Result) -> tuple[str, ...]:
     )
 
 
-def _table(entries: Sequence[Entry], *, training_data: str) -> Table:
+def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Table:
     entries = _newest_data(entries)
     first = entries[0][1]
     sets = sorted({r.eval_name for _, r in entries}, key=lambda name: (name.count("+"), name))
@@ -150,6 +170,7 @@ def _table(entries: Sequence[Entry], *, training_data: str) -> Table:
         shortlist=first.protocol.rerank.shortlist,
         rows=tuple(row for row, _ in rows),
         training_data=training_data,
+        ablation=ablation,
     )
 
 
@@ -318,9 +339,11 @@ def measured_sentences(root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for table in tables(read_all(root)):
         for row in table.rows:
-            if row.primary is not None:
+            if row.primary is not None and not base_of(row.system):
                 sentence = (
                     f"trained on {table.train_set}, {table.primary} {100 * row.primary:.1f} ({table.suite})"
                 )
-                found.setdefault(row.system, []).append(sentence)
+                said = found.setdefault(row.system, [])
+                if sentence not in said:  # a system stands beside its variants too
+                    said.append(sentence)
     return found

@@ -59,6 +59,16 @@ def read_ablation(configs: Path, name: str) -> Ablation:
     return validate(Ablation, read_yaml(path), str(path))
 
 
+def base_of(system: str) -> str:
+    """The system that a variant is a change of; empty for a system of its own.
+
+    >>> base_of("dtop+global_only"), base_of("dtop")
+    ('dtop', '')
+    """
+    base, plus, _ = system.partition("+")
+    return base if plus else ""
+
+
 def make_variants(
     configs: Path, name: str, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
 ) -> list[Recipe]:
