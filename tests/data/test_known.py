@@ -136,7 +136,7 @@ def test_options_that_do_not_apply_are_refused_and_not_recorded(
     small: Callable[[str], Miniature], ask: Callable[..., list[str]], tmp_path: Path
 ):
     peer = small("nc-noisy").peer
-    with pytest.raises(UserError, match="nc-noisy is not in many archives"):
+    with pytest.raises(UserError, match="nc-noisy is no series of archives"):
         ask("nc-noisy", source=peer, choices=Choices(shards="0-9"))
     with pytest.raises(UserError, match="--hold-out is for your own class folders"):
         ask("nc-noisy", source=peer, hold_out=0.2)
@@ -164,3 +164,20 @@ def test_a_set_with_one_door_is_known_again_without_its_folder(
     miniature = small("nc-noisy")
     ask("nc-noisy", source=miniature.peer)
     assert ask("nc-noisy")[0].startswith("nc-noisy: is already prepared, adopted, linked to")
+
+
+def test_shards_of_a_folder_are_known_again_confirmed_or_not(
+    small: Callable[[str], Miniature], ask: Callable[..., list[str]], tmp_path: Path
+):
+    source = small("gldv2-clean").published / "s3.amazonaws.com" / "google-landmark"
+    shutil.rmtree(source / "md5sum")
+    for held in ("images_000.tar", "images_002.tar"):
+        (source / "train" / held).rename(tmp_path / held)
+    ask("gldv2-clean", source=source)
+    again = ask("gldv2-clean", source=source)
+    assert again[-1] == "gldv2-clean: a subset, 1 of 3 shards, as before."
+    (tmp_path / "images_002.tar").rename(source / "train" / "images_002.tar")
+    ask("gldv2-clean", source=source)
+    manifest = layout.load_manifest(tmp_path / "data", "gldv2-clean")
+    assert manifest["shards"] == {"train": ["train_images_001.tar", "train_images_002.tar"]}
+    assert manifest["image_set_version"] == "adopted, not confirmed"

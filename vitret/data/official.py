@@ -85,14 +85,15 @@ def prepare_official(
 
     With a `source` its tree (or its archives, where somebody put them there by hand) is checked and linked; without one
     everything is fetched. The terms are shown, and are to be accepted first unless the files are a person's own copy of
-    an open set. `wanted` names, from the fetched lists, the images worth
-    unpacking. `stated` is written into the manifest: by it the same request is known again. `grow` replaces a subset of
-    shards, and nothing else, by what can be had now.
+    an open set. `wanted` names, from the fetched lists, the images worth unpacking. `stated` is written into the
+    manifest: by it the same request is known again. `grow` replaces a subset of shards, and nothing else, by what can
+    be had now.
 
     Raises DataError for a set that only a person can get, for terms not accepted, for a verified count that is missed.
     """
     if source is not None and choices.max_disk is not None:
         raise UserError("--max-disk bounds what is fetched: with --from choose by --shards, or leave it out.")
+    hard = source is None or not is_tree(source, card, packed=choices.packed)
     held = held_shards(card, source, packed=choices.packed) if source is not None else []
     if choices.packed:
         _check_packed(card, source, held)
@@ -111,7 +112,6 @@ def prepare_official(
     asked = source is None or card.gated != "none"
     agree(data_root, card, accept=accept_terms, ask=asked, report=report)
     work = data_root / ".work" / f"{card.name}{'.packed' if choices.packed else ''}"
-    hard = source is None or not is_tree(source, card, packed=choices.packed)
     with LayoutWriter(
         data_root, card.name, replace=replace, grow=grow, workers=workers, report=report, hard=hard
     ) as writer:

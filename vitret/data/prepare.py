@@ -18,7 +18,7 @@ from vitret.data.known import settled, whence
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
 from vitret.data.official import Choices, is_tree, prepare_official
 from vitret.data.own import read_own
-from vitret.data.plan import choose
+from vitret.data.plan import check_cut, choose
 from vitret.data.tables import read_table
 from vitret.data.verify import changed_files
 
@@ -125,6 +125,7 @@ def _official(
     card: Card = module.CARD
     if source is not None and not card.tree:
         raise UserError(f"'{name}' is drawn, not read: leave --from out, or give your own data another name.")
+    check_cut(card, shards=choices.shards, max_disk=choices.max_disk)
     for key, default in plugins.options("datasets", name).items():
         if default is inspect.Parameter.empty and key not in options:
             raise UserError(f"{name} needs --set {key}=…: {inspect.getdoc(module.build)}")
@@ -172,8 +173,6 @@ def _official(
 
 def _chosen(card: Card, source: Path | None, shards: str, *, packed: bool) -> list[int]:
     """The shard numbers asked for, of a set that has some."""
-    if not card.shards:
-        raise UserError(f"--shards {shards}: {card.name} is not in many archives. Leave it out.")
     if source is not None and is_tree(source, card, packed=packed):
         raise UserError(
             f"--shards {shards} is for what is fetched; of the tree in {source} all is taken. Leave one out."
