@@ -78,13 +78,13 @@ wanted = getattr(_part, "wanted", None)
 def worker(root: Path, name: str) -> int:
     """What `vitret prepare NAME --accept-terms` does, with shorter pauses; the small card is an included part."""
     from vitret.core.errors import VitretError
-    from vitret.data import official
+    from vitret.data import obtain
     from vitret.data.download import Patience
     from vitret.data.prepare import prepare
 
     quick = Patience(attempts=4, first=0.01, longest=0.05, timeout=2.0)
-    official.fetch = functools.partial(official.fetch, patience=quick)
-    official.extract_shards = functools.partial(official.extract_shards, patience=quick)
+    obtain.fetch = functools.partial(obtain.fetch, patience=quick)
+    obtain.extract_shards = functools.partial(obtain.extract_shards, patience=quick)
     try:
         prepare(name, data_root=root, accept_terms=True, workers=0)
     except VitretError as error:

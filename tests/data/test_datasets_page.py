@@ -5,7 +5,8 @@ import pytest
 from official_server import OfficialServer
 
 from vitret.data.datasets_page import cards, page, rows
-from vitret.data.official import Choices, prepare_official
+from vitret.data.obtain import Choices
+from vitret.data.official import prepare_official
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 

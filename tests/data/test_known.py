@@ -13,7 +13,7 @@ from official_server import OfficialServer
 from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.data import layout
-from vitret.data.official import Choices
+from vitret.data.obtain import Choices
 from vitret.data.prepare import prepare
 
 

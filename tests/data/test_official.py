@@ -20,7 +20,8 @@ from vitret.core.errors import DataError, UserError, VitretError
 from vitret.data import layout
 from vitret.data.card import Count
 from vitret.data.ground_truth import read_revisited
-from vitret.data.official import Choices, prepare_official
+from vitret.data.obtain import Choices
+from vitret.data.official import prepare_official
 from vitret.data.prepare import verify
 
 NAMES = miniatures.names()

@@ -17,7 +17,7 @@ from official_server import OfficialServer
 from vitret.core.errors import DataError, UserError
 from vitret.data import layout
 from vitret.data.images import check, check_all, decode
-from vitret.data.official import Choices
+from vitret.data.obtain import Choices
 from vitret.data.packed import index_path, make_index
 from vitret.data.prepare import verify
 

@@ -10,7 +10,7 @@ from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.data import layout
 from vitret.data.card import Card, Shards
-from vitret.data.official import Choices
+from vitret.data.obtain import Choices
 from vitret.data.plan import choose, make_plan, size_in_bytes
 from vitret.data.prepare import prepare
 

@@ -8,7 +8,7 @@ import typer
 from vitret.cli import console
 
 if TYPE_CHECKING:
-    from vitret.data.official import Choices
+    from vitret.data.obtain import Choices
 
 _COUNTS = (
     "train",
@@ -87,7 +87,7 @@ def prepare(
     from vitret.core.recipes import unalias
     from vitret.data import prepare as preparing
     from vitret.data.layout import load_manifest
-    from vitret.data.official import Choices
+    from vitret.data.obtain import Choices
     from vitret.data.own import read_own
     from vitret.data.plan import check_cut, size_in_bytes
     from vitret.data.sisters import fullest_first

@@ -7,7 +7,8 @@ from typing import Any
 from vitret.core.errors import UserError
 from vitret.core.store import read_json
 from vitret.data.card import Card
-from vitret.data.official import ADOPTED, is_tree
+from vitret.data.obtain import is_tree
+from vitret.data.official import ADOPTED
 
 
 def settled(

@@ -16,7 +16,8 @@ from vitret.data.images import check_all
 from vitret.data.inventory import pool_size
 from vitret.data.known import settled, whence
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
-from vitret.data.official import Choices, is_tree, prepare_official
+from vitret.data.obtain import Choices, is_tree
+from vitret.data.official import prepare_official
 from vitret.data.own import read_own
 from vitret.data.plan import check_cut, choose
 from vitret.data.tables import read_table
