@@ -13,8 +13,9 @@ from vitret.core.recipes import (
     read_system,
     system_names,
 )
+from vitret.core.store import digest
 from vitret.models.flops import SIZES, Flops, count_flops, shape_only
-from vitret.models.model import Retriever
+from vitret.models.model import Retriever, parameters, without_weights
 
 HEAD = """# Systems
 
@@ -62,14 +63,19 @@ def _overview(systems: list[System]) -> Iterator[str]:
     sizes = " | ".join(f"{size} px" for size in SIZES)
     yield f"| system | backbone | head | dim | parameters | {sizes} |"
     yield "|---|---|---|---|---|" + "---|" * len(SIZES)
+    counted: dict[str, list[str]] = {}  # Many systems share a network, and counting takes seconds.
     for system in systems:
-        model = shape_only(system.model)
-        flops = [_flops_cell(model, size) for size in SIZES]
+        key = digest(without_weights(system.model).model_dump(mode="json"))
+        if key not in counted:
+            counted[key] = _sizes(shape_only(system.model))
         backbone = str(system.model.backbone.options.get("arch", system.model.backbone.name))
-        count = sum(p.numel() for p in model.parameters())
-        cells = [system.name, backbone, system.model.head.name, str(model.dim), f"{count:,}", *flops]
-        yield "| " + " | ".join(cells) + " |"
+        yield "| " + " | ".join([system.name, backbone, system.model.head.name, *counted[key]]) + " |"
     yield ""
+
+
+def _sizes(model: Retriever) -> list[str]:
+    """Dimension, parameters and operations at each size, as cells."""
+    return [str(model.dim), f"{parameters(model):,}", *(_flops_cell(model, size) for size in SIZES)]
 
 
 def _flops_cell(model: Retriever, size: int) -> str:
