@@ -282,9 +282,11 @@ def overview(found: Sequence[Table]) -> str:
     heads = ["trained on", "measured by", "system", "dim", "params", "primary number", "value", "vs best"]
     rows = []
     for table in found:
-        if table.budget != "track" or table.ablation:
+        ranked = [row for row in table.rows if row.primary is not None]
+        # A row alone is compared with nothing.
+        if table.budget != "track" or table.ablation or len(ranked) < 2:
             continue
-        for row in [r for r in table.rows if r.primary is not None][:_TOP]:
+        for row in ranked[:_TOP]:
             value = f"{100 * (row.primary or 0):.1f}"
             size = f"{row.parameters / 1e6:.2f}M"
             rows.append(
