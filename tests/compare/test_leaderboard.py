@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vitret.compare import leaderboard
+from vitret.compare.tables import read_all, tables
 from vitret.core.errors import CheckError, EmptyError, UserError
 
 
@@ -76,3 +77,12 @@ def test_published_numbers_stand_apart(root: Path):
     (root / "published" / "x.yaml").write_text("title: Old\ncolums: []\nrows: []\n")
     with pytest.raises(UserError, match="Did you mean 'columns'"):
         leaderboard.render(root, "md")
+
+
+def test_the_readme_shows_systems_that_are_compared_and_no_row_alone(root: Path, write):
+    write("alone", [0, 1], train_set="other")
+    write("a+changed", [1] * 30)
+    text = leaderboard.overview(tables(read_all(root)))
+    assert "B_TWO" in text
+    assert "ALONE" not in text
+    assert "A+CHANGED" not in text
