@@ -21,7 +21,7 @@ from vitret.core.recipes import ModelSpec, Recipe
 from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import open_run
 from vitret.data import layout
-from vitret.data.prepare import verify
+from vitret.data.layout.verify import verify
 from vitret.describe.extract import extract
 from vitret.learn.train import train
 from vitret.measure.evaluate import Measurement, evaluate

@@ -20,7 +20,7 @@ from vitret.core.recipes import ModelSpec, Part
 from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json
-from vitret.data.ground_truth import read_revisited
+from vitret.data.formats.revisited import read_revisited
 from vitret.describe.devices import pick_device, pick_precision
 from vitret.describe.extract import extract
 from vitret.describe.framing import frame

@@ -36,7 +36,7 @@ def generate(path: Path, rows: int, landmarks: int) -> None:
 def prepare(path: Path, out: Path) -> None:
     """What a preparation does with the list, and nothing else."""
     from vitret.data.formats.gldv2 import image_paths, read_train
-    from vitret.data.tables import text_column, write_table
+    from vitret.data.layout.parquet import text_column, write_table
 
     marks = [("start", time.perf_counter())]
     table = read_train(path)

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from vitret.data.archive import extract
+from vitret.data.fetch.archive import extract
 
 JPEG_BYTES = 120_000
 

@@ -16,7 +16,7 @@ from vitret.cli.prepare import prepare
 from vitret.core import plugins
 from vitret.core.errors import CheckError, DataError, PartialError, UserError
 from vitret.core.store import read_json
-from vitret.data.layout import list_sets
+from vitret.data.layout.read import list_sets
 
 Small = Callable[..., list[Miniature]]
 app = typer.Typer()

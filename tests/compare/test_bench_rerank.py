@@ -11,7 +11,7 @@ from vitret.compare import results
 from vitret.compare.bench import Machine, bench
 from vitret.compare.work import Places, plan, resolve
 from vitret.core.errors import DataError, UserError
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 from vitret.models.matching import load_matcher
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)

@@ -11,7 +11,7 @@ from vitret.compare import results
 from vitret.compare.bench import Machine, bench
 from vitret.compare.work import Places, missing_rows, needed_sets, resolve
 from vitret.core.errors import DataError, UserError
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 from vitret.describe import whitening
 from vitret.describe.cache import ls
 

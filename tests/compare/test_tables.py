@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitret.compare.leaderboard import caption, title
 from vitret.compare.tables import read_all, tables
 from vitret.core.protocol import Protocol
+from vitret.pages.leaderboard import caption, title
 
 GOOD = [0] * 20 + [1] * 10
 BAD = [9] * 30

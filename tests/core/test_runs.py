@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from vitret.core.errors import DataError
+from vitret.core.locks import locked
 from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
-from vitret.core.runs import code, find_run, locked, open_run, run_names
+from vitret.core.runs import code, find_run, open_run, run_names
 
 
 def _recipe(seed: int = 0) -> Recipe:
@@ -45,7 +46,7 @@ def test_a_run_holds_to_the_bytes_it_learned_from(tmp_path: Path):
 
 def test_a_lock_is_waited_for_and_freed_by_death(tmp_path: Path):
     hold = (
-        "import sys, time\nfrom pathlib import Path\nfrom vitret.core.runs import locked\n"
+        "import sys, time\nfrom pathlib import Path\nfrom vitret.core.locks import locked\n"
         "with locked(Path(sys.argv[1]), print):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     lock = tmp_path / "run.lock"

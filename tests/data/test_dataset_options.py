@@ -13,7 +13,7 @@ from vitret.core.errors import DataError
 from vitret.core.records import EvalSet
 from vitret.core.store import read_json
 from vitret.data import layout
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 Convert = Callable[..., Path]
 

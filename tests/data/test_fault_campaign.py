@@ -1,4 +1,4 @@
-"""A few runs of benchmarks/fault_campaign.py, one of each fault; the whole campaign is run by hand."""
+"""A few runs of tests/campaigns/fault_campaign.py, one of each fault; the whole campaign is run by hand."""
 
 import importlib.util
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "fault_campaign.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "tests" / "campaigns" / "fault_campaign.py"
 
 
 @pytest.fixture(scope="module")

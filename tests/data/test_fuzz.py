@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from readers import feed, readers
 
-from vitret.data.packed import make_index
+from vitret.data.fetch.tar_index import make_index
 
 KNOWN = readers()
 EXAMPLES = int(os.environ.get("VITRET_FUZZ", "25"))

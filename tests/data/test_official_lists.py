@@ -10,7 +10,7 @@ import pytest
 
 from vitret.core import plugins
 from vitret.data.datasets import _conversion, inshop
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 
 class Tables(LayoutWriter):

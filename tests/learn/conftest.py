@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from vitret.data.prepare import prepare
+from vitret.data.prepare.run import prepare
 
 _SCRIPT = Path(__file__).parent / "support" / "tiny_training.py"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.core.recipes import ImagePolicy, LossSpec, ModelSpec
-from vitret.data.layout import load_train
+from vitret.data.layout.read import load_train
 from vitret.learn.augment import load, plain
 from vitret.learn.losses import arcface, contrastive, koleo, quantised_ap
 from vitret.models.model import build_model

@@ -30,8 +30,8 @@ from PIL import Image
 
 from vitret.core import plugins
 from vitret.data.card import Card, Count
-from vitret.data.obtain import Choices
-from vitret.data.official import prepare_official
+from vitret.data.prepare.official import prepare_official
+from vitret.data.prepare.sources import Choices
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>302 Found</title></head><body>moved</body></html>\n"
 

@@ -13,10 +13,15 @@ from typing import Any
 
 
 def readers() -> dict[str, Callable[[Path], Any]]:
-    from vitret.data import archive, images, own_table, packed, shards, tables, unpack, unpickle
-    from vitret.data.download import RemoteFile
+    from vitret.data import images
+    from vitret.data.fetch import archive, shards, unpack
+    from vitret.data.fetch import tar_index as packed
+    from vitret.data.fetch.download import RemoteFile
     from vitret.data.formats import gldv2, mat, met, sfm, text
-    from vitret.data.ground_truth import read_revisited
+    from vitret.data.formats import safe_pickle as unpickle
+    from vitret.data.formats.revisited import read_revisited
+    from vitret.data.layout import parquet as tables
+    from vitret.data.own import table as own_table
 
     return {
         "extract": lambda path: archive.extract(path, path.parent / "cage" / path.name),

@@ -74,9 +74,9 @@ def _names(text: str) -> list[str]:
 
 def run_and_print(work: object, *, device: str, precision: str, workers: int | None) -> None:
     """Do the work of a bench and print its tables, and only its tables."""
-    from vitret.compare.printing import print_tables
     from vitret.compare.tables import read_all, tables
     from vitret.compare.work import Places, Work, missing_rows
+    from vitret.pages.terminal import print_tables
 
     assert isinstance(work, Work)
     places = Places.default()

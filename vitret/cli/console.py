@@ -122,7 +122,7 @@ def transfers() -> Iterator[Transfers]:
 
 def _byte_lines() -> Transfers:
     """Says how far each file has come, at most once in `LINE_EVERY` seconds."""
-    from vitret.data.plan import readable
+    from vitret.data.prepare.plan import readable
 
     begun: dict[str, tuple[float, int]] = {}
     said: dict[str, float] = {}

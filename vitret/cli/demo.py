@@ -26,10 +26,10 @@ def demo(
       vitret demo --device cuda
     """
     from vitret.cli.bench import run_and_print
-    from vitret.compare import leaderboard
     from vitret.compare.work import Places, needed_sets, resolve
     from vitret.core import config
-    from vitret.data.prepare import prepare
+    from vitret.data.prepare.run import prepare
+    from vitret.pages import leaderboard
 
     home = config.location("home").path / "demo"
     os.environ |= {

@@ -62,7 +62,7 @@ def eval_(
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError, did_you_mean
-    from vitret.data.layout import load_eval
+    from vitret.data.layout.read import load_eval
     from vitret.measure.bare import score_files, truth_of_file
 
     if form not in ("table", "json"):

@@ -36,7 +36,7 @@ def write(
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError
-    from vitret.core.runs import locked
+    from vitret.core.locks import locked
     from vitret.data import layout
     from vitret.describe.devices import pick_device
     from vitret.learn import holdout, token_labels
@@ -83,8 +83,8 @@ def train(
     """
     from vitret.core import plugins
     from vitret.core.config import assign, location, validate
+    from vitret.core.locks import locked
     from vitret.core.recipes import ModelSpec, Part
-    from vitret.core.runs import locked
     from vitret.core.store import digest
     from vitret.data import layout
     from vitret.describe.devices import pick_device

@@ -25,9 +25,9 @@ def leaderboard(
       vitret leaderboard --check
       vitret leaderboard --format latex > table.tex
     """
-    from vitret.compare import leaderboard as board
     from vitret.core import config
     from vitret.core.errors import UserError, did_you_mean
+    from vitret.pages import leaderboard as board
 
     root = config.location("results").path
     if form:

@@ -95,12 +95,12 @@ def _page(kind: str, form: str) -> str:
             f"--format {form}: there is only `vitret list systems --format md` and the same of datasets."
         )
     if kind == "datasets":
-        from vitret.data.datasets_page import page as datasets_page
+        from vitret.pages.datasets import page as datasets_page
 
         return datasets_page()
     from vitret.compare.published import gaps
     from vitret.compare.tables import measured_sentences
-    from vitret.models.catalogue import page
+    from vitret.pages.systems import page
 
     results = config.location("results").path
     return page(config.location("configs").path, measured_sentences(results), gaps(results))
@@ -134,7 +134,7 @@ def _datasets(*, as_json: bool) -> None:
     from rich.table import Table
 
     from vitret.core import config
-    from vitret.data.datasets_page import rows
+    from vitret.pages.datasets import rows
 
     found = rows(config.location("data").path)
     if as_json:

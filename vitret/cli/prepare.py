@@ -8,7 +8,7 @@ import typer
 from vitret.cli import console
 
 if TYPE_CHECKING:
-    from vitret.data.obtain import Choices
+    from vitret.data.prepare.sources import Choices
 
 _COUNTS = (
     "train",
@@ -85,12 +85,13 @@ def prepare(
     from vitret.core import config, plugins
     from vitret.core.errors import CheckError, DataError, PartialError, UserError
     from vitret.core.recipes import unalias
-    from vitret.data import prepare as preparing
-    from vitret.data.layout import load_manifest
-    from vitret.data.obtain import Choices
-    from vitret.data.own import read_own
-    from vitret.data.plan import check_cut, size_in_bytes
-    from vitret.data.sisters import fullest_first
+    from vitret.data.layout.read import load_manifest
+    from vitret.data.layout.verify import verify as check
+    from vitret.data.own.detect import read_own
+    from vitret.data.prepare.plan import check_cut, size_in_bytes
+    from vitret.data.prepare.run import prepare as prepare_set
+    from vitret.data.prepare.shared_archives import fullest_first
+    from vitret.data.prepare.sources import Choices
 
     data_root = config.location("data").path
     for name in names:
@@ -118,7 +119,7 @@ def prepare(
     if verify:
         wrong = 0
         for name in names:
-            found = preparing.verify(
+            found = check(
                 name, data_root=data_root, workers=os.cpu_count() or 1 if workers is None else workers
             )
             for sentence in found:
@@ -139,7 +140,7 @@ def prepare(
     for name in names:
         try:
             with console.transfers() as progress:
-                folder = preparing.prepare(
+                folder = prepare_set(
                     name,
                     data_root=data_root,
                     source=source,
@@ -185,7 +186,7 @@ def _plan(names: list[str], data_root: Path, choices: "Choices", *, adopt: bool,
     import json
 
     from vitret.core import plugins
-    from vitret.data.plan import make_plan
+    from vitret.data.prepare.plan import make_plan
 
     plans = [
         make_plan(

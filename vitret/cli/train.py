@@ -37,8 +37,9 @@ def train(
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError
+    from vitret.core.locks import locked
     from vitret.core.recipes import make_recipe, read_published, require_trainable
-    from vitret.core.runs import Run, locked, open_run
+    from vitret.core.runs import Run, open_run
     from vitret.data import layout
 
     if bool(published) == bool(system and train_set) or (published and (system or train_set)):

@@ -19,9 +19,10 @@ import numpy as np
 from vitret.compare import results
 from vitret.compare.significance import bootstrap_interval
 from vitret.compare.work import Places, Task, Work, missing_rows
+from vitret.core.locks import locked
 from vitret.core.protocol import Protocol, metric_key
 from vitret.core.recipes import Recipe
-from vitret.core.runs import Run, code, locked, open_run
+from vitret.core.runs import Run, code, open_run
 from vitret.data import layout
 
 if TYPE_CHECKING:

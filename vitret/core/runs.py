@@ -9,17 +9,15 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import filelock
 import yaml
 
 from vitret.core.config import read_yaml, validate
-from vitret.core.errors import DataError, MachineError, did_you_mean
+from vitret.core.errors import DataError, did_you_mean
 from vitret.core.recipes import Recipe
 from vitret.core.store import machine_error, read_json, write_json, write_text
 
@@ -131,32 +129,6 @@ def find_run(home: Path, name: str) -> Run:
 
 def run_names(home: Path) -> list[str]:
     return sorted(path.parent.name for path in (home / "runs").glob("*/recipe.yaml"))
-
-
-@contextlib.contextmanager
-def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold `path` against other processes; when somebody else holds it, say so and wait.
-
-    The lock belongs to the process: it is free again when its holder dies, however it dies.
-    """
-    lock = filelock.FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            say(f"{path.parent}: another vitret is at work here; waiting for it to finish.")
-            lock.acquire()
-    except PermissionError as error:
-        raise machine_error(path, error) from error
-    except NotImplementedError as error:
-        raise MachineError(
-            f"{path}: this file system cannot lock files. Choose another folder with VITRET_HOME."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @cache

@@ -198,7 +198,7 @@ def open_file(path: Path) -> BinaryIO:
         return path.open("rb")
     except NotADirectoryError:
         # Only here: a process that checks loose files starts faster without reading Arrow.
-        from vitret.data.packed import open_packed
+        from vitret.data.fetch.tar_index import open_packed
 
         return open_packed(path)
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from vitret.core.errors import DataError, did_you_mean
+from vitret.core.locks import locked
 from vitret.core.protocol import Protocol, differences
 from vitret.core.records import Descriptors, Images
-from vitret.core.runs import locked
 from vitret.core.store import digest, file_sha256, read_json, write_json
 from vitret.describe.blocks import failed_file
 from vitret.describe.extract import Progress, extract, extraction_key

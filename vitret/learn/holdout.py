@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import UserError
 from vitret.core.records import Int64, TrainSet
-from vitret.data.truth import truth_of_labels
+from vitret.data.layout.truth import truth_of_labels
 from vitret.measure.counting import count_ranks
 from vitret.measure.metrics.average_precision import average_precision
 from vitret.measure.metrics.recall_at_k import recall_at_k

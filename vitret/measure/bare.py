@@ -29,7 +29,7 @@ class Scored:
 
 def truth_of_file(path: Path) -> EvalSet:
     """An evaluation set without images: the lists and judgements of a `gnd_NAME.pkl` or `.json`."""
-    from vitret.data.ground_truth import read_revisited
+    from vitret.data.formats.revisited import read_revisited
 
     known = read_revisited(path)
     return EvalSet(

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 from vitret.core.errors import DataError, EmptyError
 from vitret.core.records import Int64
+from vitret.data.fetch.tar_index import loose_and_packed
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import walk_files
-from vitret.data.packed import loose_and_packed
-from vitret.data.tables import Bytes, text_column
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.parquet import Bytes, text_column
+from vitret.data.layout.write import LayoutWriter
 
 Converter = Callable[[Path, LayoutWriter], None]
 """Reads the official tree of a set in a folder and hands images, rows and truth to the writer."""

@@ -21,8 +21,8 @@ from vitret.data.formats.gldv2 import (
     without_landmarks,
 )
 from vitret.data.formats.trees import first_existing, layouts, locate
-from vitret.data.tables import text_column
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.parquet import text_column
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "https://s3.amazonaws.com/google-landmark"
 HOME = "https://github.com/cvdfoundation/google-landmark"

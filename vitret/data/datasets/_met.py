@@ -6,7 +6,7 @@ from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.met import read_database, read_queries
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "http://ptak.felk.cvut.cz/met/dataset"
 HOME = "http://cmp.felk.cvut.cz/met/"

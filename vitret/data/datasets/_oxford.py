@@ -10,9 +10,9 @@ from vitret.core.records import Int64, Ragged, Truth
 from vitret.data.card import Card
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.oxford import OxfordQuery, read_oxford
+from vitret.data.formats.revisited import GroundTruth, read_revisited
 from vitret.data.formats.trees import first_existing, locate, walk_files
-from vitret.data.ground_truth import GroundTruth, read_revisited
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 QueryImage = Literal["as_listed", "junk"]
 

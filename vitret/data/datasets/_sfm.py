@@ -9,7 +9,7 @@ from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.sfm import cid_path, read_sfm
 from vitret.data.formats.trees import first_existing, layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "http://cmp.felk.cvut.cz/cnnimageretrieval/data/train"
 HOME = "http://cmp.felk.cvut.cz/cnnimageretrieval/"

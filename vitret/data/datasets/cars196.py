@@ -9,7 +9,7 @@ from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.mat import read_cars
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "cars196", "stanford_cars", "cars", "data/cars196")
 

@@ -7,7 +7,7 @@ from vitret.data.datasets._conversion import Converter, add_category_set, split_
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.text import cub as read_cub
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "CUB_200_2011", "cub200", "cub", "CUB", "data/CUB_200_2011")
 

@@ -9,8 +9,8 @@ from vitret.data.datasets._conversion import Converter, among, hand_over_folder
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.gldv2 import read_train
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.tables import text_column
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.parquet import text_column
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "gldv1", "GL18", "train/gldv1", "data/train/gldv1", "landmarks18")
 

@@ -9,7 +9,7 @@ from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.trees import layouts, locate, walk_files
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "ftp://ftp.inrialpes.fr/pub/lear/douze/data"
 

@@ -10,7 +10,7 @@ from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.text import lines
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "https://vrg.fel.cvut.cz/ilias_data"
 FOLDERS = ("", "ilias", "download/ilias", "ilias/download/ilias")

@@ -7,7 +7,7 @@ from vitret.data.datasets._conversion import Converter, add_category_set
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.text import class_folders, lines
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "Inat_dataset_splits", "inaturalist", "inaturalist/Inat_dataset_splits", "inaturalist2018")
 

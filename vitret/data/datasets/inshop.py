@@ -7,7 +7,7 @@ from vitret.data.datasets._conversion import Converter, add_train, hand_over, nu
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.text import inshop as read_inshop
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "In-shop Clothes Retrieval Benchmark", "InShop_Clothes", "inshop", "data/inshop")
 

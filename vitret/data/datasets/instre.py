@@ -10,7 +10,7 @@ from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.mat import InstreTruth, read_instre
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "ftp://ftp.irisa.fr/local/texmex/corpus/instre"
 FOLDERS = ("", "instre", "INSTRE", "INSTRE_release", "data/instre", "test/instre", "data/test/instre")

@@ -11,7 +11,7 @@ from vitret.data.datasets._conversion import Converter, add_train
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.text import Labelled, path_label
 from vitret.data.formats.trees import layouts, locate, walk_files
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "landmarks", "annotations_landmarks", "landmarks/annotations", "annotations")
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from vitret.data.card import Overlap
-from vitret.data.minitown.sets import Build, drawn_card, write_train
-from vitret.data.minitown.world import plan_classes
-from vitret.data.writer import LayoutWriter
+from vitret.data.datasets._minitown import Build, drawn_card, write_train
+from vitret.data.layout.write import LayoutWriter
+from vitret.minitown.world import plan_classes
 
 CARD = drawn_card(
     "minitown-clean",

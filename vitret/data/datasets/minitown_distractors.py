@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from vitret.data.minitown.sets import Build, drawn_card, write_photos
-from vitret.data.minitown.world import plan_distractors
-from vitret.data.writer import LayoutWriter
+from vitret.data.datasets._minitown import Build, drawn_card, write_photos
+from vitret.data.layout.write import LayoutWriter
+from vitret.minitown.world import plan_distractors
 
 CARD = drawn_card(
     "minitown-distractors",

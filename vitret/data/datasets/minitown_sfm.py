@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from vitret.data.minitown.sets import Build, drawn_card, write_train
-from vitret.data.minitown.world import plan_clusters
-from vitret.data.writer import LayoutWriter
+from vitret.data.datasets._minitown import Build, drawn_card, write_train
+from vitret.data.layout.write import LayoutWriter
+from vitret.minitown.world import plan_clusters
 
 CARD = drawn_card(
     "minitown-sfm",

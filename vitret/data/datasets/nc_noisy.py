@@ -7,7 +7,7 @@ from vitret.data.datasets._conversion import Converter, add_train
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.text import class_folders
 from vitret.data.formats.trees import locate, walk_files
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 

@@ -7,8 +7,8 @@ from vitret.data.datasets._conversion import Converter, among, hand_over_folder
 from vitret.data.datasets._sources import REVISITED_CITATION, REVISITED_HOME, unconfirmed
 from vitret.data.formats.text import lines
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.tables import encoded
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.parquet import encoded
+from vitret.data.layout.write import LayoutWriter
 
 BASE = "http://ptak.felk.cvut.cz/revisitop/revisitop1m"
 FOLDERS = ("", "revisitop1m", "datasets/revisitop1m", "data/datasets/revisitop1m", "test/revisitop1m")

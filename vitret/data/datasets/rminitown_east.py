@@ -1,6 +1,6 @@
 """Drawn evaluation set, east of the town, in the revisited form: boxed queries, easy, hard and junk from geometry."""
 
-from vitret.data.minitown.sets import revisited_build, revisited_card
+from vitret.data.datasets._minitown import revisited_build, revisited_card
 
 CARD = revisited_card("east", easy=384, hard=502, junk=74)
 build = revisited_build("east")

@@ -7,7 +7,7 @@ from vitret.data.datasets._conversion import Converter, add_category_set
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.text import sop as read_sop
 from vitret.data.formats.trees import layouts, locate
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "Stanford_Online_Products", "sop", "SOP", "data/Stanford_Online_Products")
 

@@ -13,7 +13,7 @@ from vitret.data.datasets._conversion import Converter, add_self_queries, hand_o
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import layouts, locate, walk_files
-from vitret.data.writer import LayoutWriter
+from vitret.data.layout.write import LayoutWriter
 
 NAME = re.compile(r"ukbench[0-9]{5}\.jpg")
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
 from vitret.core.records import Int64
-from vitret.data.unpickle import load_plain
+from vitret.data.formats.safe_pickle import load_plain
 
 
 class Tuples(NamedTuple):

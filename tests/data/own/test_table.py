@@ -1,0 +1,209 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vitret.core.errors import DataError, EmptyError
+from vitret.core.store import read_json
+from vitret.data.layout.read import load_eval, load_train
+from vitret.data.prepare.run import prepare
+
+HEADER = "label,path,split,is_query,is_gallery"
+GOOD = (
+    "7,a.png,train,,",
+    "3,b.png,train,,",
+    "7,c.png,train,,",
+    "5,d.png,validation,True,True",
+    "5,e.png,validation,False,True",
+    "5,f.png,validation,True,False",
+)
+
+
+def folder(tmp_path: Path, rows: tuple[str, ...] = GOOD, header: str = HEADER) -> Path:
+    source = tmp_path / "photos"
+    source.mkdir(exist_ok=True)
+    for i, name in enumerate("abcdef"):
+        Image.new("RGB", (20 + i, 10), (i, i, i)).save(source / f"{name}.png")
+    (source / "df.csv").write_text("\n".join([header, *rows]) + "\n")
+    return source
+
+
+def test_a_table_becomes_a_training_and_an_evaluation_part(tmp_path: Path):
+    root = tmp_path / "data"
+    prepare("shop", data_root=root, source=folder(tmp_path))
+    train, evaluation = load_train(root, "shop"), load_eval(root, "shop")
+    assert train.labels.tolist() == [1, 0, 1]
+    assert read_json(root / "shop" / "labels.json") == {"train": [3, 7], "evaluation": [5]}
+    assert [evaluation.database.name(i) for i in range(2)] == ["d.png", "e.png"]
+    assert [evaluation.queries.name(i) for i in range(2)] == ["d.png", "f.png"]
+    assert evaluation.query_rows is not None
+    assert evaluation.query_rows.tolist() == [0, -1]
+    positive = evaluation.truth.judgements["positive"]
+    assert [positive.row(q).tolist() for q in (0, 1)] == [[1], [0, 1]]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "pandas csv"])
+def test_what_pandas_writes_is_read_alike(tmp_path: Path, kind: str):
+    source = folder(tmp_path)
+    prepare("one", data_root=tmp_path, source=source)
+    frame = pd.read_csv(source / "df.csv")
+    (source / "df.csv").unlink()
+    if kind == "parquet":
+        frame.to_parquet(source / "df.parquet")
+    else:
+        frame.to_csv(source / "df.csv")  # With its unnamed index column.
+    prepare("two", data_root=tmp_path, source=source)
+    assert load_train(tmp_path, "one").digest == load_train(tmp_path, "two").digest
+    assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
+
+
+def test_coil20_as_it_is_given(tmp_path: Path, shared: Path):
+    prepare("coil20", data_root=tmp_path, source=shared / "coil20")
+    train, evaluation = load_train(tmp_path, "coil20"), load_eval(tmp_path, "coil20")
+    assert (len(train.images), train.classes) == (720, 10)
+    assert (len(evaluation.queries), len(evaluation.database)) == (720, 720)
+    assert evaluation.query_rows is not None
+    assert evaluation.query_rows.tolist() == list(range(720))
+    assert set(evaluation.truth.judgements["positive"].lengths().tolist()) == {71}
+    assert read_json(tmp_path / "coil20" / "labels.json")["evaluation"] == list(range(10, 20))
+
+
+def test_boxes_make_items_of_one_image(tmp_path: Path):
+    source = folder(
+        tmp_path,
+        ("1,a.png,train,0,0,5,5", "2,a.png,train,5,0,9,5", "1,b.png,train,,,,"),
+        "label,path,split,x_1,y_1,x_2,y_2",
+    )
+    prepare("items", data_root=tmp_path, source=source)
+    train = load_train(tmp_path, "items")
+    assert train.images.box(1) == (5.0, 0.0, 9.0, 5.0)
+    assert train.images.box(2) is None
+
+
+def test_words_are_labels_and_without_sides_all_ask_all(tmp_path: Path):
+    said: list[str] = []
+    rows = ("owl,a.png,validation", "owl,b.png,validation", "ant,c.png,validation")
+    source = folder(tmp_path, rows, "label,path,split")
+    prepare("birds", data_root=tmp_path, source=source, report=said.append)
+    evaluation = load_eval(tmp_path, "birds")
+    assert evaluation.truth.judgements["positive"].lengths().tolist() == [1, 1, 0]
+    assert any("asks all the others" in word for word in said)
+
+
+@pytest.mark.parametrize(
+    ("labels", "originals"),
+    [
+        (("007", "7", "10", "10"), ["007", "10", "7"]),
+        (("7", "10", "2", "2"), [2, 7, 10]),
+        (("7.0", "10.0", "2", "2.0"), [2, 7, 10]),
+        (("-1", "7", "owl", "owl"), ["-1", "7", "owl"]),
+        # Neither fits 64 bits; read as fractions they would be one.
+        (
+            ("99999999999999999991", "99999999999999999992", "3", "3"),
+            ["3", "99999999999999999991", "99999999999999999992"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_labels_are_kept_as_they_are_written(
+    tmp_path: Path, labels: tuple[str, ...], originals: list[int | str], kind: str
+):
+    source = folder(
+        tmp_path, tuple(f"{label},{name}.png,train,," for label, name in zip(labels, "abcd", strict=True))
+    )
+    if kind == "parquet":
+        pd.read_csv(source / "df.csv", dtype=str).to_parquet(source / "df.parquet")
+        (source / "df.csv").unlink()
+    prepare("shop", data_root=tmp_path, source=source)
+    assert read_json(tmp_path / "shop" / "labels.json")["train"] == originals
+    assert len(set(load_train(tmp_path, "shop").labels.tolist())) == 3
+
+
+def test_images_elsewhere_keep_their_whole_path(tmp_path: Path):
+    source = folder(tmp_path)
+    far = tmp_path / "far" / "z.png"
+    far.parent.mkdir()
+    Image.new("RGB", (9, 9)).save(far)
+    (source / "df.csv").write_text(f"label,path,split\n1,{far},train\n1,../far/../photos/a.png,train\n")
+    prepare("spread", data_root=tmp_path / "data", source=source)
+    train = load_train(tmp_path / "data", "spread")
+    assert train.images.name(0) == str(far).lstrip("/")
+    assert train.images.name(1) == "a.png"
+    assert all(train.images.file(i).is_file() for i in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((*GOOD, "7,a.png,train,,"), r"df\.csv line 8: repeats line 2: a\.png"),
+        ((*GOOD, "7,./a.png,validation,True,True"), r"line 8: repeats line 2"),
+        (("7,nowhere.png,train,,",), r"line 2: 1 of 1 images are missing; first: .*nowhere\.png"),
+        (("7,a.png,test,,",), r"line 2: split is 'test'; it must be 'train' or 'validation'"),
+        (("7,a.png,,,",), r"line 2: split is ''"),
+        ((",a.png,train,,", "1,b.png,train,,"), r"line 2: the label is empty"),
+        (("1.5,a.png,train,,",), "whole numbers or words"),
+        (("7,,train,,",), r"line 2: the path is empty"),
+        (("7,a.png,train,True,",), r"line 2: a training image is marked"),
+        (("7,a.png,validation,False,False",), r"line 2: a validation image is neither"),
+        (("7,a.png,validation,yes,True",), r"line 2: is_query is 'yes'"),
+        (("7,a.png,train,",), "not readable as a table"),
+    ],
+)
+def test_wrong_rows_are_named_by_their_line(tmp_path: Path, change: tuple[str, ...], said: str):
+    with pytest.raises(DataError, match=said):
+        prepare("shop", data_root=tmp_path / "data", source=folder(tmp_path, change))
+    assert not (tmp_path / "data" / "shop").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("label,path,split,is_qurey,is_gallery", "a column 'is_qurey'. Did you mean 'is_query'"),
+        ("Label,path,split,is_query,is_gallery", "a column 'Label'. Did you mean 'label'"),
+        ("class_id,path,split,is_query,is_gallery", "the column 'label' is missing"),
+        ("label,path,split,is_query,other", "the column 'is_gallery' is missing"),
+        ("label,path,split,path,other", "the column 'path' is there twice"),
+    ],
+)
+def test_wrong_columns_are_named(tmp_path: Path, header: str, said: str):
+    with pytest.raises(DataError, match=said.replace(".", r"\.")):
+        prepare("shop", data_root=tmp_path / "data", source=folder(tmp_path, header=header))
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ("1,2,3,", "the box is not complete"),
+        ("5,2,3,9", "x_1 < x_2"),
+        ("500,2,600,9", "hold no pixel"),
+        ("a,2,600,9", "must be numbers"),
+    ],
+)
+def test_wrong_boxes_are_named(tmp_path: Path, box: str, said: str):
+    source = folder(tmp_path, (f"1,a.png,train,{box}",), "label,path,split,x_1,y_1,x_2,y_2")
+    with pytest.raises(DataError, match=said):
+        prepare("shop", data_root=tmp_path / "data", source=source)
+
+
+def test_empty_and_unreadable_tables(tmp_path: Path):
+    with pytest.raises(EmptyError, match="holds no row"):
+        prepare("shop", data_root=tmp_path, source=folder(tmp_path, ()))
+    source = folder(tmp_path)
+    (source / "df.csv").unlink()
+    (source / "df.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="not readable as a table"):
+        prepare("shop", data_root=tmp_path, source=source)
+
+
+def test_a_broken_training_image_is_left_out_a_broken_test_image_stops(tmp_path: Path):
+    source = folder(tmp_path)
+    (source / "b.png").write_bytes(b"<html>")
+    prepare("shop", data_root=tmp_path, source=source)
+    assert load_train(tmp_path, "shop").classes == 1
+    assert read_json(tmp_path / "shop" / "labels.json")["train"] == [7]
+    (source / "e.png").write_bytes(b"<html>")
+    with pytest.raises(DataError, match=r"queries or positives.*e\.png"):
+        prepare("other", data_root=tmp_path, source=source)
+    assert np.array_equal(load_train(tmp_path, "shop").labels, [0, 0])

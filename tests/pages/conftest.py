@@ -1,0 +1,3 @@
+from written_rows import write
+
+__all__ = ["write"]

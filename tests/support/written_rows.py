@@ -1,0 +1,122 @@
+"""Rows made from ranks that a test chooses, written as `vitret bench` writes them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitret.compare import results
+from vitret.compare.significance import bootstrap_interval
+from vitret.core.protocol import Protocol, metric_key
+from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
+from vitret.core.records import Ranks
+from vitret.measure.evaluate import measure
+
+Write = Callable[..., Path]
+
+
+def first_ranks(ranks: Sequence[int]) -> Ranks:
+    """One positive a query, at the given rank."""
+    return Ranks.of([[r] for r in ranks], np.ones(len(ranks), dtype=np.int64))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write one row below tmp_path/results: `write("gem", [0, 3, 1])`."""
+
+    def write_row(
+        system: str,
+        ranks: Sequence[int] | Ranks,
+        *,
+        seed: int = 0,
+        train_set: str = "town",
+        eval_set: str = "east",
+        distractors: str | None = None,
+        protocol: Protocol | None = None,
+        budget: str = "track",
+        manifest: str = "m",
+        lr: float = 1e-4,
+        warning: str = "",
+        trained_on: str = "t",
+        trained_part: str = "",
+        searched_part: str = "",
+    ) -> Path:
+        protocol = protocol or Protocol()
+        levels = {
+            level: ranks if isinstance(ranks, Ranks) else first_ranks(ranks) for level in ("medium", "hard")
+        }
+        measured = measure(levels, ["mAP", "mP@10"])
+        recipe = Recipe(
+            system=System(
+                name=system,
+                title=system.upper(),
+                model=ModelSpec(
+                    backbone=Part(name="timm_model", options={"arch": "test_vit"}), head=Part(name="gem")
+                ),
+                optimiser={"lr": lr},
+            ),
+            track=Track(name=train_set, train_set=train_set, images_seen=64),
+            seed=seed,
+            budget=budget,
+        )
+        result = results.Result(
+            status="complete",
+            model=results.ModelFacts(
+                system=system,
+                title=system.upper(),
+                backbone="test_vit",
+                head="gem",
+                dim=64,
+                parameters=10,
+                weights_sha256="w",
+            ),
+            training=results.TrainingFacts(
+                set=train_set,
+                manifest=trained_on,
+                subset=trained_part,
+                images_seen=64,
+                seed=seed,
+                budget=budget,
+                pretraining="none",
+            ),
+            data=results.DataFacts(
+                set=eval_set,
+                manifest=manifest,
+                image_set_version="1",
+                queries=len(levels["hard"]),
+                database=9,
+                distractors=distractors,
+                warning=warning,
+                subset=searched_part,
+            ),
+            suite=results.SuiteFacts(
+                name="s", primary="mAP (hard)", metrics=("mAP", "mP@10"), levels=("medium", "hard")
+            ),
+            protocol=protocol,
+            fingerprint=protocol.fingerprint,
+            metrics=metrics_of(measured.per_query),
+            cost=results.Cost(descriptor_bytes=256),
+            environment=results.Environment(
+                device="cpu", precision="fp32", search_engine="numpy", commit="c", dirty=False, versions={}
+            ),
+            command="vitret bench",
+            recipe=recipe,
+        )
+        return results.write_result(tmp_path / "results", result, levels)
+
+    return write_row
+
+
+def metrics_of(per_query: Mapping[tuple[str, str], np.ndarray]) -> dict[str, results.Metric]:
+    found = {}
+    for (level, metric), values in per_query.items():
+        low, high = bootstrap_interval(values, seed=0)
+        found[metric_key(metric, level)] = results.Metric(
+            value=float(np.nanmean(values)),
+            low=low,
+            high=high,
+            n=len(values),
+            n_effective=int((~np.isnan(values)).sum()),
+        )
+    return found

@@ -1,0 +1,75 @@
+"""An archive unpacked once: its record names every file it brought, and is written when all of them are on the disk."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitret.core.errors import DataError
+from vitret.core.locks import locked
+from vitret.core.store import writing
+from vitret.data.fetch.archive import Limits, Member, extract
+
+
+def unpack_once(
+    archive: Path,
+    folder: Path,
+    record: Path,
+    *,
+    strip_prefix: str = "",
+    flatten: bool = False,
+    skip: Sequence[str] = (),
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Member]:
+    """Unpack `archive` into `folder` unless `record` says that this was done; returns what it brought.
+
+    The archive may be gone once the record is there. Killed in between, the next call unpacks again over what is
+    there; a second process waits for the first. Options and errors are those of `extract`.
+    """
+    with locked(lock_of(record)):
+        if not record.exists():
+            brought = extract(
+                archive,
+                folder,
+                strip_prefix=strip_prefix,
+                flatten=flatten,
+                skip=skip,
+                limits=limits,
+                progress=progress,
+            )
+            write_record(record, brought)
+        return read_record(record)
+
+
+def lock_of(record: Path) -> Path:
+    """The file that keeps two processes from unpacking the same archive."""
+    return record.with_name(f".{record.name}.lock")
+
+
+def write_record(record: Path, brought: Sequence[Member]) -> None:
+    """Promise that these files are on the disk: they reach it before the record does."""
+    os.sync()
+    table = pa.table(
+        {
+            "path": pa.array([member.path for member in brought], pa.string()),
+            "size": pa.array([member.size for member in brought], pa.int64()),
+            "sha256": pa.array([bytes.fromhex(member.sha256) for member in brought], pa.binary(32)),
+        }
+    )
+    with writing(record) as handle:
+        pq.write_table(table, handle, compression="zstd")
+
+
+def read_record(record: Path) -> list[Member]:
+    """The files that an archive brought; raises DataError where there is no record, or a damaged one."""
+    try:
+        table = pq.read_table(record)
+        columns = [table[name].to_pylist() for name in ("path", "size", "sha256")]
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise DataError(
+            f"{record}: no readable record of what was unpacked. Remove it, then run the same command again."
+        ) from error
+    return [Member(path=p, size=s, sha256=h.hex()) for p, s, h in zip(*columns, strict=True)]

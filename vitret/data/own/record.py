@@ -1,0 +1,44 @@
+"""What was found in a person's own folder, ready to be written: read and checked before the first link is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitret.core.errors import DataError
+from vitret.data.layout.write import LayoutWriter
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Own:
+    """What was found: images (path below `root` or absolute → name in the set), and how they fill the tables.
+
+    `source` is how the same source is known again; `notes` are for the person.
+    """
+
+    kind: str
+    root: Path
+    paths: Sequence[str]
+    names: Sequence[str]
+    fill: Callable[[LayoutWriter], None]
+    source: dict[str, Any]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def into(self, writer: LayoutWriter) -> None:
+        """Hand everything to the writer."""
+        writer.images(self.root, self.paths, self.names)
+        self.fill(writer)
+        writer.source(self.source)
+        writer.card({"name": writer.name, "title": f"Own data: {self.kind}", "notes": list(self.notes)})
+
+
+def require_files(root: Path, paths: Sequence[str], where: Callable[[int], str]) -> None:
+    """Raise `DataError` with the number and the first of the files that are not there."""
+    missing = [i for i, path in enumerate(paths) if not (root / path).is_file()]
+    if missing:
+        raise DataError(
+            f"{where(missing[0])}: {len(missing)} of {len(paths)} images are missing; first: "
+            f"{root / paths[missing[0]]}. Paths are relative to the table's folder."
+        )

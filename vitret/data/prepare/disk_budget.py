@@ -1,0 +1,52 @@
+"""What a bound on disk space brings of a set in many archives: some of every series, the smaller series whole first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vitret.core.errors import UserError
+from vitret.data.card import Card, Shards
+from vitret.data.fetch.shards import room
+
+
+def in_turn(card: Card, *, packed: bool) -> list[tuple[int, int]]:
+    """The card's series as (row, bytes to keep free for one archive of each that follows), the smaller series first.
+
+    Without an archive of every series there is no set: the queries must not be crowded out by the database.
+    """
+    rows = sorted(range(len(card.shards)), key=lambda i: card.shards[i].count * card.shards[i].bytes_each)
+    rooms = [room(card.shards[i].bytes_each, packed=packed) for i in rows]
+    return [(row, sum(rooms[turn + 1 :])) for turn, row in enumerate(rows)]
+
+
+def affordable(
+    card: Card, chosen: Sequence[Sequence[int]], max_disk: int, *, packed: bool, keep: bool
+) -> list[list[int]]:
+    """Of the chosen shards of each series those that a bound brings, by the publisher's rounded sizes.
+
+    Raises `UserError` where it does not bring one of every series.
+    """
+    used = sum(file.size or file.about or 0 for file in card.files)
+    missing = [series for series, numbers in zip(card.shards, chosen, strict=True) if numbers]
+    require_least(card, missing, max_disk, used=used, packed=packed)
+    share = min(1.0, card.needs_disk / sum(series.count * series.bytes_each for series in card.shards))
+    brought: list[list[int]] = [[] for _ in chosen]
+    for row, reserved in in_turn(card, packed=packed):
+        each = card.shards[row].bytes_each
+        stays = each if packed else int(each * share) + (each if keep else 0)
+        for n in chosen[row]:
+            if used + room(each, packed=packed) + reserved > max_disk:
+                break
+            brought[row].append(n)
+            used += stays
+    return brought
+
+
+def require_least(card: Card, missing: Sequence[Shards], max_disk: int, *, used: int, packed: bool) -> None:
+    """Raise `UserError` where a bound leaves, beside the bytes used, no room for an archive of each missing series."""
+    least = used + sum(room(series.bytes_each, packed=packed) for series in missing)
+    if missing and max_disk < least:
+        raise UserError(
+            f"--max-disk {max_disk:,}: the lists and one archive of every series of {card.name} need {least:,} bytes. "
+            f"Give at least that: vitret prepare {card.name} --max-disk {-(-least // 10**9)}GB"
+        )
