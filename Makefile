@@ -1,10 +1,10 @@
-# Two commands for everybody (demo, test), three for whoever changes vitret (check, format, clean).
+# Two commands for everybody (demo, test); quick, check, format and clean are for whoever changes vitret.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test quick check format clean
 
 # torch and torchvision go first and pinned: asked for by range, a package index may send several GB of CUDA instead.
 $(READY): pyproject.toml constraints.txt
@@ -17,7 +17,10 @@ demo: $(READY)  ## draw a small world, train, measure, print the fair tables
 	$(BIN)/vitret demo
 
 test: $(READY)  ## every test, doctests included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
+
+quick: $(READY)  ## the tests of under two seconds each, for the inner loop
+	$(BIN)/python -m pytest --numprocesses auto -m "not slow"
 
 check: $(READY)  ## exactly what CI runs
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Shared fixtures: the real data beside the checkout, where there is any, and a home of its own for every test."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ SUPPORT = str(REPOSITORY / "tests" / "support")
 # What tests share is importable although the test folders are no packages.
 if SUPPORT not in sys.path:
     sys.path.insert(0, SUPPORT)
+
+# Each process of a parallel run has one core; torch asks for its threads when it is first imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from official_server import OfficialServer  # noqa: E402
 
@@ -33,7 +38,7 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads or writes the person's own folders."""
+    """No test reads or writes the user's own folders."""
     home = tmp_path / "home"
     monkeypatch.setenv("VITRET_HOME", str(home))
     monkeypatch.setenv("VITRET_DATA", str(home / "data"))
