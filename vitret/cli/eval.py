@@ -61,7 +61,7 @@ def eval_(
     Examples:
       vitret eval --queries q.npy --database db.npy --set roxford5k
       vitret eval --queries f.mat:Q --database f.mat:X --truth gnd.pkl
-      vitret eval --queries q.npy --database db.npy --set cub200 --metrics R@1,MAP@R
+      vitret eval --queries q.npy --database db.npy --set sop --metrics R@1,MAP@R
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError, did_you_mean
