@@ -77,7 +77,9 @@ def _strings(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-@pytest.mark.parametrize("path", sorted(_help_paths(build_command())), ids=lambda path: " ".join(path) or "vitret")
+@pytest.mark.parametrize(
+    "path", sorted(_help_paths(build_command())), ids=lambda path: " ".join(path) or "vitret"
+)
 def test_every_help_page_is_whole_and_plain_at_80_columns(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

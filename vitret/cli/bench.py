@@ -10,18 +10,23 @@ from vitret.cli import console
 
 def bench(
     train_set: Annotated[
-        str, typer.Option("--train-set", help="Training set; its track fixes the budget: `vitret list tracks`.")
+        str,
+        typer.Option("--train-set", help="Training set; its track fixes the budget: `vitret list tracks`."),
     ],
     systems: Annotated[str, typer.Option(help="Names, comma-separated; default: the track's systems.")] = "",
     suite: Annotated[
         str,
-        typer.Option(help="How to measure; default: the suite of the track, or of the recipe with --published alone."),
+        typer.Option(
+            help="How to measure; default: the suite of the track, or of the recipe with --published alone."
+        ),
     ] = "",
     eval_set: Annotated[
         list[str] | None,
         typer.Option("--eval-set", help="Measure on this dataset instead of those of the suite; repeatable."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")
+    ] = None,
     published: Annotated[str, typer.Option(help="Recipes of papers to run as well, comma-separated.")] = "",
     ablate: Annotated[
         str, typer.Option(help="Run an ablation study, e.g. dtop; `vitret list ablations`.")

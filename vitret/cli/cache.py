@@ -11,7 +11,11 @@ from vitret.cli import console
 if TYPE_CHECKING:
     from vitret.describe.cache import Entry
 
-app = typer.Typer(help="Manage stored descriptors: list, verify, remove, compare.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Manage stored descriptors: list, verify, remove, compare.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
@@ -76,13 +80,18 @@ def verify() -> None:
 @app.command()
 def prune(
     names: Annotated[
-        list[str] | None, typer.Argument(help="First letters of entry names, as `vitret cache ls` shows them.")
+        list[str] | None,
+        typer.Argument(help="First letters of entry names, as `vitret cache ls` shows them."),
     ] = None,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove entries that were never finished.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Remove entries that were never finished.")
+    ] = False,
     older_than: Annotated[
         float | None, typer.Option(min=0, help="Remove entries older than this number of days.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would be removed; change nothing.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be removed; change nothing.")
+    ] = False,
 ) -> None:
     """Remove stored descriptors.
 
@@ -97,7 +106,9 @@ def prune(
     from vitret.describe import cache
 
     if not (names or unfinished or older_than is not None):
-        raise UserError("Name what to remove: entries, --unfinished, or --older-than DAYS. See: vitret cache ls")
+        raise UserError(
+            "Name what to remove: entries, --unfinished, or --older-than DAYS. See: vitret cache ls"
+        )
     gone = cache.prune(
         location("home").path,
         names=tuple(names or ()),

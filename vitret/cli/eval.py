@@ -21,8 +21,12 @@ def eval_(
             help="Query descriptors: .npy, .npz, .h5, .mat or .safetensors; FILE:NAME selects one array of several."
         ),
     ],
-    database: Annotated[str, typer.Option(help="Database descriptors, one row per image in the order of the dataset.")],
-    set_: Annotated[str, typer.Option("--set", help="A prepared evaluation set; `vitret list datasets`.")] = "",
+    database: Annotated[
+        str, typer.Option(help="Database descriptors, one row per image in the order of the dataset.")
+    ],
+    set_: Annotated[
+        str, typer.Option("--set", help="A prepared evaluation set; `vitret list datasets`.")
+    ] = "",
     truth: Annotated[
         Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")
     ] = None,
@@ -35,12 +39,8 @@ def eval_(
             help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k; default: the usual ones of the dataset."
         ),
     ] = "",
-    levels: Annotated[
-        str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")
-    ] = "",
-    rerank: Annotated[
-        str, typer.Option(help="Re-rank the top results (superglobal needs no network).")
-    ] = "",
+    levels: Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")] = "",
+    rerank: Annotated[str, typer.Option(help="Re-rank the top results (superglobal needs no network).")] = "",
     depth: Annotated[
         int | None, typer.Option(min=1, help="Number of results to re-rank; default: that of the re-ranker.")
     ] = None,

@@ -33,7 +33,8 @@ def extract(
         typer.Option(help="With a system or timm:ARCH: a checkpoint of another project; needs --layout."),
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`.")
+        str | None,
+        typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`."),
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Longer side in pixels; default: that of the protocol.")
@@ -44,7 +45,9 @@ def extract(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for queries.npy, database.npy and card.json; default: DATASET-MODEL."),

@@ -24,7 +24,9 @@ def write(
     weights: Annotated[
         Path | None, typer.Option(help="A .safetensors or .pth file with its weights, classifier included.")
     ] = None,
-    size: Annotated[int, typer.Option(min=1, help="Images are resized to squares of this many pixels.")] = 448,
+    size: Annotated[
+        int, typer.Option(min=1, help="Images are resized to squares of this many pixels.")
+    ] = 448,
     k: Annotated[int, typer.Option(min=1, help="Number of best classes kept per place.")] = 5,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:

@@ -9,13 +9,14 @@ from vitret.cli import console
 
 def leaderboard(
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 1 and show the difference when the tables are stale.")
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; exit with 1 and show the difference when the tables are stale."
+        ),
     ] = False,
     form: Annotated[
         str,
-        typer.Option(
-            "--format", help="Print md, csv, json, latex or html to stdout; write no files."
-        ),
+        typer.Option("--format", help="Print md, csv, json, latex or html to stdout; write no files."),
     ] = "",
 ) -> None:
     """Write the tables of all measured results.

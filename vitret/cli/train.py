@@ -15,7 +15,9 @@ def train(
     train_set: Annotated[
         str, typer.Option("--train-set", help="Training set; its track fixes the budget.")
     ] = "",
-    published: Annotated[str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")] = "",
+    published: Annotated[
+        str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the training.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
