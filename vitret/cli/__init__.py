@@ -1,11 +1,12 @@
-"""The door: one file per verb. A body imports its wing inside, calls one function, prints.
+"""The command line: one file per verb. A body imports its wing inside, calls one function, prints.
 
-The flags below work before or behind every verb; they only set the environment variable of the same meaning.
+The flags below work before and after every verb; they only set the environment variable of the same meaning.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 import typer.core
@@ -23,6 +24,40 @@ _COMMON = {
     "--suites": "VITRET_SUITES",
     "--include": "VITRET_INCLUDE",
 }
+
+
+_EPILOG = """\b
+Options before or after every verb:
+  --home, --data, --results, --weights-folder, --configs, --suites FOLDER
+              Use this folder; `vitret env` shows all folders.
+  --include FOLDER
+              Use the heads, losses and other parts in this folder too.
+  --quiet     Print only errors and results.
+
+\b
+Exit codes:
+  0  done                          4  finished, but some parts failed
+  1  a check failed                5  nothing was selected or measured
+  2  wrong command or settings     6  no CUDA, disk space or memory
+  3  data missing or damaged     130  interrupted; run it again to continue
+"""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from vitret import __version__
+
+        console.put(f"vitret {__version__}")
+        raise typer.Exit
+
+
+def _vitret(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options that belong to no verb."""
 
 
 def build_app() -> typer.Typer:
@@ -44,9 +79,9 @@ def build_app() -> typer.Typer:
     from vitret.cli import eval as eval_
 
     app = typer.Typer(
-        help="Which image-retrieval method is better, when everything else is equal?",
-        epilog="Before or behind every verb: --home, --data, --results, --weights-folder, --configs, --suites, "
-        "--include DIR (parts of your own), --quiet. `vitret env` shows each location and where it came from.",
+        help="Compare image-retrieval methods under equal conditions.",
+        epilog=_EPILOG,
+        callback=_vitret,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -54,7 +89,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.command()(demo.demo)
-    app.command()(prepare.prepare)
+    app.command(short_help="Download or link datasets, check and store them.")(prepare.prepare)
     app.command()(train.train)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)
@@ -72,7 +107,7 @@ def build_app() -> typer.Typer:
 
 
 def _keep_examples(command: typer.core.TyperCommand | typer.core.TyperGroup) -> None:
-    """Show the examples of every help page line by line, as they are written."""
+    """Print the examples of every help page as they are written, one per line."""
     if command.help:
         command.help = command.help.replace("Examples:\n", "\b\nExamples:\n")
     for inner in getattr(command, "commands", {}).values():
@@ -106,7 +141,7 @@ def _take_common(arguments: Sequence[str]) -> list[str]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and give its exit code; errors a person can mend are one line on stderr."""
+    """Run one command line and give its exit code; an error that the user can fix is one line on stderr."""
     try:
         rest = _take_common(arguments)
         code = build_command().main(args=rest, prog_name="vitret", standalone_mode=False)
@@ -120,21 +155,24 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.complain(
-            "Interrupted. What was done is kept; the same command goes on from there:\n  vitret "
+            "Interrupted. What was done is kept; the same command continues from there:\n  vitret "
             + " ".join(arguments)
         )
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # the reader of our output has ended, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
 
 
 def _usage(error: typer.TyperException) -> str:
-    """A mistake in the command line, with the help that mends it."""
+    """A mistake in the command line, with the help page to read."""
+    message = str(getattr(error, "format_message", error.__str__)())
+    if message.startswith("Usage:"):  # no verb was given: the message is the help page itself
+        return message
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "vitret"
-    return f"{getattr(error, 'format_message', error.__str__)()} Try: {path} --help"
+    return f"{message} Try: {path} --help"
 
 
 def main() -> None:

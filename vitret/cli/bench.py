@@ -1,4 +1,4 @@
-"""`vitret bench`: train what is missing, measure it, print the fair tables."""
+"""`vitret bench`: train, measure and compare systems on one training set."""
 
 import sys
 from typing import Annotated
@@ -10,37 +10,44 @@ from vitret.cli import console
 
 def bench(
     train_set: Annotated[
-        str, typer.Option("--train-set", help="Training set of the track; `vitret list tracks`.")
+        str,
+        typer.Option("--train-set", help="Training set; its track fixes the budget: `vitret list tracks`."),
     ],
-    systems: Annotated[str, typer.Option(help="Comma-separated; default: those the track names.")] = "",
+    systems: Annotated[str, typer.Option(help="Names, comma-separated; default: the track's systems.")] = "",
     suite: Annotated[
         str,
-        typer.Option(help="How to measure; default: the track's suite, for --published alone the recipe's."),
+        typer.Option(
+            help="How to measure; default: the suite of the track, or of the recipe with --published alone."
+        ),
     ] = "",
     eval_set: Annotated[
         list[str] | None,
-        typer.Option("--eval-set", help="Measure on this set instead of the suite's; repeatable."),
+        typer.Option("--eval-set", help="Measure on this dataset instead of those of the suite; repeatable."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; default: the track's.")] = None,
-    published: Annotated[str, typer.Option(help="Papers' own recipes to run too, comma-separated.")] = "",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")
+    ] = None,
+    published: Annotated[str, typer.Option(help="Recipes of papers to run as well, comma-separated.")] = "",
     ablate: Annotated[
-        str, typer.Option(help="A system against changes of it: dtop; `vitret list ablations`.")
+        str, typer.Option(help="Run an ablation study, e.g. dtop; `vitret list ablations`.")
     ] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value: optimiser.lr=1e-4, track.batch=32.")
+        list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Image-loading processes; default: by the machine.")
+        int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done; touch nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
 ) -> None:
-    """Train what is missing, measure what has no row yet, and print the fair tables.
+    """Train, measure and compare systems on one training set.
+
+    Only what is missing is trained or measured. Prints tables of comparable rows.
 
     Examples:
       vitret bench --train-set minitown-sfm
-      vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --device cuda
+      vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
       vitret bench --train-set minitown-sfm --ablate dtop
     """
     from vitret.compare.work import Places, resolve

@@ -1,4 +1,4 @@
-"""`vitret cache`: the descriptors kept in $VITRET_HOME/descriptors."""
+"""`vitret cache`: the descriptors stored in $VITRET_HOME/descriptors."""
 
 import json
 from datetime import datetime
@@ -11,17 +11,21 @@ from vitret.cli import console
 if TYPE_CHECKING:
     from vitret.describe.cache import Entry
 
-app = typer.Typer(help="Look after kept descriptors.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Manage stored descriptors: list, verify, remove, compare.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
 def _cache() -> None:
-    """Look after kept descriptors."""
+    """Manage stored descriptors: list, verify, remove, compare."""
 
 
 @app.command()
 def ls() -> None:
-    """List what is kept, the newest first.
+    """List the stored descriptors, newest first.
 
     Examples:
       vitret cache ls
@@ -52,7 +56,9 @@ def _line(entry: "Entry") -> str:
 
 @app.command()
 def verify() -> None:
-    """Read everything that is kept and compare it with its checksum; exit code 1 when something is damaged.
+    """Compare every stored file with its checksum.
+
+    The exit code is 1 when a file is damaged.
 
     Examples:
       vitret cache verify
@@ -74,15 +80,22 @@ def verify() -> None:
 @app.command()
 def prune(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Beginnings of names, as `ls` shows them.")
+        list[str] | None,
+        typer.Argument(help="First letters of entry names, as `vitret cache ls` shows them."),
     ] = None,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="What was never finished.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Remove entries that were never finished.")
+    ] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, help="What was made more than so many days ago.")
+        float | None, typer.Option(min=0, help="Remove entries older than this number of days.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would go; touch nothing.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be removed; change nothing.")
+    ] = False,
 ) -> None:
-    """Remove kept descriptors; they are made again when they are needed.
+    """Remove stored descriptors.
+
+    They are computed again when they are needed.
 
     Examples:
       vitret cache prune --older-than 30 --plan
@@ -93,7 +106,9 @@ def prune(
     from vitret.describe import cache
 
     if not (names or unfinished or older_than is not None):
-        raise UserError("say what to remove: names, --unfinished, or --older-than DAYS. See: vitret cache ls")
+        raise UserError(
+            "Name what to remove: entries, --unfinished, or --older-than DAYS. See: vitret cache ls"
+        )
     gone = cache.prune(
         location("home").path,
         names=tuple(names or ()),
@@ -109,10 +124,12 @@ def prune(
 
 @app.command()
 def why(
-    name: Annotated[str, typer.Argument(help="The beginning of an entry's name.")],
-    other: Annotated[str | None, typer.Argument(help="Another; default: the one most like it.")] = None,
+    name: Annotated[str, typer.Argument(help="First letters of an entry's name.")],
+    other: Annotated[str | None, typer.Argument(help="Another entry; default: the most similar one.")] = None,
 ) -> None:
-    """Say in which settings two entries differ, that is, why one was not used for the other.
+    """Show why a stored entry was not reused.
+
+    Prints the settings in which two entries differ.
 
     Examples:
       vitret cache why 3f2a9c

@@ -1,4 +1,4 @@
-"""Where words go: progress and words to stderr, results to stdout; no control codes unless it is a terminal."""
+"""Progress and messages go to stderr, results to stdout; control codes only on a terminal."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ def quiet() -> bool:
 
 
 def say(text: str) -> None:
-    """One line for the person, on stderr."""
+    """One line for the user, on stderr."""
     if not quiet():
         print(text, file=sys.stderr, flush=True)
 
@@ -49,13 +49,13 @@ Steps = Callable[[int, int, str], None]
 Transfers = Callable[[str, int, int | None], None]
 """(name, bytes so far, bytes in all or None), called as bytes come, from any thread."""
 
-# Seconds between two lines about the same work, where there is no terminal to draw on.
+# Seconds between two progress lines about the same work, when stderr is not a terminal.
 LINE_EVERY = 30.0
 
 
 @contextmanager
 def steps(name: str) -> Iterator[Steps]:
-    """A bar with speed and remaining time on a terminal; elsewhere a line now and then."""
+    """A progress bar with remaining time on a terminal; elsewhere a line every `LINE_EVERY` seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -75,7 +75,7 @@ def steps(name: str) -> Iterator[Steps]:
 
 
 def _lines(name: str) -> Steps:
-    """Says where the work stands, at most once in `LINE_EVERY` seconds."""
+    """Print the progress at most once every `LINE_EVERY` seconds."""
     said = time.monotonic()
 
     def report(done: int, total: int, words: str) -> None:
@@ -89,7 +89,7 @@ def _lines(name: str) -> Steps:
 
 @contextmanager
 def transfers() -> Iterator[Transfers]:
-    """A bar of bytes with speed and remaining time for each file under way; elsewhere a line now and then."""
+    """A progress bar in bytes for each file on a terminal; elsewhere a line every `LINE_EVERY` seconds."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -112,7 +112,7 @@ def transfers() -> Iterator[Transfers]:
 
         def report(name: str, done: int, total: int | None) -> None:
             with one_at_a_time:
-                # What is finished makes room: a set may have hundreds of files.
+                # Finished files are hidden: a dataset may have hundreds.
                 if name not in tasks:
                     tasks[name] = bar.add_task(name, total=total, completed=done, visible=done != total)
                 bar.update(tasks[name], completed=done, total=total, visible=done != total)
@@ -121,7 +121,7 @@ def transfers() -> Iterator[Transfers]:
 
 
 def _byte_lines() -> Transfers:
-    """Says how far each file has come, at most once in `LINE_EVERY` seconds."""
+    """Print the progress of each file at most once every `LINE_EVERY` seconds."""
     from vitret.data.prepare.plan import readable
 
     begun: dict[str, tuple[float, int]] = {}

@@ -1,4 +1,4 @@
-"""`vitret demo`: the whole pipeline on the drawn world."""
+"""`vitret demo`: the whole pipeline on synthetic datasets."""
 
 import os
 from typing import Annotated
@@ -11,15 +11,16 @@ TRACKS = ("minitown-sfm", "minitown-clean")
 
 
 def demo(
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Image-loading processes; default: by the machine.")
+        int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
 ) -> None:
-    """Draw a small world, train three systems on two training sets, measure, print the fair tables.
+    """Run the whole pipeline on small synthetic datasets.
 
-    Everything goes to $VITRET_HOME/demo; a second call only prints. The numbers rank code paths, not methods.
+    Trains and measures three systems on two training sets and prints the tables. Everything is written to
+    $VITRET_HOME/demo; a second call only prints. The numbers test the pipeline; they do not compare methods.
 
     Examples:
       vitret demo

@@ -1,4 +1,4 @@
-"""`vitret env`: every location, where it came from, and what this machine has."""
+"""`vitret env`: every folder in use, which setting chose it, and the devices and versions found."""
 
 import os
 from typing import Annotated
@@ -8,17 +8,17 @@ import typer
 from vitret.cli import console
 
 _SWITCHES = {
-    "VITRET_INCLUDE": "folders with parts of your own, as --include",
-    "VITRET_MIRROR": "asked instead of every official host: MIRROR/HOST/PATH",
-    "VITRET_QUIET": "no words on stderr but errors, as --quiet",
+    "VITRET_INCLUDE": "folders with your own parts, as --include",
+    "VITRET_MIRROR": "used instead of every official host: MIRROR/HOST/PATH",
+    "VITRET_QUIET": "only errors on stderr, as --quiet",
     "NO_COLOR": "no colours",
 }
 
 
 def env(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show where everything lives and what this machine has.
+    """Show folders, settings, devices and versions.
 
     Examples:
       vitret env

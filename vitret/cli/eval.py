@@ -1,4 +1,4 @@
-"""`vitret eval`: official numbers for descriptors of any framework, without torch."""
+"""`vitret eval`: official metrics for the descriptors of any framework, without torch."""
 
 import json
 from pathlib import Path
@@ -18,47 +18,50 @@ def eval_(
     queries: Annotated[
         str,
         typer.Option(
-            help="Query descriptors: .npy, .npz, .h5, .mat or .safetensors; FILE:NAME for one array of several."
+            help="Query descriptors: .npy, .npz, .h5, .mat or .safetensors; FILE:NAME selects one array of several."
         ),
     ],
-    database: Annotated[str, typer.Option(help="Database descriptors, one row an image in the set's order.")],
-    set_: Annotated[str, typer.Option("--set", help="A prepared evaluation set: vitret list datasets.")] = "",
+    database: Annotated[
+        str, typer.Option(help="Database descriptors, one row per image in the order of the dataset.")
+    ],
+    set_: Annotated[
+        str, typer.Option("--set", help="A prepared evaluation set; `vitret list datasets`.")
+    ] = "",
     truth: Annotated[
-        Path | None, typer.Option(help="Instead of --set: gnd_NAME.pkl or .json; no images are needed.")
+        Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")
     ] = None,
     distractors: Annotated[
-        str, typer.Option(help="Descriptors searched too, negatives of every query.")
+        str, typer.Option(help="More descriptors to search; negatives of every query.")
     ] = "",
     metrics: Annotated[
         str,
         typer.Option(
-            help="With commas: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k. Default: the set's usual."
+            help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k; default: the usual ones of the dataset."
         ),
     ] = "",
-    levels: Annotated[
-        str, typer.Option(help="With commas: easy, medium, hard. Default: all there are.")
-    ] = "",
-    rerank: Annotated[
-        str, typer.Option(help="Sort the first results anew: superglobal needs descriptors alone.")
-    ] = "",
+    levels: Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")] = "",
+    rerank: Annotated[str, typer.Option(help="Re-rank the top results (superglobal needs no network).")] = "",
     depth: Annotated[
-        int | None, typer.Option(min=1, help="How many of them; default: the re-ranker's.")
+        int | None, typer.Option(min=1, help="Number of results to re-rank; default: that of the re-ranker.")
     ] = None,
     shortlist: Annotated[
-        str, typer.Option(help="plain, or oracle: junk taken out first, with the ground truth.")
+        str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
     ] = "plain",
     form: Annotated[str, typer.Option("--format", help="table (per cent) or json (fractions).")] = "table",
     engine: Annotated[
-        str, typer.Option(help="numpy, or torch on --device; the numbers are the same.")
+        str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")
     ] = "numpy",
-    device: Annotated[str, typer.Option(help="For --engine torch: cpu, cuda, mps.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
+    device: Annotated[str, typer.Option(help="With --engine torch: cpu, cuda or mps.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap intervals.")] = 0,
 ) -> None:
-    """Measure bare descriptors of any framework with the official metrics.
+    """Measure given descriptors with the official metrics.
+
+    The descriptors may come from any framework. Needs no torch.
 
     Examples:
       vitret eval --queries q.npy --database db.npy --set roxford5k
-      vitret eval --queries f.mat:Q --database f.mat:X --truth gnd_roxford5k.pkl --metrics mAP,mP@10 --format json
+      vitret eval --queries f.mat:Q --database f.mat:X --truth gnd.pkl
+      vitret eval --queries q.npy --database db.npy --set sop --metrics R@1,MAP@R
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError, did_you_mean

@@ -1,4 +1,4 @@
-"""`vitret extract`: descriptors of a prepared set by any network, as plain .npy files."""
+"""`vitret extract`: descriptors of a prepared dataset from any network, as plain .npy files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,43 +18,48 @@ def extract(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run, a system, timm:ARCH for any network of timm, or a file that a run wrote."
+            help="A run, a system, timm:ARCH for any timm network, or a checkpoint file of a run."
         ),
     ],
-    dataset: Annotated[str, typer.Argument(help="A prepared set; `vitret list datasets`.")],
+    dataset: Annotated[str, typer.Argument(help="A prepared dataset; `vitret list datasets`.")],
     weights: Annotated[
-        Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file of its weights.")
+        Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file with its weights.")
     ] = None,
     head: Annotated[
-        str, typer.Option(help="With timm:ARCH: cls, gem, mean, max, … `vitret list heads`.")
+        str, typer.Option(help="With timm:ARCH: cls, gem, mean, max or another; `vitret list heads`.")
     ] = "gem",
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="With a system or timm:ARCH: another project's published weights; needs --layout."),
+        typer.Option(help="With a system or timm:ARCH: a checkpoint of another project; needs --layout."),
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="How that project names its tensors: `vitret list layouts`.")
+        str | None,
+        typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Longer side in pixels; default: the protocol's.")
+        int | None, typer.Option(min=1, help="Longer side in pixels; default: that of the protocol.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a switch of the protocol: interpolation=bilinear, decode=scaled."),
+        typer.Option("--set", help="Change a protocol setting, e.g. interpolation=bilinear; repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads; default: one a core.")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for queries.npy, database.npy and card.json; default: DATASET-MODEL."),
     ] = None,
 ) -> None:
-    """Write the descriptors of a set's queries and database, one row an image in the set's order.
+    """Write the descriptors of a dataset as .npy files.
+
+    One row per image, in the order of the dataset; queries and database in separate files.
 
     Examples:
-      vitret extract timm:vit_tiny_patch16_224 minilandmarks --weights vit_tiny.safetensors --head cls --size 384
-      vitret extract gem_r101 roxford5k --checkpoint retrievalSfM120k-resnet101-gem-b80fb85.pth --layout cirtorch
+      vitret extract timm:vit_tiny_patch16_224 minilandmarks --head cls --size 384
+      vitret extract gem_r101 roxford5k --checkpoint gem.pth --layout cirtorch
     """
     from vitret.core.config import assign, location, validate
     from vitret.core.errors import EmptyError, PartialError, UserError
@@ -79,12 +84,12 @@ def extract(
     if failed:
         raise PartialError(
             f"{folder}: {failed} images could not be read; their rows are zeros and card.json names them. "
-            f"Mend the files and prepare again: vitret prepare {dataset} --replace"
+            f"Fix the files and prepare again: vitret prepare {dataset} --replace"
         )
 
 
 def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
-    """File stem → images and the digest of their bytes; a set without queries has a database only."""
+    """File stem → images and the digest of their bytes; a dataset without queries has only a database."""
     from vitret.data import layout
 
     if "evaluation" not in layout.load_manifest(data, dataset)["digests"]:
@@ -142,14 +147,14 @@ def _network(
     recipe = run.recipe()
     if not recipe.system.frozen:
         raise DataError(
-            f"{run.path}: the training is not finished. Go on: vitret train --system {recipe.system.name} "
+            f"{run.path}: the training is not finished. Continue it: vitret train --system {recipe.system.name} "
             f"--train-set {recipe.track.train_set} --seed {recipe.seed}"
         )
     return build_model(recipe.system.model)
 
 
 def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str) -> "Retriever":
-    """The network of a spec, with a checkpoint if one is given here or there."""
+    """The network of a spec, with its own checkpoint or the given one."""
     import torch
 
     from vitret.core.config import validate
@@ -169,7 +174,7 @@ def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str
     if checkpoint is not None:
         both = {**spec.model_dump(mode="json"), "checkpoint": checkpoint.model_dump()}
         spec = validate(ModelSpec, both, name)
-    # What is not in any file is at least the same at every call.
+    # Weights that no file gives are at least the same in every call.
     torch.manual_seed(0)
     return build_model(spec, tell=tell).eval()
 

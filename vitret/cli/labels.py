@@ -1,4 +1,4 @@
-"""`vitret labels`: a classifier's labels for every place of an image, and an LV-ViT that learns them."""
+"""`vitret labels`: token labels made by a classifier, and an LV-ViT that learns from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,31 +8,35 @@ import typer
 from vitret.cli import console
 
 app = typer.Typer(
-    help="Token labelling: label maps, and an LV-ViT.", no_args_is_help=True, rich_markup_mode=None
+    help="Write token labels and train an LV-ViT on them.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
 @app.callback()
 def _labels() -> None:
-    """Token labelling: label maps made by a classifier, and an LV-ViT trained on them."""
+    """Write token labels and train an LV-ViT on them."""
 
 
 @app.command()
 def write(
     train_set: Annotated[str, typer.Argument(help="A prepared training set; `vitret list datasets`.")],
-    classifier: Annotated[str, typer.Option(help="timm:ARCH, any classifier of timm.")],
+    classifier: Annotated[str, typer.Option(help="timm:ARCH, any timm classifier.")],
     weights: Annotated[
-        Path | None, typer.Option(help="A .safetensors or .pth file of its weights, classifier included.")
+        Path | None, typer.Option(help="A .safetensors or .pth file with its weights, classifier included.")
     ] = None,
-    size: Annotated[int, typer.Option(min=1, help="Pixels of the square that an image becomes.")] = 448,
-    k: Annotated[int, typer.Option(min=1, help="Best classes kept a place.")] = 5,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    size: Annotated[
+        int, typer.Option(min=1, help="Images are resized to squares of this many pixels.")
+    ] = 448,
+    k: Annotated[int, typer.Option(min=1, help="Number of best classes kept per place.")] = 5,
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Write the label maps of a training set's images, or go on writing them; prints their path.
+    """Write label maps for the images of a training set.
+
+    Continues an interrupted call. Prints the path of the maps.
 
     Examples:
-      vitret labels write minitown-clean --classifier timm:dm_nfnet_f6 --device cuda
-      vitret labels write sop --classifier timm:vit_tiny_patch16_224 --weights vit_tiny.safetensors --size 224
+      vitret labels write minitown-clean --classifier timm:dm_nfnet_f6
+      vitret labels write sop --classifier timm:vit_tiny_patch16_224 --size 224
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError
@@ -62,24 +66,25 @@ def write(
 
 @app.command()
 def train(
-    train_set: Annotated[str, typer.Argument(help="The training set of the maps.")],
-    maps: Annotated[Path, typer.Option(help="What `vitret labels write` printed.")],
+    train_set: Annotated[str, typer.Argument(help="The training set that the maps belong to.")],
+    maps: Annotated[Path, typer.Option(help="The path that `vitret labels write` printed.")],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change one value: lr=1e-3, images_seen=1000000, backbone.arch=lvvit_t."),
+        typer.Option("--set", help="Change one value, e.g. lr=1e-3 or backbone.arch=lvvit_t; repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The .safetensors file to write; default: beside the maps.")
+        Path | None, typer.Option(help="The .safetensors file to write; default: next to the maps.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train an LV-ViT on a set's labels and its label maps, or go on; prints the file with its weights.
+    """Train an LV-ViT on labels and label maps.
 
-    The file is a network like any other (`vitret extract FILE SET`), and a start for systems: model.backbone.weights.
+    Continues an interrupted training. Prints the file with the weights: use it with `vitret extract FILE SET`, or
+    start a system from it with model.backbone.weights.
 
     Examples:
-      vitret labels train minitown-clean --maps ~/.local/share/vitret/labels/minitown-clean-448-3f2a9c77b01e.npy
-      vitret labels train minitown-clean --maps maps.npy --set backbone.arch=lvvit_t --set ema=0.9999
+      vitret labels train minitown-clean --maps maps.npy
+      vitret labels train sop --maps maps.npy --set backbone.arch=lvvit_t
     """
     from vitret.core import plugins
     from vitret.core.config import assign, location, validate

@@ -1,4 +1,4 @@
-"""`vitret leaderboard`: the fair tables from the measured rows."""
+"""`vitret leaderboard`: tables of comparable rows from the measured results."""
 
 from typing import Annotated
 
@@ -9,16 +9,19 @@ from vitret.cli import console
 
 def leaderboard(
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit 1 with a diff when stale.")
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; exit with 1 and show the difference when the tables are stale."
+        ),
     ] = False,
     form: Annotated[
         str,
-        typer.Option(
-            "--format", help="Print md, csv, json, latex or html to stdout instead of writing files."
-        ),
+        typer.Option("--format", help="Print md, csv, json, latex or html to stdout; write no files."),
     ] = "",
 ) -> None:
-    """Write LEADERBOARD.md, leaderboard.csv and leaderboard.html from the rows in results/.
+    """Write the tables of all measured results.
+
+    Writes LEADERBOARD.md, leaderboard.csv and leaderboard.html from the result files in results/.
 
     Examples:
       vitret leaderboard

@@ -1,4 +1,4 @@
-"""`vitret list`: what there is."""
+"""`vitret list`: the systems, datasets, parts and runs that exist."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,12 +29,12 @@ _KINDS = (
 
 def list_(
     kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
-        str, typer.Option("--format", help="Of systems and datasets: md, the page in docs/.")
+        str, typer.Option("--format", help="For systems and datasets: md prints the page in docs/.")
     ] = "",
 ) -> None:
-    """List what there is of a kind, with its options or its state.
+    """List systems, datasets, heads, losses, runs and more.
 
     Examples:
       vitret list systems
@@ -86,7 +86,7 @@ def _rows(kind: str) -> dict[str, str]:
 
 
 def _page(kind: str, form: str) -> str:
-    """A page of docs/ as it should be."""
+    """The generated text of a page in docs/."""
     from vitret.core import config
     from vitret.core.errors import UserError
 
@@ -128,7 +128,7 @@ def _options(family: str, name: str) -> str:
 
 
 def _datasets(*, as_json: bool) -> None:
-    """State, size, version, licence and overlaps of every set, known or a person's own."""
+    """State, size, version, licence and overlaps of every dataset, known or the user's own."""
     import json
 
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`vitret compare`, `vitret explain`, `vitret diff`: look at measured rows side by side."""
+"""`vitret compare`, `vitret explain`, `vitret diff`: inspect measured results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +9,15 @@ from vitret.cli import console
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A result JSON.")],
-    b: Annotated[Path, typer.Argument(help="Another, on the same evaluation set.")],
+    a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
+    b: Annotated[Path, typer.Argument(help="Another result on the same evaluation set.")],
 ) -> None:
-    """Test two rows against each other: paired bootstrap over the queries they share.
+    """Test whether two results differ (paired bootstrap).
+
+    Resamples the queries that both results share.
 
     Examples:
-      vitret compare results/S/dtop/E/1a2b-3c4d.json results/S/irt_r/E/1a2b-9f8e.json
+      vitret compare results/S/dtop/E/1a2b.json results/S/irt_r/E/9f8e.json
       vitret compare A.json B.json
     """
     from vitret.compare.arena import compare_rows
@@ -26,10 +28,10 @@ def compare(
 
 def explain(
     fingerprint: Annotated[
-        str, typer.Argument(help="Eight hex digits from a table, or the name of a suite.")
+        str, typer.Argument(help="The eight hex digits above a table, or the name of a suite.")
     ],
 ) -> None:
-    """Spell out the protocol behind a fingerprint.
+    """Print the protocol that a fingerprint stands for.
 
     Examples:
       vitret explain 384b6348
@@ -46,14 +48,16 @@ def explain(
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(help="A result JSON.")],
-    b: Annotated[Path, typer.Argument(help="Another.")],
+    a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
+    b: Annotated[Path, typer.Argument(help="Another result.")],
 ) -> None:
-    """Say in what two rows differ: protocol, data, training, recipe, environment.
+    """Show how the settings of two results differ.
+
+    Compares protocol, data, training, recipe and environment.
 
     Examples:
       vitret diff A.json B.json
-      vitret diff old/results/S/gem/E/1a2b-3c4d.json results/S/gem/E/1a2b-3c4d.json
+      vitret diff old/results/S/gem/E/1a2b.json results/S/gem/E/1a2b.json
     """
     from vitret.compare.results import read_result
     from vitret.core.protocol import differences

@@ -1,20 +1,22 @@
-"""`vitret results`: look after the measured rows."""
+"""`vitret results`: check the measured results."""
 
 import typer
 
 from vitret.cli import console
 
-app = typer.Typer(help="Look after the measured rows.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Check the measured results.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _results() -> None:
-    """Look after the measured rows."""
+    """Check the measured results."""
 
 
 @app.command()
 def validate() -> None:
-    """Check every row: schema, place, fingerprint, finite values, and metrics recomputed from the stored ranks.
+    """Check every result file.
+
+    Checks schema, path, fingerprint and finite values, and recomputes every metric from the stored ranks.
 
     Examples:
       vitret results validate

@@ -10,30 +10,33 @@ from vitret.cli import console
 
 def train(
     system: Annotated[
-        str, typer.Option("--system", help="Name or file of a system; `vitret list systems`.")
+        str, typer.Option("--system", help="A system, by name or file; `vitret list systems`.")
     ] = "",
     train_set: Annotated[
-        str, typer.Option("--train-set", help="Training set, whose track fixes the budget.")
+        str, typer.Option("--train-set", help="Training set; its track fixes the budget.")
     ] = "",
-    published: Annotated[str, typer.Option(help="A paper's own recipe instead of system and track.")] = "",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    published: Annotated[
+        str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the training.")] = 0,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value: optimiser.lr=1e-4, track.batch=32.")
+        list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Image-loading processes; default: by the machine.")
+        int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done; touch nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
 ) -> None:
-    """Train a system, or go on with a training that was interrupted; prints the checkpoint's path.
+    """Train one system on one training set.
 
-    On several GPUs: torchrun --nproc-per-node 8 -m vitret train …
+    Continues an interrupted training. Prints the path of the checkpoint. On several GPUs, with the same options:
+    torchrun --nproc-per-node 8 -m vitret train
 
     Examples:
       vitret train --system vit_tiny_contrastive --train-set coil20
-      vitret train --system dtop --train-set sfm120k --seed 1 --set optimiser.lr=1e-4 --device cuda
+      vitret train --system dtop --train-set sfm120k --set optimiser.lr=1e-4
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError
@@ -53,7 +56,7 @@ def train(
     trainset = layout.load_train(data, recipe.track.train_set)
     if plan:
         run = Run(path=home / "runs" / recipe.run_id)
-        doing = "nothing: it is trained" if run.finished else "go on" if run.state.exists() else "train"
+        doing = "nothing: it is trained" if run.finished else "continue" if run.state.exists() else "train"
         console.put(
             f"{run.path}: {doing}; {recipe.track.images_seen:,} images seen in batches of {recipe.track.batch}, "
             f"of {len(trainset.images):,} in {trainset.name}, budget: {recipe.budget}"

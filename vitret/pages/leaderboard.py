@@ -274,7 +274,7 @@ def render(root: Path, form: str) -> str:
 
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
 END = "<!-- end of table -->"
-_TOP = 3
+_TOP = 2
 
 
 def overview(found: Sequence[Table]) -> str:

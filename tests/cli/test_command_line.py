@@ -1,4 +1,4 @@
-"""The door: help is quick and true, mistakes are one line with the way out, exit codes are the documented ones."""
+"""The command line: help is quick and true, an error is one line with the fix, exit codes are as documented."""
 
 import re
 import resource
@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from vitret import __version__
 from vitret.cli import _take_common, build_command, run
+from vitret.core.errors import VitretError
 
 
 def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -78,7 +80,7 @@ def test_help_comes_at_once():
     ],
     ids=str,
 )
-def test_a_mistake_is_one_line_with_the_way_out(
+def test_an_error_is_one_line_with_the_fix(
     words: list[str],
     code: int,
     said: str,
@@ -94,10 +96,29 @@ def test_a_mistake_is_one_line_with_the_way_out(
     assert out == ""
 
 
-def test_common_flags_work_before_and_behind_the_verb(tmp_path, capsys: pytest.CaptureFixture[str]):
+def test_common_flags_work_before_and_after_the_verb(tmp_path, capsys: pytest.CaptureFixture[str]):
     assert run(["list", "runs", "--home", str(tmp_path)]) == 0
     assert run(["--home", str(tmp_path), "list", "runs"]) == 0
     assert "no runs yet" in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"vitret {__version__}\n"
+
+
+def test_without_a_verb_the_help_page_stands_alone(capsys: pytest.CaptureFixture[str]):
+    assert run([]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Usage: vitret")
+    assert "Try:" not in err
+
+
+def test_the_help_page_names_every_exit_code(capsys: pytest.CaptureFixture[str]):
+    assert run(["--help"]) == 0
+    epilog = capsys.readouterr().out.partition("Exit codes:")[2]
+    codes = {0, 130} | {kind.exit_code for kind in VitretError.__subclasses__()}
+    assert {int(code) for code in re.findall(r"(?:^| ) +(\d+)  ", epilog, flags=re.MULTILINE)} == codes
 
 
 def test_without_a_terminal_there_are_no_control_codes(capsys: pytest.CaptureFixture[str]):
