@@ -35,7 +35,7 @@ MODEL = {
     "head": "gem",
 }
 PROTOCOL = Protocol(size=32, size_rule="square", upscale=True, query_size="same_size")
-SUITES = Path(__file__).resolve().parent.parent / "benchmarks" / "suites"
+SUITES = Path(__file__).resolve().parent.parent / "configs" / "suites"
 BY_LABELS = {"losses": ["arcface"], "sampler": "random"}
 BY_TUPLES = {
     "losses": [{"name": "contrastive_tuples", "negatives": 1}],

@@ -68,10 +68,10 @@ def _rows(kind: str) -> dict[str, str]:
 
     configs = config.location("configs").path
     if kind in ("systems", "tracks", "published", "ablations"):
-        return {name: _about(configs / kind / f"{name}.yaml") for name in config.file_names(configs / kind)}
+        return {name: _about(path) for name, path in config.yaml_files(configs / kind).items()}
     if kind == "suites":
         suites = config.location("suites").path
-        return {name: _about(suites / f"{name}.yaml") for name in config.file_names(suites)}
+        return {name: _about(path) for name, path in config.yaml_files(suites).items()}
     if kind == "runs":
         home = config.location("home").path
         return {
