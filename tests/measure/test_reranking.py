@@ -10,9 +10,9 @@ from vitret.core.records import Ragged, Ranking, Truth
 from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.reranking import reranked
+from vitret.measure.reranking_shortlist import Evidence
 from vitret.measure.scoring import Rows
 from vitret.measure.search import search
-from vitret.measure.shortlist import Evidence
 
 IMAGES, QUERIES = 40, 3
 

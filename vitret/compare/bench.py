@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from vitret.core.records import Descriptors, EvalSet, Images, ImageSet
     from vitret.describe.whitening import Whitening
     from vitret.measure.evaluate import Measurement
-    from vitret.models.matching import Matcher
     from vitret.models.model import Retriever
+    from vitret.models.reranking import Matcher
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
@@ -173,7 +173,7 @@ def _matcher(
     places: Places, work: Work, machine: Machine, model: Retriever, recipe: Recipe, run: Run, steps: Steps
 ) -> Matcher | None:
     """The matcher that the protocol re-ranks with, trained on this network's tokens and kept in the run's folder."""
-    from vitret.compare.rematch import trained
+    from vitret.compare.reranking import trained
 
     if not work.suite.protocol.rerank.learned:
         return None
@@ -214,7 +214,7 @@ def _measure(
     whitening: Whitening | None,
     matcher: Matcher | None,
 ) -> _Measured:
-    from vitret.compare.rematch import logits
+    from vitret.compare.reranking import logits
     from vitret.measure.evaluate import evaluate
 
     plain, _, with_distractors = name.partition("+")

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from vitret.core import plugins
 from vitret.core.config import Strict, validate
-from vitret.core.matcher import MatcherSpec
 from vitret.core.records import LEVELS
+from vitret.core.reranking import MatcherSpec
 from vitret.core.store import digest
 
 

@@ -15,8 +15,8 @@ from vitret.core.records import Descriptors, EvalSet, Float64, Ranks
 from vitret.measure import expansion
 from vitret.measure.counting import count_ranks
 from vitret.measure.reranking import build_reranker, reranked
+from vitret.measure.reranking_shortlist import Evidence, PairScore
 from vitret.measure.scoring import Rows
-from vitret.measure.shortlist import Evidence, PairScore
 
 Metric = Callable[[Ranks], Float64]
 

@@ -12,8 +12,8 @@ from vitret.core import plugins
 from vitret.core.protocol import RerankSpec
 from vitret.core.records import Int64, Ranking, Ranks, Truth
 from vitret.measure.judge import judge
+from vitret.measure.reranking_shortlist import Evidence, Rerank, ground_truth_ranking
 from vitret.measure.search import search
-from vitret.measure.shortlist import Evidence, Rerank, ground_truth_ranking
 
 
 def build_reranker(spec: RerankSpec) -> Rerank:

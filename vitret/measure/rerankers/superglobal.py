@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Int64, Ranking
-from vitret.measure.shortlist import Evidence, Rerank, reordered
+from vitret.measure.reranking_shortlist import Evidence, Rerank, reordered
 
 
 def build(*, depth: int = 400, neighbours: int = 9, beta: float = 0.15, expand: int = 10) -> Rerank:
