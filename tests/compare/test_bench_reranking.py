@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from vitret.compare import results
-from vitret.compare.bench import Machine, bench
-from vitret.compare.work import Places, plan, resolve
+from vitret.compare.bench import bench
+from vitret.compare.machine import Machine
+from vitret.compare.work import Places, Request, plan, resolve
 from vitret.core.errors import DataError, UserError
 from vitret.data.layout.write import LayoutWriter
 from vitret.models.reranking import load_matcher
@@ -92,13 +93,16 @@ def finish(writer: LayoutWriter) -> None:
 
 
 def measured(places: Places, suite: str) -> list[results.Result]:
-    work = resolve(places, "town", suite=suite)
-    paths = bench(places, work, CPU, command="test", say=lambda _: None)
+    work = resolve(places, Request(train_set="town", suite=suite))
+    paths = bench(places, work, machine=CPU, command="test", say=lambda _: None)
     return [results.read_result(path) for path in paths]
 
 
 def test_a_matcher_is_trained_once_for_both_shortlists(places):
-    assert any("train a matcher" in line for line in plan(places, resolve(places, "town", suite="plain")))
+    assert any(
+        "train a matcher" in line
+        for line in plan(places, resolve(places, Request(train_set="town", suite="plain")))
+    )
     rows = measured(places, "plain") + measured(places, "oracle")
     assert [row.eval_name for row in rows] == ["test", "test+far"] * 2
     assert len({row.fingerprint for row in rows}) == 2
@@ -144,7 +148,7 @@ def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
         writer.card(card)
         writer.finish()
     with pytest.raises(DataError, match="was trained on other bytes of town"):
-        resolve(places, "town", suite="none")
+        resolve(places, Request(train_set="town", suite="none"))
     (run,) = places.home.glob("runs/town-learner-*")
     run.rename(run.with_name("before"))
     again = measured(places, "none")
@@ -154,9 +158,9 @@ def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
 
 def test_what_cannot_work_is_said_before_the_work(places):
     with pytest.raises(UserError, match="Did you mean 'width'"):
-        resolve(places, "town", suite="misspelt")
+        resolve(places, Request(train_set="town", suite="misspelt"))
     (places.configs / "tracks" / "lost.yaml").write_text(
         "name: lost\ntrain_set: lost\nimages_seen: 0\nsystems: [frozen]\nsuite: plain\n"
     )
     with pytest.raises(DataError, match="vitret prepare lost"):
-        resolve(places, "lost", suite="plain")
+        resolve(places, Request(train_set="lost", suite="plain"))

@@ -5,7 +5,6 @@ from vitret.compare.significance import (
     bootstrap_interval,
     bootstrap_intervals,
     paired_bootstrap,
-    tied_with_best,
 )
 from vitret.core.errors import EmptyError, UserError
 
@@ -119,11 +118,3 @@ def test_sides_of_different_queries_are_refused():
         paired_bootstrap(np.ones(3), np.ones(4), seed=0)
     with pytest.raises(UserError, match="same queries"):
         paired_bootstrap(np.array([1.0, np.nan]), np.ones(2), seed=0)
-
-
-def test_rows_that_cannot_be_separated_from_the_best_tie():
-    rng = np.random.default_rng(9)
-    best = rng.random(70)
-    close = best - rng.normal(0.001, 0.05, 70)
-    far = best - 0.2
-    assert tied_with_best([far, close, best], seed=0) == [False, True, True]

@@ -63,7 +63,7 @@ def eval_(
     from vitret.core.config import location
     from vitret.core.errors import UserError, did_you_mean
     from vitret.data.layout.read import load_eval
-    from vitret.measure.bare import score_files, truth_of_file
+    from vitret.measure.bare import Files, score_files, truth_of_file
 
     if form not in ("table", "json"):
         raise UserError(f"--format {form}: unknown. {did_you_mean(form, ('table', 'json'))}")
@@ -72,10 +72,8 @@ def eval_(
     second = _rerank(rerank, depth, shortlist)
     evalset = truth_of_file(truth) if truth else load_eval(location("data").path, set_)
     scored = score_files(
-        queries,
-        database,
+        Files(queries=queries, database=database, distractors=distractors or None),
         evalset,
-        distractors=distractors or None,
         metrics=_words(metrics),
         levels=_words(levels),
         rerank=second,

@@ -94,9 +94,8 @@ Entry = tuple[Path, Result]
 
 
 def read_all(root: Path) -> list[Entry]:
-    """Every complete row below a results folder; partial rows never rank and are left out."""
-    entries = [(path, read_result(path)) for path in result_files(root)]
-    return [(path, result) for path, result in entries if result.status == "complete"]
+    """Every row below a results folder."""
+    return [(path, read_result(path)) for path in result_files(root)]
 
 
 def tables(entries: Iterable[Entry]) -> list[Table]:
