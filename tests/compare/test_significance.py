@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from vitret.compare.significance import (
     bootstrap_interval,
@@ -22,6 +23,14 @@ def test_equal_values_have_no_width_and_the_seed_decides():
     values = np.random.default_rng(0).random(30)
     assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
     assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+
+
+def test_the_interval_is_that_of_scipy():
+    values = np.random.default_rng(0).beta(0.5, 0.7, 70)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
+    assert bootstrap_interval(values, seed=5) == pytest.approx((theirs.low, theirs.high), abs=1e-15)
 
 
 def test_intervals_of_several_metrics_are_those_of_each():
