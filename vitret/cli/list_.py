@@ -56,9 +56,7 @@ def list_(
     if as_json:
         console.put(json.dumps(rows, indent=2, default=str))
         return
-    width = max((len(name) for name in rows), default=0)
-    for name, facts in rows.items():
-        console.put(f"{name:{width}}  {facts}".rstrip())
+    console.table(rows.items())
     if not rows:
         console.say(f"There are no {kind} yet.")
 
@@ -107,7 +105,6 @@ def _page(kind: str, form: str) -> str:
 
 
 def _about(path: "Path") -> str:
-
     from vitret.core.config import read_yaml
 
     data = read_yaml(path)
@@ -128,10 +125,8 @@ def _options(family: str, name: str) -> str:
 
 
 def _datasets(*, as_json: bool) -> None:
-    """State, size, version, licence and overlaps of every set, known or a person's own."""
+    """State, size, version, licence and overlaps of every set, known or a user's own."""
     import json
-
-    from rich.table import Table
 
     from vitret.core import config
     from vitret.pages.datasets import rows
@@ -140,20 +135,18 @@ def _datasets(*, as_json: bool) -> None:
     if as_json:
         console.put(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("set", "state", "for", "images", "size", "version", "licence", "overlaps"):
-        table.add_column(
-            heading, no_wrap=heading == "set", justify="right" if heading == "images" else "left"
-        )
-    for name, facts in found.items():
-        images = "" if facts["images"] is None else f"{facts['images']:,}"
-        words = (
+    lines = [
+        (
+            name,
             facts["state"],
             ", ".join(facts["for"]),
-            images,
+            "" if facts["images"] is None else f"{facts['images']:,}",
             facts["size"],
             facts["version"],
             facts["licence"],
+            ", ".join(facts["overlaps"]),
         )
-        table.add_row(name, *words, ", ".join(facts["overlaps"]))
-    console.stdout(min_width=150).print(table)
+        for name, facts in found.items()
+    ]
+    heads = ("set", "state", "for", "images", "size", "version", "licence", "overlaps")
+    console.table(lines, heads=heads, right=("images",))
