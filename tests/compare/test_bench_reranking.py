@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare import results
 from vitret.compare.bench import bench
@@ -24,17 +23,7 @@ MATCHER = (
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     """Sets `town` (train), `test` (evaluation) and `far` (distractors), and one frozen network."""
-    root = tmp_path / "places"
-    found = Places(**{name: root / name for name in ("home", "data", "results", "configs", "suites")})
-    for folder in (found.configs / "systems", found.configs / "tracks", found.suites):
-        folder.mkdir(parents=True)
-    (found.configs / "systems" / "frozen.yaml").write_text(
-        "name: frozen\ntitle: Frozen\n"
-        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
-    )
-    (found.configs / "tracks" / "town.yaml").write_text(
-        "name: town\ntrain_set: town\nimages_seen: 0\nsystems: [frozen]\nsuite: plain\n"
-    )
+    found = make_places(tmp_path / "places", track="town", suite="plain")
     for name, rerank in {
         "none": "{}",
         "plain": f"{{kind: rrt, depth: 5, options: {{{MATCHER}}}}}",
@@ -47,49 +36,16 @@ def places(tmp_path: Path) -> Places:
             "protocol:\n  {size: 32, size_rule: square, query_size: same_size, crop: none, "
             f"rerank: {rerank}}}\n"
         )
-    images = draw(tmp_path / "drawn")
+    images = draw(tmp_path / "drawn", patterns=10, views=4)
     with LayoutWriter(found.data, "town", workers=1) as writer:
         writer.train(linked(writer, images), [i // 4 for i in range(len(images))])
         finish(writer)
     with LayoutWriter(found.data, "test", workers=1) as writer:
-        names, labels = linked(writer, images[:24]), [i // 4 for i in range(24)]
-        writer.evaluation(
-            names,
-            names,
-            database_labels=labels,
-            query_labels=labels,
-            query_rows=np.arange(24, dtype=np.int64),
-        )
-        finish(writer)
+        write_categories(writer, images[:24], views=4)
     with LayoutWriter(found.data, "far", workers=1) as writer:
         writer.distractors(linked(writer, images[24:]))
         finish(writer)
     return found
-
-
-def draw(folder: Path) -> list[Path]:
-    """Four views each of ten patterns of coarse noise, as PNG of 32 pixels."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    paths = []
-    for pattern in range(10):
-        base = np.kron(rng.integers(0, 200, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.int64)
-        for view in range(4):
-            path = folder / f"{pattern}-{view}.png"
-            Image.fromarray((base + rng.integers(0, 55, base.shape)).astype(np.uint8)).save(path)
-            paths.append(path)
-    return paths
-
-
-def linked(writer: LayoutWriter, images: list[Path]) -> list[str]:
-    for path in images:
-        writer.link(path, path.name)
-    return [path.name for path in images]
-
-
-def finish(writer: LayoutWriter) -> None:
-    writer.card({"title": writer.name})
-    writer.finish()
 
 
 def measured(places: Places, suite: str) -> list[results.Result]:

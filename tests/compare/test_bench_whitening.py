@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare import results
 from vitret.compare.bench import bench
@@ -21,59 +21,22 @@ CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """Sets `town` (train, with pairs), `classes` (train, labels only) and `test` (evaluation) of drawn noise."""
-    root = tmp_path / "places"
-    found = Places(**{name: root / name for name in ("home", "data", "results", "configs", "suites")})
-    for folder in (found.configs / "systems", found.configs / "tracks", found.suites):
-        folder.mkdir(parents=True)
-    (found.configs / "systems" / "frozen.yaml").write_text(
-        "name: frozen\ntitle: Frozen\n"
-        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
-    )
-    (found.configs / "tracks" / "none.yaml").write_text(
-        "name: none\ntrain_set: none\nimages_seen: 0\nsystems: [frozen]\nsuite: lw\n"
-    )
+    """Sets `town` (train, with pairs), `classes` (train, labels only) and `test` (evaluation) of synthetic noise."""
+    found = make_places(tmp_path / "places", track="none", suite="lw")
     suite(found, "lw", "{kind: lw, data: town}")
-    images = draw(tmp_path / "drawn")
+    images = draw(tmp_path / "drawn", patterns=12, views=3)
     with LayoutWriter(found.data, "town", workers=1) as writer:
         train(writer, images, pairs=np.array([[3 * c, 3 * c + 1] for c in range(12)]))
     with LayoutWriter(found.data, "classes", workers=1) as writer:
         train(writer, images)
     with LayoutWriter(found.data, "test", workers=1) as writer:
-        names = linked(writer, images[:9])
-        labels = [i // 3 for i in range(9)]
-        writer.evaluation(
-            names, names, database_labels=labels, query_labels=labels, query_rows=np.arange(9, dtype=np.int64)
-        )
-        writer.card({"title": "test"})
-        writer.finish()
+        write_categories(writer, images[:9], views=3)
     return found
-
-
-def draw(folder: Path) -> list[Path]:
-    """Three views each of twelve patterns of coarse noise, as PNG of 32 pixels."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    paths = []
-    for pattern in range(12):
-        base = np.kron(rng.integers(0, 200, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.int64)
-        for view in range(3):
-            path = folder / f"{pattern}-{view}.png"
-            Image.fromarray((base + rng.integers(0, 55, base.shape)).astype(np.uint8)).save(path)
-            paths.append(path)
-    return paths
-
-
-def linked(writer: LayoutWriter, images: list[Path]) -> list[str]:
-    for path in images:
-        writer.link(path, path.name)
-    return [path.name for path in images]
 
 
 def train(writer: LayoutWriter, images: list[Path], pairs: np.ndarray | None = None) -> None:
     writer.train(linked(writer, images), [i // 3 for i in range(len(images))], pairs=pairs)
-    writer.card({"title": writer.name})
-    writer.finish()
+    finish(writer)
 
 
 def suite(places: Places, name: str, spec: str, scales: str = "[1.0]") -> None:

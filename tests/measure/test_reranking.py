@@ -31,7 +31,7 @@ def scene(seed):
 
 
 def naive(queries, database, truth, logits, *, level, depth, shortlist, own):
-    """The whole ranking, without the query's own image; for the oracle without junk; its beginning sorted anew."""
+    """The whole ranking, without the query's own image; for the oracle without junk; its beginning sorted again."""
     full = search(queries, database, k=IMAGES).indices
     rows = []
     for q, row in enumerate(full):
