@@ -1,4 +1,4 @@
-"""`vitret demo`: the whole pipeline on the drawn world."""
+"""`vitret demo`: the whole pipeline on the synthetic town."""
 
 import os
 from typing import Annotated

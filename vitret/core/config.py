@@ -177,7 +177,7 @@ class Location:
 # name → (environment variable, purpose). The flag of the same name wins over the variable, that over the default.
 _LOCATIONS = {
     "home": ("VITRET_HOME", "runs, descriptors, locks"),
-    "data": ("VITRET_DATA", "prepared data sets"),
+    "data": ("VITRET_DATA", "prepared datasets"),
     "results": ("VITRET_RESULTS", "one JSON per measured row, and the leaderboard"),
     "weights": ("VITRET_WEIGHTS", "pre-trained weights by architecture name, looked up before any network"),
     "configs": ("VITRET_CONFIGS", "systems, tracks, published recipes, ablation studies"),

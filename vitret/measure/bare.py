@@ -1,4 +1,4 @@
-"""Files of bare descriptors, whoever made them, measured on a prepared set or on a ground-truth file alone."""
+"""Files of bare descriptors of any framework, measured on a prepared set or on a ground-truth file alone."""
 
 from __future__ import annotations
 

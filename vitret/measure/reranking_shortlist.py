@@ -70,7 +70,7 @@ def ground_truth_ranking(ranking: Ranking, truth: Truth, level: str) -> Ranking:
 
 
 def reordered(ranking: Ranking, score: PairScore, *, depth: int) -> Ranking:
-    """The first `depth` of each query sorted anew by `score`, ties by database index; the rest stays as it is.
+    """The first `depth` of each query sorted again by `score`, ties by database index; the rest stays as it is.
 
     The result has no scores: those of the shortlist and of the rest cannot be compared.
     """
