@@ -25,6 +25,7 @@ from vitret.data.layout.verify import verify
 from vitret.describe.extract import extract
 from vitret.learn.train import train
 from vitret.measure.evaluate import Measurement, evaluate
+from vitret.measure.reranking_shortlist import Evidence
 from vitret.models.model import Retriever, build_model, load_model
 
 CPU = torch.device("cpu")
@@ -35,7 +36,7 @@ MODEL = {
     "head": "gem",
 }
 PROTOCOL = Protocol(size=32, size_rule="square", upscale=True, query_size="same_size")
-SUITES = Path(__file__).resolve().parent.parent / "benchmarks" / "suites"
+SUITES = Path(__file__).resolve().parent.parent / "configs" / "suites"
 BY_LABELS = {"losses": ["arcface"], "sampler": "random"}
 BY_TUPLES = {
     "losses": [{"name": "contrastive_tuples", "negatives": 1}],
@@ -119,13 +120,13 @@ def numbers_of(evalset: EvalSet) -> tuple[Sequence[str], Sequence[str]]:
 def measured(model: Retriever, evalset: EvalSet, distractors: Descriptors | None = None) -> Measurement:
     metrics, levels = numbers_of(evalset)
     measurement = evaluate(
-        described(model, evalset.queries),
-        described(model, evalset.database),
+        Evidence.of(
+            described(model, evalset.queries), described(model, evalset.database), distractors=distractors
+        ),
         evalset,
         protocol=PROTOCOL,
         metrics=metrics,
         levels=levels,
-        distractors=distractors,
     )
     for level, metric in measurement.per_query:
         assert measurement.n_effective(level) > 0

@@ -25,6 +25,7 @@ from vitret.describe.devices import pick_device, pick_precision
 from vitret.describe.extract import extract
 from vitret.describe.framing import frame
 from vitret.measure.evaluate import evaluate
+from vitret.measure.reranking_shortlist import Evidence
 from vitret.models.model import Retriever, build_model
 
 NETWORKS = (("vit_tiny_patch16_224", Part(name="cls"), 384), ("tf_efficientnet_lite0", Part(name="gem"), 448))
@@ -98,7 +99,8 @@ def main() -> None:
                 start = time.perf_counter()
                 queries, database = run(evalset.queries), run(evalset.database)
                 seconds[name].append(time.perf_counter() - start)
-                measured = evaluate(queries, database, evalset, protocol=protocol, metrics=["mAP"])
+                evidence = Evidence.of(queries, database)
+                measured = evaluate(evidence, evalset, protocol=protocol, metrics=["mAP"])
                 maps[name] = {level: round(100 * measured.mean(level, "mAP"), 2) for level in LEVELS}
         ratios = sorted(p / o for p, o in zip(seconds["plain"], seconds["ours"], strict=True))
         found[f"{arch} {head.name} {size}"] = {

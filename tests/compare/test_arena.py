@@ -9,14 +9,17 @@ from vitret.core.protocol import Protocol
 
 def test_two_rows_are_tested_on_their_shared_queries(write):
     a, b = write("a", [0] * 30), write("b", [9] * 30)
-    lines = list(compare_rows(a, b))
-    assert any("mAP (hard)" in line and "A is better" in line for line in lines)
+    found = compare_rows(a, b)
+    assert found.words == ("A  A, trained on town, seed 0", "B  B, trained on town, seed 0")
+    metrics = {cells[0]: cells[1:] for cells in found.cells}
+    # One positive a query: at rank 0 its average precision is 1; at rank 9 it is 1/20.
+    assert metrics["mAP (hard)"] == ("100.0", "5.0", "-95.0", "[-95.0, -95.0]", "0.0002", "A is better")
 
 
 def test_rows_under_different_protocols_are_refused_and_told_why(write):
     a, b = write("a", [0] * 30), write("b", [9] * 30, protocol=Protocol(size=512))
     with pytest.raises(UserError, match=r"protocol\.size: 1024 / 512"):
-        list(compare_rows(a, b))
+        compare_rows(a, b)
 
 
 def test_a_fingerprint_is_found_in_rows(write, tmp_path: Path):

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare import results
-from vitret.compare.bench import Machine, bench
-from vitret.compare.work import Places, missing_rows, needed_sets, resolve
+from vitret.compare.bench import bench
+from vitret.compare.machine import Machine
+from vitret.compare.work import Places, Request, missing_rows, needed_sets, resolve
 from vitret.core.errors import DataError, UserError
 from vitret.data.layout.write import LayoutWriter
 from vitret.describe import whitening
@@ -20,59 +21,22 @@ CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """Sets `town` (train, with pairs), `classes` (train, labels only) and `test` (evaluation) of drawn noise."""
-    root = tmp_path / "places"
-    found = Places(**{name: root / name for name in ("home", "data", "results", "configs", "suites")})
-    for folder in (found.configs / "systems", found.configs / "tracks", found.suites):
-        folder.mkdir(parents=True)
-    (found.configs / "systems" / "frozen.yaml").write_text(
-        "name: frozen\ntitle: Frozen\n"
-        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
-    )
-    (found.configs / "tracks" / "none.yaml").write_text(
-        "name: none\ntrain_set: none\nimages_seen: 0\nsystems: [frozen]\nsuite: lw\n"
-    )
+    """Sets `town` (train, with pairs), `classes` (train, labels only) and `test` (evaluation) of synthetic noise."""
+    found = make_places(tmp_path / "places", track="none", suite="lw")
     suite(found, "lw", "{kind: lw, data: town}")
-    images = draw(tmp_path / "drawn")
+    images = draw(tmp_path / "drawn", patterns=12, views=3)
     with LayoutWriter(found.data, "town", workers=1) as writer:
         train(writer, images, pairs=np.array([[3 * c, 3 * c + 1] for c in range(12)]))
     with LayoutWriter(found.data, "classes", workers=1) as writer:
         train(writer, images)
     with LayoutWriter(found.data, "test", workers=1) as writer:
-        names = linked(writer, images[:9])
-        labels = [i // 3 for i in range(9)]
-        writer.evaluation(
-            names, names, database_labels=labels, query_labels=labels, query_rows=np.arange(9, dtype=np.int64)
-        )
-        writer.card({"title": "test"})
-        writer.finish()
+        write_categories(writer, images[:9], views=3)
     return found
-
-
-def draw(folder: Path) -> list[Path]:
-    """Three views each of twelve patterns of coarse noise, as PNG of 32 pixels."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    paths = []
-    for pattern in range(12):
-        base = np.kron(rng.integers(0, 200, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.int64)
-        for view in range(3):
-            path = folder / f"{pattern}-{view}.png"
-            Image.fromarray((base + rng.integers(0, 55, base.shape)).astype(np.uint8)).save(path)
-            paths.append(path)
-    return paths
-
-
-def linked(writer: LayoutWriter, images: list[Path]) -> list[str]:
-    for path in images:
-        writer.link(path, path.name)
-    return [path.name for path in images]
 
 
 def train(writer: LayoutWriter, images: list[Path], pairs: np.ndarray | None = None) -> None:
     writer.train(linked(writer, images), [i // 3 for i in range(len(images))], pairs=pairs)
-    writer.card({"title": writer.name})
-    writer.finish()
+    finish(writer)
 
 
 def suite(places: Places, name: str, spec: str, scales: str = "[1.0]") -> None:
@@ -84,8 +48,8 @@ def suite(places: Places, name: str, spec: str, scales: str = "[1.0]") -> None:
 
 
 def measured(places: Places, name: str) -> results.Result:
-    work = resolve(places, "none", suite=name)
-    (path,) = bench(places, work, CPU, command="test", say=lambda _: None)
+    work = resolve(places, Request(train_set="none", suite=name))
+    (path,) = bench(places, work, machine=CPU, command="test", say=lambda _: None)
     assert not missing_rows(work, work.tasks[0])
     return results.read_result(path)
 
@@ -148,20 +112,20 @@ def test_a_row_does_not_stand_when_the_whitening_set_changes(places: Places, tmp
     measured(places, "lw")
     with LayoutWriter(places.data, "town", replace=True, workers=1) as writer:
         train(writer, sorted((tmp_path / "drawn").iterdir())[:30])
-    work = resolve(places, "none")
+    work = resolve(places, Request(train_set="none"))
     assert missing_rows(work, work.tasks[0]) == ["test"]
 
 
 def test_an_evaluation_set_is_refused_before_work_starts(places: Places):
     suite(places, "cheat", "{kind: pca, data: test}")
     with pytest.raises(UserError, match="must not be fitted on the evaluation set 'test'"):
-        resolve(places, "none", suite="cheat")
+        resolve(places, Request(train_set="none", suite="cheat"))
 
 
 def test_a_set_that_is_not_there_is_named_with_the_command_that_mends_it(places: Places):
     suite(places, "absent", "{kind: pca, data: sfm120k}")
     with pytest.raises(DataError, match="vitret prepare sfm120k"):
-        resolve(places, "none", suite="absent")
+        resolve(places, Request(train_set="none", suite="absent"))
 
 
 def test_the_whitening_set_is_among_what_a_bench_needs(places: Places):
@@ -173,14 +137,16 @@ def test_an_ablation_is_measured_as_rows_of_one_table(places: Places):
     (places.configs / "ablations" / "pool.yaml").write_text(
         "system: frozen\ntitle: Pooling\nchanges: [{title: mean, set: ['model.head={name: mean}']}]\n"
     )
-    work = resolve(places, "none", ablation="pool")
-    rows = [results.read_result(p) for p in bench(places, work, CPU, command="test", say=lambda _: None)]
+    work = resolve(places, Request(train_set="none", ablation="pool"))
+    rows = [
+        results.read_result(p) for p in bench(places, work, machine=CPU, command="test", say=lambda _: None)
+    ]
     assert [row.model.title for row in rows] == ["Frozen", "Frozen, mean"]
     assert [row.model.system for row in rows] == ["frozen", "frozen+mean"]
     assert len(artefacts(places)) == 2
     assert not list(results.problems(places.results))
     with pytest.raises(UserError, match="Did you mean 'pool'"):
-        resolve(places, "none", ablation="pol")
+        resolve(places, Request(train_set="none", ablation="pol"))
 
 
 def test_a_published_recipe_alone_is_measured_by_its_own_suite(places: Places):
@@ -192,9 +158,9 @@ def test_a_published_recipe_alone_is_measured_by_its_own_suite(places: Places):
             "  model: {backbone: {name: timm_model, arch: test_vit, pretrained: false}, head: gem}\n"
             f"track: {{name: {name}, train_set: none, images_seen: 0, suite: {own}}}\n"
         )
-    assert resolve(places, "none", published=["y"]).suite.name == "pca"
-    assert resolve(places, "none", published=["y"], suite="lw").suite.name == "lw"
+    assert resolve(places, Request(train_set="none", published=["y"])).suite.name == "pca"
+    assert resolve(places, Request(train_set="none", published=["y"], suite="lw")).suite.name == "lw"
     # Beside a system of the track both are measured alike.
-    assert resolve(places, "none", systems=["frozen"], published=["y"]).suite.name == "lw"
+    assert resolve(places, Request(train_set="none", systems=["frozen"], published=["y"])).suite.name == "lw"
     with pytest.raises(UserError, match="--suite lw"):
-        resolve(places, "none", published=["x", "y"])
+        resolve(places, Request(train_set="none", published=["x", "y"]))

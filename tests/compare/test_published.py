@@ -35,6 +35,6 @@ def test_what_published_rows_are_targets_of_is_there():
     recipes = {*file_names(ROOT / "configs" / "systems"), *file_names(ROOT / "configs" / "published")}
     rows = [row for file in published_files(ROOT / "results") for row in file.rows]
     assert {name for row in rows for name in row.recipes} <= recipes
-    suites = set(file_names(ROOT / "benchmarks" / "suites"))
+    suites = set(file_names(ROOT / "configs" / "suites"))
     assert {name for row in rows for name in row.suites} <= suites
     assert all(bool(row.recipes) == bool(row.suites) for row in rows)

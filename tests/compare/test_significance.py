@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from vitret.compare.significance import (
     bootstrap_interval,
     bootstrap_intervals,
     paired_bootstrap,
-    tied_with_best,
 )
 from vitret.core.errors import EmptyError, UserError
 
@@ -23,6 +23,14 @@ def test_equal_values_have_no_width_and_the_seed_decides():
     values = np.random.default_rng(0).random(30)
     assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
     assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+
+
+def test_the_interval_is_that_of_scipy():
+    values = np.random.default_rng(0).beta(0.5, 0.7, 70)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
+    assert bootstrap_interval(values, seed=5) == pytest.approx((theirs.low, theirs.high), abs=1e-15)
 
 
 def test_intervals_of_several_metrics_are_those_of_each():
@@ -119,11 +127,3 @@ def test_sides_of_different_queries_are_refused():
         paired_bootstrap(np.ones(3), np.ones(4), seed=0)
     with pytest.raises(UserError, match="same queries"):
         paired_bootstrap(np.array([1.0, np.nan]), np.ones(2), seed=0)
-
-
-def test_rows_that_cannot_be_separated_from_the_best_tie():
-    rng = np.random.default_rng(9)
-    best = rng.random(70)
-    close = best - rng.normal(0.001, 0.05, 70)
-    far = best - 0.2
-    assert tied_with_best([far, close, best], seed=0) == [False, True, True]

@@ -133,6 +133,6 @@ def test_changes_of_a_system_stand_beside_it_in_a_table_of_their_own(write, root
         ("", ["a", "b"]),
         ("a", ["a", "a+without"]),
     ]
-    assert "changes of a" in title(found[1])
+    assert "ablation study of a" in title(found[1])
     (only,) = tables([entry for entry in read_all(root) if entry[1].model.system != "b"])
     assert only.ablation == "a"  # as `bench --ablate` prints it

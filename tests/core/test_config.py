@@ -2,7 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from vitret.core.config import Strict, assign, location, named_file, parse_yaml, read_yaml, validate
+from vitret.core.config import (
+    Strict,
+    assign,
+    file_names,
+    location,
+    named_file,
+    parse_yaml,
+    read_yaml,
+    validate,
+    yaml_files,
+)
 from vitret.core.errors import DataError, UserError
 
 
@@ -93,6 +103,38 @@ def test_a_location_comes_from_flag_then_environment_then_default(
     monkeypatch.delenv("VITRET_DATA")
     assert location("data").source == "default"
     assert location("data").path == location("home").path / "data"
+
+
+def test_suites_are_those_of_the_configs_or_the_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("VITRET_SUITES", raising=False)
+    monkeypatch.setenv("VITRET_CONFIGS", str(tmp_path))
+    assert (location("suites").path / "landmarks.yaml").is_file()
+    (tmp_path / "suites").mkdir()
+    assert location("suites").path == tmp_path / "suites"
+
+
+def test_files_are_found_in_subfolders_and_a_name_stands_once(tmp_path: Path):
+    for folder in ("paper", "tiny"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "paper" / "dtop.yaml").touch()
+    (tmp_path / "own.yaml").touch()
+    assert yaml_files(tmp_path) == {
+        "dtop": tmp_path / "paper" / "dtop.yaml",
+        "own": tmp_path / "own.yaml",
+    }
+    (tmp_path / "tiny" / "own.yaml").touch()
+    with pytest.raises(UserError, match=r"own\.yaml and .*tiny.own\.yaml have the same name"):
+        named_file("system", tmp_path, "dtop")
+
+
+def test_own_suites_are_still_read_where_they_were(tmp_path: Path):
+    for folder in ("configs/suites", "benchmarks/suites", "other/suites"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "configs/suites/landmarks.yaml").touch()
+    (tmp_path / "benchmarks/suites/mine.yaml").touch()
+    assert file_names(tmp_path / "configs/suites") == ["landmarks", "mine"]
+    assert named_file("suite", tmp_path / "configs/suites", "mine").parts[-3:-1] == ("benchmarks", "suites")
+    assert file_names(tmp_path / "other/suites") == []
 
 
 def test_a_named_file_is_found_by_name_or_path(tmp_path: Path):

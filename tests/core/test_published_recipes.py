@@ -231,7 +231,7 @@ def test_ap_gem():
 
 
 def suite_of(recipe: Recipe) -> Suite:
-    file = CONFIGS.parent / "benchmarks" / "suites" / f"{recipe.track.suite}.yaml"
+    file = CONFIGS / "suites" / f"{recipe.track.suite}.yaml"
     return validate(Suite, read_yaml(file), str(file))
 
 
@@ -246,7 +246,7 @@ def test_each_names_a_suite_that_there_is(name: str):
 )
 def test_128_dimensions_are_a_pca_without_whitening_of_the_same_images(base: str):
     # El-Nouby et al.: PCA and then unit length, no whitening; on landmarks fitted on SfM-120k.
-    suites = CONFIGS.parent / "benchmarks" / "suites"
+    suites = CONFIGS / "suites"
     plain, pca = (
         validate(Suite, read_yaml(suites / f"{name}.yaml"), name) for name in (base, f"{base}-pca128")
     )

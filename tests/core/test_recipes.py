@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vitret.core.config import yaml_files
 from vitret.core.errors import UserError
-from vitret.core.recipes import Recipe, System, make_recipe, require_trainable
+from vitret.core.recipes import Recipe, System, make_recipe, read_system, require_trainable
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -64,8 +65,14 @@ def test_what_has_no_loss_is_not_trained(configs: Path):
         require_trainable(recipe)
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "systems").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", yaml_files(CONFIGS / "systems").values(), ids=lambda p: p.stem)
 def test_every_committed_system_resolves_under_its_own_name(path: Path):
     recipe = make_recipe(CONFIGS, path.stem, "coil20")
     assert recipe.system.name == path.stem
     assert isinstance(recipe.system, System)
+
+
+def test_controls_are_the_systems_that_nothing_trains():
+    for name, path in yaml_files(CONFIGS / "systems").items():
+        assert read_system(CONFIGS, name).frozen == (path.parent.name == "controls"), path
+        assert path.parent.name in ("paper", "tiny", "controls")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit_rows import unit_rows
 
 from vitret.core.errors import DataError
 from vitret.core.records import Ragged, Ranking, Truth
@@ -9,11 +10,6 @@ from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.scoring import Rows, exact_scores
 from vitret.measure.search import search
-
-
-def unit(rng, n, dim, dtype=np.float32):
-    rows = rng.standard_normal((n, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(dtype)
 
 
 def revisited(rng, queries, images):
@@ -51,8 +47,8 @@ def same(a, b):
 )
 def test_counting_equals_sorting_with_many_ties(seed, queries, images, dim, block, dtype):
     rng = np.random.default_rng(seed)
-    database = unit(rng, images, dim, dtype)[rng.integers(0, images, images)]  # many exact duplicates
-    asked = unit(rng, queries, dim, dtype)
+    database = unit_rows(rng, images, dim, dtype)[rng.integers(0, images, images)]  # many exact duplicates
+    asked = unit_rows(rng, queries, dim, dtype)
     truth = revisited(rng, queries, images)
     counted = count_ranks(asked, database, truth, block=block)
     for level in truth.levels:
@@ -63,9 +59,9 @@ def test_counting_equals_sorting_with_many_ties(seed, queries, images, dim, bloc
 def test_neither_block_nor_engine_changes_a_rank(dim):
     rng = np.random.default_rng(0)
     # Near-duplicates a rounding error apart: any order the matrix product gives them is chance.
-    database = unit(rng, 50, dim)[rng.integers(0, 50, 3000)]
+    database = unit_rows(rng, 50, dim)[rng.integers(0, 50, 3000)]
     database += (rng.integers(-2, 3, database.shape) * 2.0**-25).astype(np.float32)
-    queries = unit(rng, 70, dim)
+    queries = unit_rows(rng, 70, dim)
     truth = revisited(rng, 70, 400)
     expected = by_sorting(queries, database, truth, "medium")
     for engine, block in (("numpy", 3000), ("numpy", 1), ("numpy", 333), ("torch", 512)):
@@ -85,7 +81,7 @@ def test_neither_block_nor_engine_changes_a_rank(dim):
 @given(st.integers(0, 2**32))
 def test_a_permutation_of_the_database_changes_nothing(seed):
     rng = np.random.default_rng(seed)
-    database, queries = unit(rng, 60, 8), unit(rng, 5, 8)
+    database, queries = unit_rows(rng, 60, 8), unit_rows(rng, 5, 8)
     truth = revisited(rng, 5, 60)
     order = rng.permutation(60)
     place = np.argsort(order)
@@ -102,7 +98,11 @@ def test_a_permutation_of_the_database_changes_nothing(seed):
 
 def test_distractors_only_push_positives_down():
     rng = np.random.default_rng(5)
-    database, queries, distractors = unit(rng, 90, 12), unit(rng, 8, 12), unit(rng, 2000, 12, np.float16)
+    database, queries, distractors = (
+        unit_rows(rng, 90, 12),
+        unit_rows(rng, 8, 12),
+        unit_rows(rng, 2000, 12, np.float16),
+    )
     truth = revisited(rng, 8, 90)
     plain = count_ranks(queries, database, truth)
     million = count_ranks(queries, Rows.of(database, distractors), truth, block=128)
@@ -121,7 +121,7 @@ def test_equal_scores_are_ordered_by_database_index():
 
 def test_counting_equals_searching_the_whole_database_and_judging():
     rng = np.random.default_rng(9)
-    database, queries = unit(rng, 300, 32), unit(rng, 10, 32)
+    database, queries = unit_rows(rng, 300, 32), unit_rows(rng, 10, 32)
     truth = revisited(rng, 10, 300)
     ranking = search(queries, database, k=300, block=64)
     for level, ranks in count_ranks(queries, database, truth).items():

@@ -1,14 +1,10 @@
 import numpy as np
 import pytest
+from unit_rows import unit_rows
 
 from vitret.core.protocol import ExpansionSpec
 from vitret.measure.expansion import apply, expand
 from vitret.measure.scoring import Rows
-
-
-def unit(rng, n, dim):
-    rows = rng.standard_normal((n, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def naive(vectors, database, n, alpha, own=None):
@@ -25,7 +21,7 @@ def naive(vectors, database, n, alpha, own=None):
 @pytest.mark.parametrize("n", [1, 4, 50])
 def test_expansion_equals_a_naive_loop(alpha, n):
     rng = np.random.default_rng(0)
-    database, queries = unit(rng, 30, 6), unit(rng, 5, 6)
+    database, queries = unit_rows(rng, 30, 6), unit_rows(rng, 5, 6)
     rows = Rows.of(database[:20], database[20:])
     np.testing.assert_allclose(
         expand(queries, rows, n=n, alpha=alpha), naive(queries, database, n, alpha), atol=1e-6
@@ -34,16 +30,16 @@ def test_expansion_equals_a_naive_loop(alpha, n):
 
 def test_queries_of_the_database_do_not_count_themselves_twice():
     rng = np.random.default_rng(1)
-    database = unit(rng, 30, 6)
+    database = unit_rows(rng, 30, 6)
     own = np.array([3, -1, 29])
-    queries = np.concatenate([database[3:4], unit(rng, 1, 6), database[29:]])
+    queries = np.concatenate([database[3:4], unit_rows(rng, 1, 6), database[29:]])
     found = expand(queries, Rows.of(database), n=4, alpha=3.0, own_rows=own)
     np.testing.assert_allclose(found, naive(queries, database, 4, 3.0, own), atol=1e-6)
 
 
 def test_augmentation_moves_the_database_and_leaves_the_queries():
     rng = np.random.default_rng(2)
-    database, queries = unit(rng, 25, 5), unit(rng, 3, 5)
+    database, queries = unit_rows(rng, 25, 5), unit_rows(rng, 3, 5)
     asked, grown = apply(
         ExpansionSpec(kind="dba", n=3, alpha=2.0), queries, Rows.of(database[:20], database[20:])
     )
@@ -54,7 +50,7 @@ def test_augmentation_moves_the_database_and_leaves_the_queries():
 
 def test_average_expansion_ignores_alpha_and_none_changes_nothing():
     rng = np.random.default_rng(3)
-    database, queries = Rows.of(unit(rng, 25, 5)), unit(rng, 3, 5)
+    database, queries = Rows.of(unit_rows(rng, 25, 5)), unit_rows(rng, 3, 5)
     averaged, _ = apply(ExpansionSpec(kind="aqe", n=3, alpha=3.0), queries, database)
     np.testing.assert_allclose(averaged, naive(queries, database.parts[0], 3, 0.0), atol=1e-6)
     same, rows = apply(ExpansionSpec(), queries, database)

@@ -4,8 +4,8 @@ import pytest
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError
 from vitret.core.records import Ragged, Ranking, Truth
+from vitret.measure.reranking_shortlist import Evidence, ground_truth_ranking, reordered
 from vitret.measure.scoring import Rows
-from vitret.measure.shortlist import Evidence, ground_truth_ranking, reordered
 
 
 def ranking(*rows):

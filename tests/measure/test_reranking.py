@@ -10,9 +10,9 @@ from vitret.core.records import Ragged, Ranking, Truth
 from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.reranking import reranked
+from vitret.measure.reranking_shortlist import Evidence
 from vitret.measure.scoring import Rows
 from vitret.measure.search import search
-from vitret.measure.shortlist import Evidence
 
 IMAGES, QUERIES = 40, 3
 
@@ -31,7 +31,7 @@ def scene(seed):
 
 
 def naive(queries, database, truth, logits, *, level, depth, shortlist, own):
-    """The whole ranking, without the query's own image; for the oracle without junk; its beginning sorted anew."""
+    """The whole ranking, without the query's own image; for the oracle without junk; its beginning sorted again."""
     full = search(queries, database, k=IMAGES).indices
     rows = []
     for q, row in enumerate(full):

@@ -2,15 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit_rows import unit_rows
 
 from vitret.core.errors import DataError, UserError
 from vitret.measure.scoring import Rows, exact_scores
 from vitret.measure.search import search
-
-
-def unit(rng, n, dim):
-    rows = rng.standard_normal((n, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def by_sorting(queries, database, k):
@@ -23,8 +19,8 @@ def by_sorting(queries, database, k):
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 12), st.integers(1, 70), st.integers(1, 70))
 def test_search_equals_sorting_with_many_ties(seed, images, dim, k, block):
     rng = np.random.default_rng(seed)
-    database = unit(rng, images, dim)[rng.integers(0, images, images)]
-    queries = unit(rng, 4, dim)
+    database = unit_rows(rng, images, dim)[rng.integers(0, images, images)]
+    queries = unit_rows(rng, 4, dim)
     found = search(queries, database, k=k, block=block)
     order, scores = by_sorting(queries, database, k)
     assert found.indices.tolist() == order.tolist()
@@ -38,9 +34,9 @@ def test_engines_agree_to_the_last_bit(engine, dim):
         pytest.importorskip("faiss", reason="needs the faiss extra")
     rng = np.random.default_rng(1)
     # Every image forty times and more: faiss alone gives such ties no order.
-    database = unit(rng, 60, dim)[rng.integers(0, 60, 2500)]
+    database = unit_rows(rng, 60, dim)[rng.integers(0, 60, 2500)]
     database[::3] += (rng.integers(-2, 3, database[::3].shape) * 2.0**-25).astype(np.float32)
-    queries = unit(rng, 30, dim)
+    queries = unit_rows(rng, 30, dim)
     found = search(queries, database, k=50, engine=engine, block=999)
     order, scores = by_sorting(queries, database, 50)
     assert (found.indices == order).all()

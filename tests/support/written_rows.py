@@ -61,7 +61,6 @@ def write(tmp_path: Path) -> Write:
             budget=budget,
         )
         result = results.Result(
-            status="complete",
             model=results.ModelFacts(
                 system=system,
                 title=system.upper(),

@@ -1,11 +1,14 @@
 """`vitret bench`: train, measure and compare systems on one training set."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
+
+if TYPE_CHECKING:
+    from vitret.compare.work import Places, Work
 
 
 def bench(
@@ -50,51 +53,51 @@ def bench(
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
       vitret bench --train-set minitown-sfm --ablate dtop
     """
-    from vitret.compare.work import Places, resolve
+    from vitret.compare.work import Places, Request, resolve
     from vitret.compare.work import plan as planned
     from vitret.core.recipes import unalias
 
     if unalias(train_set) != train_set:
         console.say(f"{train_set} stands for {unalias(train_set)}.")
-    places = Places.default()
-    work = resolve(
-        places,
-        train_set,
+    request = Request(
+        train_set=train_set,
         systems=_names(systems),
-        seeds=seeds,
-        suite=suite or None,
-        eval_sets=eval_set or (),
-        assignments=set_ or (),
         published=_names(published),
         ablation=ablate or None,
+        seeds=seeds,
+        assignments=set_ or (),
+        suite=suite or None,
+        eval_sets=eval_set or (),
     )
+    places = Places.default()
+    work = resolve(places, request)
     if plan:
-        for line in planned(places, work):
-            console.put(line)
+        console.put("\n".join(planned(places, work)))
         return
-    run_and_print(work, device=device, precision=precision, workers=workers)
+    run_and_print(places, work, device=device, precision=precision, workers=workers)
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def run_and_print(work: object, *, device: str, precision: str, workers: int | None) -> None:
+def run_and_print(
+    places: "Places", work: "Work", *, device: str, precision: str, workers: int | None
+) -> None:
     """Do the work of a bench and print its tables, and only its tables."""
     from vitret.compare.tables import read_all, tables
-    from vitret.compare.work import Places, Work, missing_rows
+    from vitret.compare.work import missing_rows
     from vitret.pages.terminal import print_tables
 
-    assert isinstance(work, Work)
-    places = Places.default()
     if any(missing_rows(work, task) for task in work.tasks):
-        from vitret.compare.bench import Machine, bench
+        from vitret.compare.bench import bench
+        from vitret.compare.machine import Machine
         from vitret.describe.devices import pick_device
 
         bench(
             places,
             work,
-            Machine(device=pick_device(device), precision=precision, workers=workers),
+            machine=Machine(device=pick_device(device), precision=precision, workers=workers),
             command="vitret " + " ".join(sys.argv[1:]),
             say=console.say,
             steps=console.steps,

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,28 @@ def stdout(min_width: int = 0) -> "Console":
     if not console.is_terminal and console.width < min_width:
         console = Console(highlight=False, width=min_width)
     return console
+
+
+def table(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: Container[str] = ()) -> None:
+    """A table on stdout, the columns named in `right` aligned there; one line a row where there is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(heads))
+    for number, head in enumerate(heads):
+        grid.add_column(head, no_wrap=number == 0, justify="right" if head in right else "left")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    if not heads and grid.columns:
+        grid.columns[0].no_wrap = True
+    terminal = Console(highlight=False)
+    if not terminal.is_terminal:
+        terminal = Console(highlight=False, width=Console(width=100_000).measure(grid).maximum)
+    with terminal.capture() as shown:
+        terminal.print(grid)
+    for line in shown.get().splitlines():
+        put(line.rstrip())
 
 
 Steps = Callable[[int, int, str], None]

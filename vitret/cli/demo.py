@@ -1,4 +1,4 @@
-"""`vitret demo`: the whole pipeline on synthetic datasets."""
+"""`vitret demo`: the whole pipeline on the synthetic town."""
 
 import os
 from typing import Annotated
@@ -27,7 +27,7 @@ def demo(
       vitret demo --device cuda
     """
     from vitret.cli.bench import run_and_print
-    from vitret.compare.work import Places, needed_sets, resolve
+    from vitret.compare.work import Places, Request, needed_sets, resolve
     from vitret.core import config
     from vitret.data.prepare.run import prepare
     from vitret.pages import leaderboard
@@ -42,6 +42,7 @@ def demo(
     for name in needed_sets(places, TRACKS):
         prepare(name, data_root=places.data, report=console.say)
     for track in TRACKS:
-        run_and_print(resolve(places, track), device=device, precision=precision, workers=workers)
+        work = resolve(places, Request(train_set=track))
+        run_and_print(places, work, device=device, precision=precision, workers=workers)
     for path in leaderboard.write(places.results):
         console.say(f"wrote {path}")

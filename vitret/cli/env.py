@@ -34,19 +34,26 @@ def env(
         found = {p.name: {"path": str(p.path), "source": p.source, "purpose": p.purpose} for p in places}
         console.put(json.dumps({"locations": found, **facts}, indent=2))
         return
-    width = max(len(str(p.path)) for p in places)
-    for p in places:
-        mark = "" if p.path.exists() else "  (not there yet)"
-        console.put(f"{p.name:9} {p.path!s:{width}}  from {p.source:15} {p.purpose}{mark}")
-    for variable, meaning in _SWITCHES.items():
-        console.put(f"{variable:14} {os.environ.get(variable) or 'not set':20} {meaning}")
-    console.put("")
-    console.put(f"commit    {facts['commit']}{' with changes' if facts['dirty'] else ''}")
-    console.put(
-        f"machine   {facts['machine']['system']} {facts['machine']['machine']}, {facts['machine']['cores']} cores"
+    console.table(
+        (
+            p.name,
+            str(p.path),
+            f"from {p.source}",
+            p.purpose + ("" if p.path.exists() else "  (not there yet)"),
+        )
+        for p in places
     )
-    console.put(f"devices   {', '.join(facts['devices'])}")
-    console.put("versions  " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items()))
+    console.table((name, os.environ.get(name) or "not set", meaning) for name, meaning in _SWITCHES.items())
+    console.put("")
+    machine = facts["machine"]
+    console.table(
+        [
+            ("commit", facts["commit"] + (" with changes" if facts["dirty"] else "")),
+            ("machine", f"{machine['system']} {machine['machine']}, {machine['cores']} cores"),
+            ("devices", ", ".join(facts["devices"])),
+            ("versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())),
+        ]
+    )
 
 
 def _devices() -> list[str]:

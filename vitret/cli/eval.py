@@ -66,7 +66,7 @@ def eval_(
     from vitret.core.config import location
     from vitret.core.errors import UserError, did_you_mean
     from vitret.data.layout.read import load_eval
-    from vitret.measure.bare import score_files, truth_of_file
+    from vitret.measure.bare import Files, score_files, truth_of_file
 
     if form not in ("table", "json"):
         raise UserError(f"--format {form}: unknown. {did_you_mean(form, ('table', 'json'))}")
@@ -75,10 +75,8 @@ def eval_(
     second = _rerank(rerank, depth, shortlist)
     evalset = truth_of_file(truth) if truth else load_eval(location("data").path, set_)
     scored = score_files(
-        queries,
-        database,
+        Files(queries=queries, database=database, distractors=distractors or None),
         evalset,
-        distractors=distractors or None,
         metrics=_words(metrics),
         levels=_words(levels),
         rerank=second,
@@ -88,7 +86,10 @@ def eval_(
     for note in scored.notes:
         console.say(note)
     summary = _summary(evalset, scored, second, seed)
-    console.put(json.dumps(summary, indent=2) if form == "json" else _table(summary))
+    if form == "json":
+        console.put(json.dumps(summary, indent=2))
+    else:
+        _print(summary)
 
 
 def _words(text: str) -> list[str]:
@@ -137,17 +138,19 @@ def _summary(evalset: "EvalSet", scored: "Scored", second: "RerankSpec", seed: i
     }
 
 
-def _table(summary: dict[str, Any]) -> str:
+def _print(summary: dict[str, Any]) -> None:
+    """The summary for eyes, in per cent."""
     metrics = next(level["metrics"] for level in summary["levels"].values() if level["metrics"])
-    lines = [["level", "queries", *metrics]]
+    rows = []
     for name, level in summary["levels"].items():
         cells = [
             f"{100 * m['value']:.2f} [{100 * m['low']:.1f}, {100 * m['high']:.1f}]"
             for m in level["metrics"].values()
         ] or ["–"] * len(metrics)
-        lines.append([name, f"{level['queries_with_positives']} of {summary['queries']}", *cells])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        rows.append([name, f"{level['queries_with_positives']} of {summary['queries']}", *cells])
     more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
-    head = f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent"
-    rows = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([head, *rows, summary["measured"]])
+    console.put(
+        f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent"
+    )
+    console.table(rows, heads=["level", "queries", *metrics])
+    console.put(summary["measured"])

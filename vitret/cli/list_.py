@@ -56,9 +56,7 @@ def list_(
     if as_json:
         console.put(json.dumps(rows, indent=2, default=str))
         return
-    width = max((len(name) for name in rows), default=0)
-    for name, facts in rows.items():
-        console.put(f"{name:{width}}  {facts}".rstrip())
+    console.table(rows.items())
     if not rows:
         console.say(f"There are no {kind} yet.")
 
@@ -68,10 +66,10 @@ def _rows(kind: str) -> dict[str, str]:
 
     configs = config.location("configs").path
     if kind in ("systems", "tracks", "published", "ablations"):
-        return {name: _about(configs / kind / f"{name}.yaml") for name in config.file_names(configs / kind)}
+        return {name: _about(path) for name, path in config.yaml_files(configs / kind).items()}
     if kind == "suites":
         suites = config.location("suites").path
-        return {name: _about(suites / f"{name}.yaml") for name in config.file_names(suites)}
+        return {name: _about(path) for name, path in config.yaml_files(suites).items()}
     if kind == "runs":
         home = config.location("home").path
         return {
@@ -107,7 +105,6 @@ def _page(kind: str, form: str) -> str:
 
 
 def _about(path: "Path") -> str:
-
     from vitret.core.config import read_yaml
 
     data = read_yaml(path)
@@ -131,8 +128,6 @@ def _datasets(*, as_json: bool) -> None:
     """State, size, version, licence and overlaps of every dataset, known or the user's own."""
     import json
 
-    from rich.table import Table
-
     from vitret.core import config
     from vitret.pages.datasets import rows
 
@@ -140,20 +135,18 @@ def _datasets(*, as_json: bool) -> None:
     if as_json:
         console.put(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("set", "state", "for", "images", "size", "version", "licence", "overlaps"):
-        table.add_column(
-            heading, no_wrap=heading == "set", justify="right" if heading == "images" else "left"
-        )
-    for name, facts in found.items():
-        images = "" if facts["images"] is None else f"{facts['images']:,}"
-        words = (
+    lines = [
+        (
+            name,
             facts["state"],
             ", ".join(facts["for"]),
-            images,
+            "" if facts["images"] is None else f"{facts['images']:,}",
             facts["size"],
             facts["version"],
             facts["licence"],
+            ", ".join(facts["overlaps"]),
         )
-        table.add_row(name, *words, ", ".join(facts["overlaps"]))
-    console.stdout(min_width=150).print(table)
+        for name, facts in found.items()
+    ]
+    heads = ("set", "state", "for", "images", "size", "version", "licence", "overlaps")
+    console.table(lines, heads=heads, right=("images",))

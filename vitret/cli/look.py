@@ -22,8 +22,10 @@ def compare(
     """
     from vitret.compare.arena import compare_rows
 
-    for line in compare_rows(a, b):
+    found = compare_rows(a, b)
+    for line in found.words:
         console.put(line)
+    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"))
 
 
 def explain(

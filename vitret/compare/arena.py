@@ -1,53 +1,76 @@
 """Two rows against each other, and protocols by their fingerprint."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from vitret.compare.results import per_query, read_result, result_files
+from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.significance import paired_bootstrap
-from vitret.core.config import file_names, read_yaml, validate
+from vitret.core.config import file_names, named_file, read_yaml, validate
 from vitret.core.errors import UserError, did_you_mean
 from vitret.core.protocol import Protocol, Suite, differences
 
 
-def compare_rows(a: Path, b: Path) -> Iterator[str]:
-    """One line per metric: both values, the paired difference b − a with its interval and p.
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two rows in words, and one line of cells a metric under `HEADS`."""
+
+    HEADS: ClassVar = ("metric", "A", "B", "B−A", "interval", "p", "verdict")
+
+    words: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+
+def compare_rows(a: Path, b: Path) -> Comparison:
+    """Both values of every shared metric, and the paired difference b − a with its interval and p.
 
     Raises:
         UserError: the rows may not be compared; the message names every switch that differs.
     """
     left, right = read_result(a), read_result(b)
-    apart = {
-        **differences(
-            left.protocol.model_dump(mode="json"), right.protocol.model_dump(mode="json"), "protocol."
-        ),
-        **differences(left.data.model_dump(mode="json"), right.data.model_dump(mode="json"), "data."),
-    }
-    apart.pop("data.failed_images", None)
-    if apart:
-        listed = "; ".join(f"{key}: {was} / {now}" for key, (was, now) in apart.items())
-        raise UserError(f"These rows may not be compared: {listed}.")
-    yield f"A  {left.model.title}, trained on {left.training.set}, seed {left.training.seed}"
-    yield f"B  {right.model.title}, trained on {right.training.set}, seed {right.training.seed}"
+    _require_comparable(left, right)
+    words = [
+        f"{name}  {row.model.title}, trained on {row.training.set}, seed {row.training.seed}"
+        for name, row in (("A", left), ("B", right))
+    ]
     if left.training.set != right.training.set or left.training.budget != right.training.budget:
-        yield "Their training differs in set or budget: this is no comparison of methods."
+        words.append("Their training differs in set or budget: this is no comparison of methods.")
+    cells = []
     for key in left.metrics:
         if key not in right.metrics:
             continue
         test = paired_bootstrap(per_query(b, key), per_query(a, key), seed=0)
         better = "B is better" if test.difference > 0 else "A is better"
-        verdict = better if test.separated else "tie"
-        yield (
-            f"{key:14} A {100 * left.metrics[key].value:5.1f}  B {100 * right.metrics[key].value:5.1f}  "
-            f"B−A {100 * test.difference:+5.1f} [{100 * test.low:+.1f}, {100 * test.high:+.1f}]  "
-            f"p {test.p_value:.4f}  {verdict}"
+        cells.append(
+            (
+                key,
+                f"{100 * left.metrics[key].value:.1f}",
+                f"{100 * right.metrics[key].value:.1f}",
+                f"{100 * test.difference:+.1f}",
+                f"[{100 * test.low:+.1f}, {100 * test.high:+.1f}]",
+                f"{test.p_value:.4f}",
+                better if test.separated else "tie",
+            )
         )
+    return Comparison(words=tuple(words), cells=tuple(cells))
+
+
+def _require_comparable(left: Result, right: Result) -> None:
+    apart = {
+        f"{part}.{key}": values
+        for part in ("protocol", "data")
+        for key, values in differences(
+            getattr(left, part).model_dump(mode="json"), getattr(right, part).model_dump(mode="json")
+        ).items()
+    }
+    apart.pop("data.failed_images", None)
+    if apart:
+        listed = "; ".join(f"{key}: {was} / {now}" for key, (was, now) in apart.items())
+        raise UserError(f"These rows may not be compared: {listed}.")
 
 
 def read_suite(suites: Path, name: str) -> Suite:
     """A suite by name, every default of its re-ranker written out, so that the fingerprint holds them."""
-    from vitret.core.config import named_file
-
     path = named_file("suite", suites, name)
     suite = validate(Suite, read_yaml(path), str(path))
     protocol = suite.protocol.model_copy(update={"rerank": suite.protocol.rerank.resolved()})

@@ -46,32 +46,6 @@ def published_files(root: Path) -> list[PublishedFile]:
     ]
 
 
-def published_section(root: Path) -> list[str]:
-    """The closing section of LEADERBOARD.md; empty when there is nothing to show."""
-    files = published_files(root)
-    if not files:
-        return []
-    parts = [
-        "## Published numbers, not measured here",
-        "Read in papers; their protocols differ from ours and among each other.",
-    ]
-    for file in files:
-        heads = ["method", "training set", "dim", *file.columns, "protocol", "source"]
-        lines = [
-            f"### {file.title}\n",
-            *([file.notes + "\n"] if file.notes else []),
-            "| " + " | ".join(heads) + " |",
-            "|" + "---|" * len(heads),
-        ]
-        for row in file.rows:
-            values = [f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns]
-            dim = "–" if row.dim is None else str(row.dim)
-            cells = [row.method, row.train_set, dim, *values, row.protocol, f"{row.source} ({row.read})"]
-            lines.append("| " + " | ".join(cells) + " |")
-        parts.append("\n".join(lines))
-    return parts
-
-
 def gaps(root: Path) -> dict[str, list[str]]:
     """For each system or recipe how far its rows are from what was published, one sentence a number."""
     targets = [row for file in published_files(root) for row in file.rows if row.recipes]

@@ -8,10 +8,10 @@ Values are fractions in [0, 1]. The metrics of a row can be recomputed from its 
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vitret.core.config import Strict, validate
 from vitret.core.errors import DataError, VitretError
@@ -82,11 +82,16 @@ class Cost(Strict):
     """What the row costs. Timings are of this run on this device and are not compared between rows."""
 
     descriptor_bytes: int = Field(ge=0, description="of one image")
-    flops: int | None = Field(
-        default=None, description="2 × multiply–adds of one forward at the mean test size"
-    )
-    images_per_second: float | None = None
     train_seconds: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_was_never_filled(cls, value: Any) -> Any:
+        """Rows written until version 0.1 hold these two keys, always null."""
+        if not isinstance(value, Mapping):
+            return value
+        empty = {key for key in ("flops", "images_per_second") if value.get(key, 0) is None}
+        return {key: item for key, item in value.items() if key not in empty}
 
 
 class Environment(Strict):
@@ -109,7 +114,7 @@ class Result(Strict):
     """The numbers of one run under one protocol on one evaluation set."""
 
     schema_version: Literal[1] = 1
-    status: Literal["complete", "partial"]
+    status: Literal["complete"] = "complete"
     model: ModelFacts
     training: TrainingFacts
     data: DataFacts

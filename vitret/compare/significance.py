@@ -1,4 +1,4 @@
-"""How sure a number is: percentile bootstrap over queries, paired tests, and which rows tie with the best.
+"""How sure a number is: percentile bootstrap over queries, and paired tests.
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 16; for retrieval, Sakai, SIGIR 2006.
 Queries are resampled, because a set of 70 is one draw of the questions that could have been asked; with several seeds,
@@ -48,6 +48,8 @@ def bootstrap_interval(
     return bootstrap_intervals([values], seed=seed, resamples=resamples, level=level)[0]
 
 
+# scipy.stats.bootstrap gives the interval of one column to 2e-16, which a test holds. Ours stays for three needs: one
+# set of draws for all metrics of a row, seeds that are resampled too, and the last digit of the committed rows.
 def bootstrap_intervals(
     columns: Sequence[Float64], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> list[tuple[float, float]]:
@@ -81,18 +83,6 @@ def paired_bootstrap(
         high=high,
         p_value=min(1.0, 2 * (tail + 1) / (resamples + 1)),
     )
-
-
-def tied_with_best(
-    rows: Sequence[Float64], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
-) -> list[bool]:
-    """For each row, whether the paired test cannot separate it from the row of the highest mean (itself included).
-
-    Each row is tested on its own, without a correction for the number of rows.
-    """
-    best = int(np.argmax([np.nanmean(row) for row in rows]))
-    tests = [paired_bootstrap(rows[best], row, seed=seed, resamples=resamples, level=level) for row in rows]
-    return [i == best or not test.separated for i, test in enumerate(tests)]
 
 
 def _kept(*systems: Float64) -> list[Float64]:

@@ -1,8 +1,8 @@
 """Which rows may stand together, what stands in their cells, and which of them a paired test cannot tell apart.
 
 Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree; what
-was never trained stands in every table of its training set. Changes of one system stand beside it in a table of their
-own: they answer what its parts are worth, not which system is better.
+was never trained stands in every table of its training set. The ablation study of a system has a table of its own: it
+answers what the system's parts are worth, not which system is better.
 Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over queries.
 """
 
@@ -82,7 +82,7 @@ class Table:
     rows: tuple[Row, ...]
     # Named only where tables of one training set differ in its bytes: the beginning of its digest.
     training_data: str
-    # The system whose changes these rows are; empty for a table of systems.
+    # The system of whose ablation study these rows are; empty for a table of systems.
     ablation: str
 
     @property
@@ -94,9 +94,8 @@ Entry = tuple[Path, Result]
 
 
 def read_all(root: Path) -> list[Entry]:
-    """Every complete row below a results folder; partial rows never rank and are left out."""
-    entries = [(path, read_result(path)) for path in result_files(root)]
-    return [(path, result) for path, result in entries if result.status == "complete"]
+    """Every row below a results folder."""
+    return [(path, read_result(path)) for path in result_files(root)]
 
 
 def tables(entries: Iterable[Entry]) -> list[Table]:

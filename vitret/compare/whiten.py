@@ -19,8 +19,8 @@ from vitret.core.store import digest
 from vitret.data import layout
 
 if TYPE_CHECKING:
-    import torch
-
+    from vitret.compare.machine import Machine
+    from vitret.core.records import Descriptors
     from vitret.describe.whitening import Whitening
     from vitret.models.model import Retriever
 
@@ -55,9 +55,7 @@ def fitted(
     *,
     folder: Path,
     home: Path,
-    device: torch.device,
-    precision: str,
-    workers: int,
+    machine: Machine,
 ) -> Whitening:
     """The whitening of a network under a protocol: read from `folder` if it is there, else fitted and left there.
 
@@ -65,36 +63,28 @@ def fitted(
     one pair an image, of a class, drawn with a fixed seed.
     """
     from vitret.describe import whitening
-    from vitret.describe.cache import cached_extract
-    from vitret.describe.extract import extraction_key
-    from vitret.learn.mining import class_pairs
 
     images_digest = f"{source.digest}/train"
-    extraction = extraction_key(
-        model, source.images, protocol, device=device, precision=precision, images_digest=images_digest
-    )
     key = {
         "version": whitening.VERSION,
         "spec": protocol.whitening.model_dump(mode="json"),
-        "extraction": extraction,
+        "extraction": machine.extraction_key(model, source.images, protocol, images_digest=images_digest),
     }
     path = folder / f"{digest(key)[:16]}.safetensors"
     if path.is_file():
         return whitening.read(path)
-    described = cached_extract(
-        model,
-        source.images,
-        protocol,
-        images_digest=images_digest,
-        home=home,
-        device=device,
-        precision=precision,
-        workers=workers,
-    )
-    drawn = protocol.whitening.kind == "lw" and (source.pairs is None or not len(source.pairs))
-    pairs = class_pairs(source.labels, np.random.default_rng(0)) if drawn else None
-    found = whitening.fit(protocol.whitening, described, source, pairs=pairs)
-    if drawn:
-        found = replace(found, about={**found.about, "pairs": "drawn within classes"})
+    described = machine.describe(model, source.images, protocol, images_digest=images_digest, home=home)
+    found = _fit(protocol.whitening, described, source)
     whitening.save(path, found)
     return found
+
+
+def _fit(spec: WhiteningSpec, described: Descriptors, source: TrainSet) -> Whitening:
+    from vitret.describe import whitening
+    from vitret.learn.mining import class_pairs
+
+    if spec.kind != "lw" or (source.pairs is not None and len(source.pairs)):
+        return whitening.fit(spec, described, source, pairs=None)
+    pairs = class_pairs(source.labels, np.random.default_rng(0))
+    found = whitening.fit(spec, described, source, pairs=pairs)
+    return replace(found, about={**found.about, "pairs": "drawn within classes"})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,61 +71,97 @@ class Work:
         return self.learned[recipe.track.train_set]
 
 
-def resolve(
-    places: Places,
-    train_set: str,
-    *,
-    systems: Sequence[str] = (),
-    seeds: int | None = None,
-    suite: str | None = None,
-    eval_sets: Sequence[str] = (),
-    assignments: Sequence[str] = (),
-    published: Sequence[str] = (),
-    ablation: str | None = None,
-) -> Work:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a bench is asked for, by names; what is not said comes from the track.
+
+    `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's.
+    """
+
+    train_set: str
+    systems: Sequence[str] = ()
+    published: Sequence[str] = ()
+    ablation: str | None = None
+    seeds: int | None = None
+    assignments: Sequence[str] = ()
+    suite: str | None = None
+    eval_sets: Sequence[str] = ()
+
+
+class _Problems:
+    """What is wrong with a request, collected so that all of it is said at once."""
+
+    def __init__(self) -> None:
+        self._found: list[VitretError] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep an error raised within, and continue behind it."""
+        try:
+            yield
+        except VitretError as error:
+            self._found.append(error)
+
+    def raise_all(self) -> None:
+        """Raise every problem as one error, each once; a `DataError` where only data is missing."""
+        if self._found:
+            kind = DataError if all(isinstance(p, DataError) for p in self._found) else UserError
+            raise kind("\n".join(dict.fromkeys(str(p) for p in self._found)))
+
+
+def resolve(places: Places, request: Request) -> Work:
     """Turn names into recipes, data and rows; every problem that can be found now is found now, and all are listed.
 
     Raises:
         UserError: unknown names or options.
         DataError: a set that is not prepared.
     """
-    track = read_track(places.configs, train_set, split_assignments(assignments)[1])
-    names = tuple(systems) or (() if published or ablation else track.systems)
-    if not names and not published and not ablation:
-        raise UserError(
-            f"the track of {train_set} names no systems. Say which: --systems a,b (`vitret list systems`)."
-        )
-    own = [read_published(places.configs, name, assignments) for name in published]
-    chosen = read_suite(places.suites, suite or _own_suite(own if not names and not ablation else [], track))
-    if eval_sets:
-        chosen = chosen.model_copy(update={"sets": tuple(eval_sets)})
-    if not chosen.sets:
-        raise UserError(f"suite '{chosen.name}' measures no set of its own. Name one: --eval-set NAME.")
-    problems: list[VitretError] = []
-    repeats = _seeds(track.seeds, seeds)
-    recipes = _recipes(places, train_set, names, repeats, assignments, problems)
-    recipes += own
-    if ablation:
-        recipes += _variants(places, ablation, train_set, repeats, assignments, problems)
-    learned = _training_sets(places, recipes, problems, matcher=chosen.protocol.rerank.learned)
-    evaluations, distractors = _data(places, chosen, problems)
+    track = read_track(places.configs, request.train_set, split_assignments(request.assignments)[1])
+    names = _systems(request, track)
+    own = [read_published(places.configs, name, request.assignments) for name in request.published]
+    suite = _suite(places, request, alone=own if not names and not request.ablation else [], track=track)
+    problems = _Problems()
+    seeds = _seeds(track.seeds, request.seeds)
+    recipes = [
+        *_recipes(places, request, names=names, seeds=seeds, problems=problems),
+        *own,
+        *_variants(places, request, seeds=seeds, problems=problems),
+    ]
+    learned = _training_sets(places, recipes, problems=problems, matcher=suite.protocol.rerank.learned)
+    evaluations, distractors = _data(places, suite, problems=problems)
     whitening_source = None
-    try:
-        whitening_source = load_source(places.data, chosen.protocol.whitening)
-    except VitretError as error:
-        problems.append(error)
-    if problems:
-        kind = DataError if all(isinstance(p, DataError) for p in problems) else UserError
-        raise kind("\n".join(dict.fromkeys(str(p) for p in problems)))
-    tasks = tuple(_task(places, recipe, chosen) for recipe in _once(recipes))
+    with problems.collected():
+        whitening_source = load_source(places.data, suite.protocol.whitening)
+    problems.raise_all()
     return Work(
-        suite=chosen,
-        tasks=tasks,
+        suite=suite,
+        tasks=tuple(_task(places, recipe, suite=suite) for recipe in _once(recipes)),
         evaluations=evaluations,
         distractors=distractors,
         whitening_source=whitening_source,
         learned=learned,
     )
+
+
+def _systems(request: Request, track: Track) -> tuple[str, ...]:
+    """The systems asked for: the track's, where nothing else is asked for."""
+    others = bool(request.published or request.ablation)
+    names = tuple(request.systems) or (() if others else track.systems)
+    if not names and not others:
+        raise UserError(
+            f"the track of {request.train_set} names no systems. Say which: --systems a,b (`vitret list systems`)."
+        )
+    return names
+
+
+def _suite(places: Places, request: Request, *, alone: Sequence[Recipe], track: Track) -> Suite:
+    """The suite asked for, else that of published recipes which run alone, else the track's."""
+    suite = read_suite(places.suites, request.suite or _own_suite(alone, track))
+    if request.eval_sets:
+        suite = suite.model_copy(update={"sets": tuple(request.eval_sets)})
+    if not suite.sets:
+        raise UserError(f"suite '{suite.name}' measures no set of its own. Name one: --eval-set NAME.")
+    return suite
 
 
 def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
@@ -136,44 +173,34 @@ def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
 
 
 def _recipes(
-    places: Places,
-    train_set: str,
-    names: Sequence[str],
-    seeds: Sequence[int],
-    assignments: Sequence[str],
-    problems: list[VitretError],
+    places: Places, request: Request, *, names: Sequence[str], seeds: Sequence[int], problems: _Problems
 ) -> list[Recipe]:
-    found = []
+    """Each system at each seed."""
+    found: list[Recipe] = []
     for name in names:
-        try:
+        with problems.collected():
             found += [
-                make_recipe(places.configs, name, train_set, seed=s, assignments=assignments) for s in seeds
+                make_recipe(
+                    places.configs, name, request.train_set, seed=seed, assignments=request.assignments
+                )
+                for seed in seeds
             ]
-        except VitretError as error:
-            problems.append(error)
     return found
 
 
-def _variants(
-    places: Places,
-    ablation: str,
-    train_set: str,
-    seeds: Sequence[int],
-    assignments: Sequence[str],
-    problems: list[VitretError],
-) -> list[Recipe]:
-    """A system and each of its changes, by seed."""
-    try:
-        return [
-            recipe
-            for seed in seeds
-            for recipe in make_variants(
-                places.configs, ablation, train_set, seed=seed, assignments=assignments
+def _variants(places: Places, request: Request, *, seeds: Sequence[int], problems: _Problems) -> list[Recipe]:
+    """The system of an ablation study and its variants, by seed."""
+    found: list[Recipe] = []
+    with problems.collected():
+        for seed in seeds if request.ablation else ():
+            found += make_variants(
+                places.configs,
+                request.ablation or "",
+                request.train_set,
+                seed=seed,
+                assignments=request.assignments,
             )
-        ]
-    except VitretError as error:
-        problems.append(error)
-        return []
+    return found
 
 
 def _seeds(named: Sequence[int], count: int | None) -> list[int]:
@@ -194,48 +221,38 @@ def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
 
 
 def _training_sets(
-    places: Places, recipes: Sequence[Recipe], problems: list[VitretError], *, matcher: bool
+    places: Places, recipes: Sequence[Recipe], *, problems: _Problems, matcher: bool
 ) -> dict[str, tuple[str, str]]:
     """Digest and subset of each set that is learned from; a run that learned from other bytes is a problem.
 
     A published recipe may name another set than the bench's track; a matcher learns beside a frozen network too.
     """
+    learners = [recipe for recipe in recipes if matcher or not recipe.system.frozen]
     found: dict[str, tuple[str, str]] = {}
-    absent: set[str] = set()
-    for recipe in recipes:
+    for name in dict.fromkeys(recipe.track.train_set for recipe in learners):
+        with problems.collected():
+            found[name] = layout.train_facts(places.data, name)
+    for recipe in learners:
         name = recipe.track.train_set
-        if recipe.system.frozen and not matcher:
-            continue
-        try:
-            if name not in found and name not in absent:
-                found[name] = layout.train_facts(places.data, name)
-            if name in found and not recipe.system.frozen:
+        if name in found and not recipe.system.frozen:
+            with problems.collected():
                 Run(path=places.home / "runs" / recipe.run_id).require_data(name, found[name][0])
-        except VitretError as error:
-            absent.add(name)
-            problems.append(error)
     return found
 
 
-def _data(
-    places: Places, suite: Suite, problems: list[VitretError]
-) -> tuple[dict[str, EvalSet], ImageSet | None]:
+def _data(places: Places, suite: Suite, *, problems: _Problems) -> tuple[dict[str, EvalSet], ImageSet | None]:
     evaluations: dict[str, EvalSet] = {}
     distractors = None
     for name in suite.sets:
-        try:
+        with problems.collected():
             evaluations[name] = layout.load_eval(places.data, name)
-        except VitretError as error:
-            problems.append(error)
     if suite.distractors:
-        try:
+        with problems.collected():
             distractors = layout.load_images(places.data, suite.distractors)
-        except VitretError as error:
-            problems.append(error)
     return evaluations, distractors
 
 
-def _task(places: Places, recipe: Recipe, suite: Suite) -> Task:
+def _task(places: Places, recipe: Recipe, *, suite: Suite) -> Task:
     names = [results.eval_name(name, None) for name in suite.sets]
     if suite.distractors:
         names += [results.eval_name(name, suite.distractors) for name in suite.sets]
@@ -245,10 +262,10 @@ def _task(places: Places, recipe: Recipe, suite: Suite) -> Task:
 
 def missing_rows(work: Work, task: Task) -> list[str]:
     """Rows of a task that are not there, or were measured on other bytes of the data."""
-    return [name for name, path in task.rows.items() if not _stands(work, task.recipe, name, path)]
+    return [name for name, path in task.rows.items() if not _stands(work, task.recipe, name=name, path=path)]
 
 
-def _stands(work: Work, recipe: Recipe, name: str, path: Path) -> bool:
+def _stands(work: Work, recipe: Recipe, *, name: str, path: Path) -> bool:
     if not path.is_file():
         return False
     row = results.read_result(path)

@@ -1,4 +1,4 @@
-"""What one part of a system is worth: the system, and changes of it, under one track."""
+"""Ablation studies: what one part of a system is worth. The system and variants of it, under one track."""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Change(Strict):
 
 
 class Ablation(Strict):
-    """A system and the changes it is compared with."""
+    """An ablation study: a system and the changes it is compared with."""
 
     system: str
     title: str
@@ -54,7 +54,7 @@ class Ablation(Strict):
 
 
 def read_ablation(configs: Path, name: str) -> Ablation:
-    """An ablation by name or by path."""
+    """An ablation study by name or by path."""
     path = named_file("ablation", configs / "ablations", name)
     return validate(Ablation, read_yaml(path), str(path))
 

@@ -177,10 +177,10 @@ class Location:
 # name → (environment variable, purpose). The flag of the same name wins over the variable, that over the default.
 _LOCATIONS = {
     "home": ("VITRET_HOME", "runs, descriptors, locks"),
-    "data": ("VITRET_DATA", "prepared data sets"),
+    "data": ("VITRET_DATA", "prepared datasets"),
     "results": ("VITRET_RESULTS", "one JSON per measured row, and the leaderboard"),
     "weights": ("VITRET_WEIGHTS", "pre-trained weights by architecture name, looked up before any network"),
-    "configs": ("VITRET_CONFIGS", "systems, tracks, published recipes"),
+    "configs": ("VITRET_CONFIGS", "systems, tracks, published recipes, ablation studies"),
     "suites": ("VITRET_SUITES", "how things are measured"),
 }
 
@@ -207,28 +207,58 @@ def _default(name: str) -> Path:
         return location("home").path / name
     if name == "results":
         return Path("results")
-    folder = {"configs": "configs", "suites": "benchmarks/suites"}[name]
+    if name == "configs":
+        return _shipped("configs")
+    own = location("configs").path / "suites"
+    return own if own.is_dir() else _shipped("configs/suites")
+
+
+def _shipped(folder: str) -> Path:
+    """A folder of the source tree, or of an installed vitret."""
     beside_source = Path(__file__).resolve().parents[2] / folder
     return beside_source if beside_source.is_dir() else Path(sys.prefix) / "share" / "vitret" / folder
 
 
 def named_file(kind: str, folder: Path, name: str) -> Path:
-    """`folder/name.yaml`, or `name` itself when it is a path to a YAML file."""
+    """The YAML file called `name` in a folder, see `yaml_files`; or `name` itself when it is a path to one."""
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
             raise UserError(f"{path}: no such file.")
         return path
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        if not folder.is_dir():
-            raise DataError(
-                f"{folder}: the folder of {kind}s is missing. `vitret env` shows where it is expected."
-            )
-        raise UserError(f"There is no {kind} called '{name}'. {did_you_mean(name, file_names(folder))}")
-    return path
+    found = yaml_files(folder)
+    if name in found:
+        return found[name]
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: the folder of {kind}s is missing. `vitret env` shows where it is expected."
+        )
+    raise UserError(f"There is no {kind} called '{name}'. {did_you_mean(name, found)}")
 
 
 def file_names(folder: Path) -> list[str]:
-    """Names of the YAML files in a folder, sorted."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    """Names of the YAML files in a folder, see `yaml_files`."""
+    return list(yaml_files(folder))
+
+
+def yaml_files(folder: Path) -> dict[str, Path]:
+    """Name → file of the YAML files in a folder and in its direct subfolders, sorted by name.
+
+    The name is the file's stem, wherever the file is. Raises `UserError` for two files of one name.
+    """
+    paths = [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *_former_suites(folder)]
+    found: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: (path.stem, path)):
+        if path.stem in found:
+            raise UserError(
+                f"{found[path.stem]} and {path} have the same name. Rename or remove one of them."
+            )
+        found[path.stem] = path
+    return found
+
+
+def _former_suites(folder: Path) -> list[Path]:
+    """For `configs/suites`, a user's own suites in `benchmarks/suites` beside it, where suites were until 0.1."""
+    if folder.parts[-2:] != ("configs", "suites"):
+        return []
+    return list((folder.parent.parent / "benchmarks" / "suites").glob("*.yaml"))

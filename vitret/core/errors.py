@@ -1,4 +1,4 @@
-"""What can go wrong for a person, and the exit code that a program sees for it.
+"""What can go wrong for a user, and the exit code that a program sees for it.
 
 Every message says what is wrong, where, and the command that mends it. Anything that is not one of these
 is a bug and keeps its traceback.
@@ -45,7 +45,7 @@ class EmptyError(VitretError):
 
 
 class MachineError(VitretError):
-    """The machine lacks what was asked for: CUDA, disk, memory, permission."""
+    """The machine does not have what was asked for: CUDA, disk, memory, permission."""
 
     exit_code = 6
 

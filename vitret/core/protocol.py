@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from vitret.core import plugins
 from vitret.core.config import Strict, validate
-from vitret.core.matcher import MatcherSpec
 from vitret.core.records import LEVELS
+from vitret.core.reranking import MatcherSpec
 from vitret.core.store import digest
 
 
@@ -89,6 +89,12 @@ class RerankSpec(Strict):
         """Whether it needs a trained matcher of image pairs: its part has an option of that name."""
         return self.kind != "none" and "matcher" in plugins.options("rerankers", self.kind)
 
+    @property
+    def matcher(self) -> MatcherSpec:
+        """The matcher of a re-ranker that needs one."""
+        assert self.learned
+        return validate(MatcherSpec, self.options.get("matcher") or {}, f"re-ranker {self.kind}: matcher")
+
     def resolved(self) -> "RerankSpec":
         """The same with every default of the re-ranker and its matcher written out; refuses unknown options."""
         if self.kind == "none":
@@ -96,8 +102,7 @@ class RerankSpec(Strict):
         options = plugins.resolve("rerankers", self.kind, {**self.options, "depth": self.depth})
         del options["depth"]
         if self.learned:
-            matcher = validate(MatcherSpec, options["matcher"] or {}, f"re-ranker {self.kind}: matcher")
-            options["matcher"] = matcher.model_dump(mode="json")
+            options["matcher"] = self.matcher.model_dump(mode="json")
         return self.model_copy(update={"options": options})
 
 

@@ -110,7 +110,7 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """Images nobody asks about: distractors, or a folder to search in."""
+    """Images that are no query's answer: distractors, or a folder to search in."""
 
     name: str
     images: Images

@@ -139,7 +139,7 @@ def code() -> dict[str, Any]:
 
 def _dirty() -> bool | None:
     """Whether the code differs from its commit; files that are not code (results, notes) do not count."""
-    status = _git("status", "--porcelain", "--", "vitret", "configs", "benchmarks/suites")
+    status = _git("status", "--porcelain", "--", "vitret", "configs")
     return None if status is None else bool(status)
 
 

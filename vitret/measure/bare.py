@@ -1,4 +1,4 @@
-"""Files of bare descriptors, whoever made them, measured on a prepared set or on a ground-truth file alone."""
+"""Files of bare descriptors of any framework, measured on a prepared set or on a ground-truth file alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from vitret.core.errors import EmptyError
 from vitret.core.protocol import Protocol, RerankSpec
-from vitret.core.records import Descriptors, EvalSet, Images
+from vitret.core.records import EvalSet, Images
 from vitret.measure.evaluate import Measurement, evaluate
 from vitret.measure.files import read_rows
+from vitret.measure.reranking_shortlist import Evidence
+from vitret.measure.scoring import Rows
 
 # What is measured when nothing is asked for: the revisited protocol's numbers, and those of category retrieval.
 REVISITED = ("mAP", "mP@1", "mP@5", "mP@10")
@@ -40,36 +42,41 @@ def truth_of_file(path: Path) -> EvalSet:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Files of descriptors, one row an image in the order of the set's lists; FILE or FILE:NAME, see `read_rows`."""
+
+    queries: str
+    database: str
+    distractors: str | None = None
+
+
 def score_files(
-    queries: str,
-    database: str,
+    files: Files,
     evalset: EvalSet,
     *,
-    distractors: str | None = None,
     metrics: Sequence[str] = (),
     levels: Sequence[str] = (),
     rerank: RerankSpec | None = None,
     engine: str = "numpy",
     device: str | None = None,
 ) -> Scored:
-    """Measure files of descriptors, one row an image in the order of the set's lists.
+    """Measure files of descriptors with the official metrics.
 
-    Files are FILE or FILE:NAME, see `files.read_rows`. Without `metrics` or `levels` all usual ones are measured.
-    `rerank` is a re-ranker that needs descriptors alone.
+    Without `metrics` or `levels` all usual ones are measured. `rerank` is a re-ranker that needs descriptors alone.
     Raises `EmptyError` where no query has a positive at any level.
     """
-    asked = read_rows(queries, role="queries", count=len(evalset.queries))
-    searched = read_rows(database, role="database", count=len(evalset.database))
+    asked = read_rows(files.queries, role="queries", count=len(evalset.queries))
+    searched = read_rows(files.database, role="database", count=len(evalset.database))
     dim = searched.rows.shape[1]
-    added = None if distractors is None else read_rows(distractors, role="distractors", dim=dim)
+    added = None if files.distractors is None else read_rows(files.distractors, role="distractors", dim=dim)
+    parts = [searched.rows] if added is None else [searched.rows, added.rows]
     measurement = evaluate(
-        Descriptors(rows=asked.rows),
-        Descriptors(rows=searched.rows),
+        Evidence(queries=asked.rows, database=Rows.of(*parts)),
         evalset,
         protocol=Protocol(rerank=rerank or RerankSpec()),
         metrics=metrics or (CATEGORY if "all" in evalset.truth.levels else REVISITED),
         levels=levels or None,
-        distractors=None if added is None else Descriptors(rows=added.rows),
         engine=engine,
         device=device,
     )

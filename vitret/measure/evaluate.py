@@ -11,12 +11,11 @@ import numpy as np
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError, did_you_mean
 from vitret.core.protocol import Protocol
-from vitret.core.records import Descriptors, EvalSet, Float64, Ranks
+from vitret.core.records import EvalSet, Float64, Ranks
 from vitret.measure import expansion
 from vitret.measure.counting import count_ranks
 from vitret.measure.reranking import build_reranker, reranked
-from vitret.measure.scoring import Rows
-from vitret.measure.shortlist import Evidence, PairScore
+from vitret.measure.reranking_shortlist import Evidence
 
 Metric = Callable[[Ranks], Float64]
 
@@ -84,50 +83,29 @@ def measure(ranks: Mapping[str, Ranks], metrics: Sequence[str]) -> Measurement:
 
 
 def evaluate(
-    queries: Descriptors,
-    database: Descriptors,
+    evidence: Evidence,
     evalset: EvalSet,
     *,
     protocol: Protocol,
     metrics: Sequence[str],
     levels: Sequence[str] | None = None,
-    distractors: Descriptors | None = None,
-    logits: PairScore | None = None,
     engine: str = "numpy",
     device: str | None = None,
 ) -> Measurement:
     """Measure descriptors on an evaluation set, at all its levels or at some.
 
-    Distractors are searched with the database and are negatives of every query. `logits` is a matcher of image pairs,
-    for a protocol that re-ranks with one; indices beyond the database are distractors. `engine` is "numpy" or "torch"
-    (on `device`) and does not change the result. Raises `DataError` where rows and images differ in number,
-    `UserError` for a metric, level or re-ranker that is not there, or one that lacks its matcher.
+    Distractors are negatives of every query. A protocol that re-ranks with a matcher needs the evidence's logits.
+    `engine` is "numpy" or "torch" (on `device`) and does not change the result.
+    Raises `DataError` where rows and images differ in number, `UserError` for a metric, level or re-ranker that does
+    not exist, or one without the matcher it needs.
     """
-    for what, rows, images in (("query", queries, evalset.queries), ("database", database, evalset.database)):
-        if len(rows) != len(images):
-            raise DataError(
-                f"{evalset.name}: {len(images)} {what} images but {len(rows)} descriptors. Extract again."
-            )
-    for level in levels or ():
-        if level not in evalset.truth.levels:
-            raise UserError(
-                f"{evalset.name} has no level '{level}'. {did_you_mean(level, evalset.truth.levels)}"
-            )
-    if protocol.rerank.kind != "none":
-        build_reranker(protocol.rerank)
-        if protocol.rerank.learned and logits is None:
-            raise UserError(
-                f"re-ranker {protocol.rerank.kind} needs a trained matcher of image pairs. Measure with "
-                "`vitret bench`, which trains one, or with rerank.kind: none."
-            )
-    functions = list(dict.fromkeys(metrics))
-    for name in functions:
-        parse_metric(name)  # a misspelt metric ends the command before the work, not after it
-    searched = Rows.of(database.rows, *([] if distractors is None else [distractors.rows]))
+    metrics = list(dict.fromkeys(metrics))
+    _require_one_row_an_image(evidence, evalset)
+    _require_known(evidence, evalset, protocol=protocol, metrics=metrics, levels=levels or ())
     asked, searched = expansion.apply(
         protocol.expansion,
-        queries.rows,
-        searched,
+        evidence.queries,
+        evidence.database,
         query_rows=evalset.query_rows,
         engine=engine,
         device=device,
@@ -136,11 +114,48 @@ def evaluate(
     if protocol.rerank.kind != "none":
         ranks = reranked(
             ranks,
-            Evidence(queries=asked, database=searched, logits=logits),
+            Evidence(queries=asked, database=searched, logits=evidence.logits),
             evalset.truth,
             spec=protocol.rerank,
             query_rows=evalset.query_rows,
             engine=engine,
             device=device,
         )
-    return measure(ranks, functions)
+    return measure(ranks, metrics)
+
+
+def _require_one_row_an_image(evidence: Evidence, evalset: EvalSet) -> None:
+    """The lists and the rows have the same lengths; the first part of what is searched is the database."""
+    for what, rows, images in (
+        ("query", evidence.queries, evalset.queries),
+        ("database", evidence.database.parts[0], evalset.database),
+    ):
+        if len(rows) != len(images):
+            raise DataError(
+                f"{evalset.name}: {len(images)} {what} images but {len(rows)} descriptors. Extract again."
+            )
+
+
+def _require_known(
+    evidence: Evidence,
+    evalset: EvalSet,
+    *,
+    protocol: Protocol,
+    metrics: Sequence[str],
+    levels: Sequence[str],
+) -> None:
+    """A misspelt name ends the command before the work, not after it."""
+    for level in levels:
+        if level not in evalset.truth.levels:
+            raise UserError(
+                f"{evalset.name} has no level '{level}'. {did_you_mean(level, evalset.truth.levels)}"
+            )
+    if protocol.rerank.kind != "none":
+        build_reranker(protocol.rerank)
+        if protocol.rerank.learned and evidence.logits is None:
+            raise UserError(
+                f"re-ranker {protocol.rerank.kind} needs a trained matcher of image pairs. Measure with "
+                "`vitret bench`, which trains one, or with rerank.kind: none."
+            )
+    for name in metrics:
+        parse_metric(name)

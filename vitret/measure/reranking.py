@@ -1,6 +1,6 @@
-"""Exact ranks after a second look: the shortlist is sorted anew, every other image stays where plain search put it.
+"""Exact ranks after a second look: the shortlist is sorted again, every other image stays where plain search put it.
 
-A shortlist is the beginning of a ranking, so whoever is sorted within it, each image behind it keeps its rank. Hence no
+A shortlist is the beginning of a ranking, so however it is sorted, each image behind it keeps its rank. Hence no
 full ranking is made here either: ranks inside come from the new order, ranks behind from counting (`counting`).
 """
 
@@ -12,8 +12,8 @@ from vitret.core import plugins
 from vitret.core.protocol import RerankSpec
 from vitret.core.records import Int64, Ranking, Ranks, Truth
 from vitret.measure.judge import judge
+from vitret.measure.reranking_shortlist import Evidence, Rerank, ground_truth_ranking
 from vitret.measure.search import search
-from vitret.measure.shortlist import Evidence, Rerank, ground_truth_ranking
 
 
 def build_reranker(spec: RerankSpec) -> Rerank:
@@ -34,7 +34,7 @@ def reranked(
 ) -> dict[str, Ranks]:
     """The ranks per level after re-ranking; `counted` are those of plain search over the same rows.
 
-    The "plain" shortlist is the first `depth` of the ranking, the same at all levels. The "oracle" one is filled anew
+    The "plain" shortlist is the first `depth` of the ranking, the same at all levels. The "oracle" one is filled again
     at each level, after its junk was moved behind everything with the help of the ground truth. A query that is itself
     a database image (`query_rows`) never stands in its own shortlist: that is known without any ground truth.
     """

@@ -1,4 +1,4 @@
-"""What the cards say, for people: the page docs/datasets.md and the rows of `vitret list datasets`."""
+"""What the cards say, for users: the page docs/datasets.md and the rows of `vitret list datasets`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from vitret.data import layout
 from vitret.data.card import Card, Count, File
 from vitret.data.prepare.plan import readable
 from vitret.data.prepare.status import begun, unfinished
+from vitret.pages.markdown import markdown_table
 
 HEAD = """\
-# Data sets
+# Datasets
 
 Made from the cards in `vitret/data/datasets/`: `vitret list datasets --format md > docs/datasets.md`. Edit those.
 
@@ -41,11 +42,11 @@ def cards() -> dict[str, Card]:
 def page() -> str:
     """The text of docs/datasets.md."""
     known = cards()
-    lines = [HEAD, "| set | for | fetched | licence |", "| --- | --- | --- | --- |"]
-    for name, card in known.items():
-        lines.append(
-            f"| [`{name}`](#{name}) | {', '.join(card.kind)} | {_how(card)} | {_short_licence(card)} |"
-        )
+    rows = [
+        [f"[`{name}`](#{name})", ", ".join(card.kind), _how(card), _short_licence(card)]
+        for name, card in known.items()
+    ]
+    lines = [HEAD, markdown_table(["set", "for", "fetched", "licence"], rows)]
     for name, card in known.items():
         lines += ["", *_section(name, card)]
     return "\n".join(lines) + "\n"
@@ -88,7 +89,7 @@ def _how(card: Card) -> str:
     if card.gated != "none":
         return f"by hand ({card.gated})"
     if not (card.files or card.shards):
-        return "drawn here"
+        return "synthetic, made here"
     known = readable(card.fetch_bytes) if card.fetch_bytes else ""
     unknown = any(file.size is None and file.about is None for file in card.files)
     return " ".join(

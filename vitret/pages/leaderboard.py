@@ -1,17 +1,20 @@
 """The leaderboard: the fair tables as Markdown, CSV, JSON, LaTeX and HTML; the same results give the same bytes."""
 
-import csv
 import difflib
 import html
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vitret.compare.published import published_section
+from vitret.compare.published import PublishedFile, published_files
 from vitret.compare.tables import Cell, Row, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
+from vitret.pages.markdown import markdown_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FILES = {"md": "LEADERBOARD.md", "csv": "leaderboard.csv", "html": "leaderboard.html"}
 
@@ -89,12 +92,6 @@ def metric_groups(table: Table) -> list[list[str]]:
     return list(groups.values())
 
 
-def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
 def markdown(found: Sequence[Table], root: Path) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
@@ -107,40 +104,38 @@ def markdown(found: Sequence[Table], root: Path) -> str:
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
+def published_section(root: Path) -> list[str]:
+    """The closing section of LEADERBOARD.md; empty when there is nothing to show."""
+    files = published_files(root)
+    if not files:
+        return []
+    return [
+        "## Published numbers, not measured here",
+        "Read in papers; their protocols differ from ours and among each other.",
+        *(_published_part(file) for file in files),
+    ]
+
+
+def _published_part(file: PublishedFile) -> str:
+    heads = ["method", "training set", "dim", *file.columns, "protocol", "source"]
+    rows = []
+    for row in file.rows:
+        values = [f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns]
+        dim = "–" if row.dim is None else str(row.dim)
+        source = f"{row.source} ({row.read})"
+        rows.append([row.method, row.train_set, dim, *values, row.protocol, source])
+    notes = [file.notes + "\n"] if file.notes else []
+    return "\n".join([f"### {file.title}\n", *notes, markdown_table(heads, rows)])
+
+
 def title(table: Table) -> str:
     """What the rows were trained on, how they were measured, under which fingerprint."""
     trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
     trained += f", data {table.training_data}" if table.training_data else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
     trained += "" if table.budget == "track" else ", own budgets"
-    trained += f" · changes of {table.ablation}" if table.ablation else ""
+    trained += f" · ablation study of {table.ablation}" if table.ablation else ""
     return f"{trained} · {table.suite} · {table.fingerprint}"
-
-
-CSV_HEAD = (
-    "train_set",
-    "budget",
-    "suite",
-    "fingerprint",
-    "ablation",
-    "system",
-    "title",
-    "backbone",
-    "head",
-    "dim",
-    "parameters",
-    "images_seen",
-    "seeds",
-    "eval_set",
-    "metric",
-    "value",
-    "std",
-    "low",
-    "high",
-    "n_effective",
-    "primary",
-    "mark",
-)
 
 
 def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
@@ -174,23 +169,28 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                 }
 
 
+def frame(found: Sequence[Table]) -> "DataFrame":
+    """`rows_long` as a pandas table, for the CSV and for a user's own analysis."""
+    import pandas as pd
+
+    return pd.DataFrame(rows_long(found))
+
+
 def as_csv(found: Sequence[Table], root: Path) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=CSV_HEAD, lineterminator="\n")
-    writer.writeheader()
-    for record in rows_long(found):
-        writer.writerow(
-            {k: "" if v is None else repr(v) if isinstance(v, float) else v for k, v in record.items()}
-        )
-    return out.getvalue()
+    """One line a number, fractions with all their digits."""
+    return frame(found).to_csv(index=False, lineterminator="\n")
 
 
 def as_json(found: Sequence[Table], root: Path) -> str:
+    """One object a number; not by pandas, whose JSON keeps 15 digits of a fraction and not all."""
     return json.dumps(list(rows_long(found)), indent=2, ensure_ascii=False) + "\n"
 
 
 def latex(found: Sequence[Table], root: Path) -> str:
-    """A booktabs table per training set; the best row in bold."""
+    """A booktabs table per training set; the best row in bold.
+
+    Not by pandas, whose LaTeX needs jinja2, an optional package here.
+    """
     parts = []
     for table in found:
         keys = metric_groups(table)[0]
@@ -254,7 +254,7 @@ def _small(cell: str) -> str:
 
 
 RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
-    "md": lambda found, root: markdown(found, root),
+    "md": markdown,
     "csv": as_csv,
     "json": as_json,
     "latex": latex,
@@ -280,28 +280,28 @@ _TOP = 2
 def overview(found: Sequence[Table]) -> str:
     """The README's table: the first rows of each training set, measured under the track's budget."""
     heads = ["trained on", "measured by", "system", "dim", "params", "primary number", "value", "vs best"]
-    rows = []
-    for table in found:
-        ranked = [row for row in table.rows if row.primary is not None]
-        # A row alone is compared with nothing.
-        if table.budget != "track" or table.ablation or len(ranked) < 2:
-            continue
-        for row in ranked[:_TOP]:
-            value = f"{100 * (row.primary or 0):.1f}"
-            size = f"{row.parameters / 1e6:.2f}M"
-            rows.append(
-                [
-                    table.train_set,
-                    table.suite,
-                    row.title,
-                    str(row.dim),
-                    size,
-                    table.primary,
-                    value,
-                    against(row),
-                ]
-            )
+    rows = [line for table in found for line in _overview_lines(table)]
     return markdown_table(heads, rows)
+
+
+def _overview_lines(table: Table) -> list[list[str]]:
+    ranked = [row for row in table.rows if row.primary is not None]
+    # A row alone is compared with nothing.
+    if table.budget != "track" or table.ablation or len(ranked) < 2:
+        return []
+    return [
+        [
+            table.train_set,
+            table.suite,
+            row.title,
+            str(row.dim),
+            f"{row.parameters / 1e6:.2f}M",
+            table.primary,
+            f"{100 * (row.primary or 0):.1f}",
+            against(row),
+        ]
+        for row in ranked[:_TOP]
+    ]
 
 
 def _with_overview(readme: str, table: str) -> str:

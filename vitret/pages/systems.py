@@ -16,6 +16,7 @@ from vitret.core.recipes import (
 from vitret.core.store import digest
 from vitret.models.flops import SIZES, Flops, count_flops, shape_only
 from vitret.models.model import Retriever, parameters, without_weights
+from vitret.pages.markdown import markdown_table
 
 HEAD = """# Systems
 
@@ -60,16 +61,16 @@ def page(configs: Path, measured: Sentences, gaps: Sentences) -> str:
 
 
 def _overview(systems: list[System]) -> Iterator[str]:
-    sizes = " | ".join(f"{size} px" for size in SIZES)
-    yield f"| system | backbone | head | dim | parameters | {sizes} |"
-    yield "|---|---|---|---|---|" + "---|" * len(SIZES)
+    heads = ["system", "backbone", "head", "dim", "parameters", *(f"{size} px" for size in SIZES)]
+    rows = []
     counted: dict[str, list[str]] = {}  # Many systems share a network, and counting takes seconds.
     for system in systems:
         key = digest(without_weights(system.model).model_dump(mode="json"))
         if key not in counted:
             counted[key] = _sizes(shape_only(system.model))
         backbone = str(system.model.backbone.options.get("arch", system.model.backbone.name))
-        yield "| " + " | ".join([system.name, backbone, system.model.head.name, *counted[key]]) + " |"
+        rows.append([system.name, backbone, system.model.head.name, *counted[key]])
+    yield markdown_table(heads, rows)
     yield ""
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import UserError
 from vitret.core.records import Int64, Ranking
-from vitret.measure.shortlist import Evidence, Rerank, reordered
+from vitret.measure.reranking_shortlist import Evidence, Rerank, reordered
 
 
 def build(
@@ -21,7 +21,7 @@ def build(
     """A function (ranking, evidence) -> ranking over the first `depth` results, which needs the evidence's logits.
 
     With `share` above 0 the score is share * similarity + (1 - share) * sigmoid(gamma * logit); the published RRT sorts
-    by the logit alone. `matcher` says which one is trained, see `vitret.core.matcher`; it changes nothing here.
+    by the logit alone. `matcher` says which one is trained, see `vitret.core.reranking`; it changes nothing here.
     """
     if not 0 <= share <= 1:
         raise UserError(f"re-ranker rrt: share is {share}; it must lie between 0 and 1.")

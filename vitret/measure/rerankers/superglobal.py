@@ -1,6 +1,6 @@
 """Re-rank by global descriptors alone, without training: Shao et al., "SuperGlobal", ICCV 2023; steps read in its code.
 
-Each shortlisted vector is drawn towards its neighbours within the shortlist, the query becomes the element-wise
+Each shortlisted vector is moved towards its neighbours within the shortlist, the query becomes the element-wise
 maximum of the best refined vectors, and both similarities are averaged. Nothing is normalised again on the way.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Int64, Ranking
-from vitret.measure.shortlist import Evidence, Rerank, reordered
+from vitret.measure.reranking_shortlist import Evidence, Rerank, reordered
 
 
 def build(*, depth: int = 400, neighbours: int = 9, beta: float = 0.15, expand: int = 10) -> Rerank:

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from vitret.core.errors import UserError
-from vitret.core.matcher import MatcherSpec
 from vitret.core.protocol import Protocol
-from vitret.describe.locals import LocalFeatures
-from vitret.learn.rerank import Triples, mine, train_matcher
-from vitret.models.matching import Matcher, load_matcher
+from vitret.core.reranking import MatcherSpec
+from vitret.describe.reranking import LocalFeatures
+from vitret.learn.reranking import Triples, mine, train_matcher
 from vitret.models.model import build_model
+from vitret.models.reranking import Matcher, load_matcher
 
 CPU = torch.device("cpu")
 # Three classes on a circle, in degrees; class 2 stands alone, far away.

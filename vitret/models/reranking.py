@@ -19,9 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vitret.core.config import validate
 from vitret.core.errors import DataError
-from vitret.core.matcher import MatcherSpec
+from vitret.core.reranking import MatcherSpec
 from vitret.core.store import parse_json, write_bytes
-from vitret.models.rrt import GridRrt, LandmarkRrt, scale_index
+from vitret.models.reranking_rrt import GridRrt, LandmarkRrt, scale_index
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

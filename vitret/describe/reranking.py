@@ -19,8 +19,8 @@ from vitret.core.records import Images
 from vitret.describe.extract import PIXELS
 from vitret.describe.framing import Frame, box_of, frame, load, padded, stacked, stored_size
 from vitret.describe.scales import rescaled
-from vitret.models.matching import Local
 from vitret.models.model import Retriever
+from vitret.models.reranking import Local
 
 Keep = Callable[[Tensor, Sequence[Tensor]], Local]
 """Descriptor (G,) and patch maps (D, h, w) per scale → what is kept of an image."""

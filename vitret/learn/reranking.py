@@ -30,8 +30,8 @@ from vitret.learn.checkpoints import (
     set_random_state,
 )
 from vitret.measure.search import search
-from vitret.models.matching import Find, Matcher, save_matcher
-from vitret.models.rrt import triple_loss
+from vitret.models.reranking import Find, Matcher, save_matcher
+from vitret.models.reranking_rrt import triple_loss
 
 LOG_EVERY = 20
 Progress = Callable[[int, int, str], None]

@@ -7,9 +7,9 @@ from vitret.core.protocol import Protocol
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.records import Images
 from vitret.describe.extract import extract
-from vitret.describe.locals import LocalFeatures
-from vitret.models.matching import Local
+from vitret.describe.reranking import LocalFeatures
 from vitret.models.model import build_model
+from vitret.models.reranking import Local
 
 CPU = torch.device("cpu")
 PROTOCOL = Protocol(size=48)

@@ -5,11 +5,11 @@ from safetensors.torch import save
 
 from vitret.core import plugins
 from vitret.core.errors import DataError
-from vitret.core.matcher import MatcherSpec
 from vitret.core.records import Ranking
+from vitret.core.reranking import MatcherSpec
+from vitret.measure.reranking_shortlist import Evidence
 from vitret.measure.scoring import Rows
-from vitret.measure.shortlist import Evidence
-from vitret.models.matching import Matcher, load_matcher, pair_score, save_matcher
+from vitret.models.reranking import Matcher, load_matcher, pair_score, save_matcher
 
 TINY = {"width": 8, "layers": 1, "heads": 2, "hidden": 16}
 

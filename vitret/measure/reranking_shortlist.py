@@ -5,6 +5,8 @@ the shortlist, following DELG's script; a search engine cannot do that. Both rul
 says what it uses.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
-from vitret.core.records import Int64, Ranking, Truth
+from vitret.core.records import Descriptors, Int64, Ranking, Truth
 from vitret.measure.scoring import Rows, exact_scores
 
 # (query number, database indices (n,)) -> scores (n,), higher is better
@@ -22,14 +24,27 @@ PairScore = Callable[[int, Int64], NDArray[np.floating]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """What a re-ranker may look at: descriptors (Q, D) and those searched, and a matcher's logits if there is one.
+    """What is measured: descriptors of the queries (Q, D) and of what is searched, and a matcher's logits, if any.
 
-    Indices beyond the database are distractors.
+    What is searched is the database, then the distractors: indices beyond the database are distractors.
     """
 
     queries: NDArray[Any]
     database: Rows
     logits: PairScore | None = None
+
+    @classmethod
+    def of(
+        cls,
+        queries: Descriptors,
+        database: Descriptors,
+        *,
+        distractors: Descriptors | None = None,
+        logits: PairScore | None = None,
+    ) -> Evidence:
+        """Descriptors as one piece of evidence; raises `DataError` where their dimensions differ."""
+        parts = [database.rows, *([] if distractors is None else [distractors.rows])]
+        return cls(queries=queries.rows, database=Rows.of(*parts), logits=logits)
 
     def similarities(self, query: int, candidates: Int64) -> NDArray[np.floating]:
         """Global similarities (n,) of one query and some database images."""
@@ -55,7 +70,7 @@ def ground_truth_ranking(ranking: Ranking, truth: Truth, level: str) -> Ranking:
 
 
 def reordered(ranking: Ranking, score: PairScore, *, depth: int) -> Ranking:
-    """The first `depth` of each query sorted anew by `score`, ties by database index; the rest stays as it is.
+    """The first `depth` of each query sorted again by `score`, ties by database index; the rest stays as it is.
 
     The result has no scores: those of the shortlist and of the rest cannot be compared.
     """

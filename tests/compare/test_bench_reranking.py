@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare import results
-from vitret.compare.bench import Machine, bench
-from vitret.compare.work import Places, plan, resolve
+from vitret.compare.bench import bench
+from vitret.compare.machine import Machine
+from vitret.compare.work import Places, Request, plan, resolve
 from vitret.core.errors import DataError, UserError
 from vitret.data.layout.write import LayoutWriter
-from vitret.models.matching import load_matcher
+from vitret.models.reranking import load_matcher
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)
 MATCHER = (
@@ -23,17 +23,7 @@ MATCHER = (
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     """Sets `town` (train), `test` (evaluation) and `far` (distractors), and one frozen network."""
-    root = tmp_path / "places"
-    found = Places(**{name: root / name for name in ("home", "data", "results", "configs", "suites")})
-    for folder in (found.configs / "systems", found.configs / "tracks", found.suites):
-        folder.mkdir(parents=True)
-    (found.configs / "systems" / "frozen.yaml").write_text(
-        "name: frozen\ntitle: Frozen\n"
-        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
-    )
-    (found.configs / "tracks" / "town.yaml").write_text(
-        "name: town\ntrain_set: town\nimages_seen: 0\nsystems: [frozen]\nsuite: plain\n"
-    )
+    found = make_places(tmp_path / "places", track="town", suite="plain")
     for name, rerank in {
         "none": "{}",
         "plain": f"{{kind: rrt, depth: 5, options: {{{MATCHER}}}}}",
@@ -46,59 +36,29 @@ def places(tmp_path: Path) -> Places:
             "protocol:\n  {size: 32, size_rule: square, query_size: same_size, crop: none, "
             f"rerank: {rerank}}}\n"
         )
-    images = draw(tmp_path / "drawn")
+    images = draw(tmp_path / "drawn", patterns=10, views=4)
     with LayoutWriter(found.data, "town", workers=1) as writer:
         writer.train(linked(writer, images), [i // 4 for i in range(len(images))])
         finish(writer)
     with LayoutWriter(found.data, "test", workers=1) as writer:
-        names, labels = linked(writer, images[:24]), [i // 4 for i in range(24)]
-        writer.evaluation(
-            names,
-            names,
-            database_labels=labels,
-            query_labels=labels,
-            query_rows=np.arange(24, dtype=np.int64),
-        )
-        finish(writer)
+        write_categories(writer, images[:24], views=4)
     with LayoutWriter(found.data, "far", workers=1) as writer:
         writer.distractors(linked(writer, images[24:]))
         finish(writer)
     return found
 
 
-def draw(folder: Path) -> list[Path]:
-    """Four views each of ten patterns of coarse noise, as PNG of 32 pixels."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    paths = []
-    for pattern in range(10):
-        base = np.kron(rng.integers(0, 200, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.int64)
-        for view in range(4):
-            path = folder / f"{pattern}-{view}.png"
-            Image.fromarray((base + rng.integers(0, 55, base.shape)).astype(np.uint8)).save(path)
-            paths.append(path)
-    return paths
-
-
-def linked(writer: LayoutWriter, images: list[Path]) -> list[str]:
-    for path in images:
-        writer.link(path, path.name)
-    return [path.name for path in images]
-
-
-def finish(writer: LayoutWriter) -> None:
-    writer.card({"title": writer.name})
-    writer.finish()
-
-
 def measured(places: Places, suite: str) -> list[results.Result]:
-    work = resolve(places, "town", suite=suite)
-    paths = bench(places, work, CPU, command="test", say=lambda _: None)
+    work = resolve(places, Request(train_set="town", suite=suite))
+    paths = bench(places, work, machine=CPU, command="test", say=lambda _: None)
     return [results.read_result(path) for path in paths]
 
 
 def test_a_matcher_is_trained_once_for_both_shortlists(places):
-    assert any("train a matcher" in line for line in plan(places, resolve(places, "town", suite="plain")))
+    assert any(
+        "train a matcher" in line
+        for line in plan(places, resolve(places, Request(train_set="town", suite="plain")))
+    )
     rows = measured(places, "plain") + measured(places, "oracle")
     assert [row.eval_name for row in rows] == ["test", "test+far"] * 2
     assert len({row.fingerprint for row in rows}) == 2
@@ -144,7 +104,7 @@ def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
         writer.card(card)
         writer.finish()
     with pytest.raises(DataError, match="was trained on other bytes of town"):
-        resolve(places, "town", suite="none")
+        resolve(places, Request(train_set="town", suite="none"))
     (run,) = places.home.glob("runs/town-learner-*")
     run.rename(run.with_name("before"))
     again = measured(places, "none")
@@ -154,9 +114,9 @@ def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
 
 def test_what_cannot_work_is_said_before_the_work(places):
     with pytest.raises(UserError, match="Did you mean 'width'"):
-        resolve(places, "town", suite="misspelt")
+        resolve(places, Request(train_set="town", suite="misspelt"))
     (places.configs / "tracks" / "lost.yaml").write_text(
         "name: lost\ntrain_set: lost\nimages_seen: 0\nsystems: [frozen]\nsuite: plain\n"
     )
     with pytest.raises(DataError, match="vitret prepare lost"):
-        resolve(places, "lost", suite="plain")
+        resolve(places, Request(train_set="lost", suite="plain"))
