@@ -14,8 +14,10 @@ from pathlib import Path
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.locks import locked
-from vitret.data.fetch.archive import Member, extract
+from vitret.data.fetch.archive import extract
 from vitret.data.fetch.download import Fetched, Patience, Progress, RemoteFile, discard, fetch
+from vitret.data.fetch.hashed_files import Member
+from vitret.data.fetch.member_names import Selection
 from vitret.data.fetch.tar_index import index_path, make_index
 from vitret.data.fetch.unpack import lock_of, read_record, write_record
 
@@ -156,9 +158,9 @@ def _finish(
             target = folder / fetched.path.name
             index_path(fetched.path).replace(index_path(target))
             fetched.path.replace(target)
-            brought = [Member(path=m.path, size=m.size, sha256=m.sha256) for m in found]
+            brought = found
         else:
-            brought = extract(fetched.path, folder, strip_prefix=shard.strip_prefix, wanted=wanted)
+            brought = extract(fetched.path, folder, Selection(strip_prefix=shard.strip_prefix, wanted=wanted))
     except DataError:
         discard(fetched.path)
         raise

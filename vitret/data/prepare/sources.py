@@ -15,6 +15,7 @@ from vitret.core.errors import DataError, UserError
 from vitret.core.store import copy_file, machine_error, write_text
 from vitret.data.card import Card, File, Shards
 from vitret.data.fetch.download import Progress, RemoteFile, discard, fetch
+from vitret.data.fetch.member_names import Selection
 from vitret.data.fetch.partial_file import hash_file
 from vitret.data.fetch.shards import Shard, extract_shards
 from vitret.data.fetch.unpack import unpack_once
@@ -307,8 +308,7 @@ def _into_tree(
             path,
             folder,
             state / f"{file.name}.parquet",
-            strip_prefix=file.strip_prefix,
-            flatten=file.flatten,
+            selection=Selection(strip_prefix=file.strip_prefix, flatten=file.flatten),
             # How much there is to come, no archive says before its end.
             progress=lambda _, size: tell(f"unpacking {file.name}", size, None),
         )
