@@ -78,7 +78,7 @@ wanted = getattr(_part, "wanted", None)
 def worker(root: Path, name: str) -> int:
     """What `vitret prepare NAME --accept-terms` does, with shorter pauses; the small card is an included part."""
     from vitret.core.errors import VitretError
-    from vitret.data.fetch.download import Patience
+    from vitret.data.fetch.patience import Patience
     from vitret.data.prepare import sources as obtain
     from vitret.data.prepare.run import prepare
 

@@ -4,7 +4,7 @@
         server.put("www.robots.ox.ac.uk/~vgg/data/a.tgz", b"...")        # bytes, or a Path of a file to copy
         server.serve(folder)                                            # or a whole tree: folder/<host>/<path>
         server.url("www.robots.ox.ac.uk/~vgg/data/a.tgz")               # its address here
-        server.mirror                                                   # for $VITRET_MIRROR or fetch(mirror=...):
+        server.mirror                                                   # for $VITRET_MIRROR:
                                                                         # https://HOST/PATH is asked as /HOST/PATH
         server.fault("www.robots.ox.ac.uk/~vgg/data/a.tgz", Drop(1000))  # the next request for it fails this way
         server.fault("*", Status(503), times=2)                         # the next two requests, whatever they ask for

@@ -33,7 +33,10 @@ from official_server import (
 
 from vitret.core.errors import DataError, MachineError, UserError
 from vitret.core.store import read_json
-from vitret.data.fetch.download import Patience, RemoteFile, discard, fetch, find
+from vitret.data.fetch.download import fetch
+from vitret.data.fetch.fetched import discard, find
+from vitret.data.fetch.patience import Patience
+from vitret.data.fetch.remote_file import RemoteFile
 
 BODY = random.Random(3).randbytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -300,9 +303,9 @@ def test_a_file_that_its_publishers_list_does_not_confirm_is_not_taken(official_
 def test_mirror_stands_in_for_every_host(official_server, tmp_path, monkeypatch):
     official_server.put("www.example.org/data/a.bin", BODY)
     file = remote("https://www.example.org/data/a.bin", "ftp://www.example.org/data/a.bin")
-    get(file, tmp_path / "1", mirror=official_server.mirror)
-    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror + "/")
-    get(file, tmp_path / "2")
+    for number, address in enumerate((official_server.mirror, f"{official_server.mirror}/")):
+        monkeypatch.setenv("VITRET_MIRROR", address)
+        get(file, tmp_path / str(number))
 
 
 def test_proxies_come_from_the_environment(official_server, tmp_path, monkeypatch):
@@ -422,11 +425,3 @@ def test_a_disk_that_is_too_small_is_seen_before_the_first_byte(official_server,
 def test_a_name_outside_the_folder_is_refused(name):
     with pytest.raises(UserError):
         RemoteFile(name=name)
-
-
-def test_pauses_grow_and_are_bounded():
-    patience = Patience(first=1.0, longest=10.0)
-    assert [patience.pause(n, None) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 10]
-    assert (patience.pause(1, 7.0), patience.pause(1, 999.0)) == (7, 10)
-    jittered = Patience(first=1.0, jitter=random.Random(0))
-    assert 0.5 <= jittered.pause(1, None) <= 1.0

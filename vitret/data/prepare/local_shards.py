@@ -18,7 +18,7 @@ from vitret.data.card import Card, Shards
 from vitret.data.fetch.archive import extract
 from vitret.data.fetch.member_names import Selection
 from vitret.data.fetch.partial_file import hash_file
-from vitret.data.fetch.shards import md5_in
+from vitret.data.fetch.remote_file import md5_in
 from vitret.data.fetch.tar_index import index_path, make_index
 from vitret.data.fetch.unpack import lock_of, write_record
 from vitret.data.formats.trees import first_existing
