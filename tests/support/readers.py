@@ -1,4 +1,4 @@
-"""Every reader of other people's files in `vitret.data`, each as a function of one path: what the hostile tests feed.
+"""Every reader of files from elsewhere in `vitret.data`, each as a function of one path: what the hostile tests feed.
 
 python readers.py CASES.json LIMIT      a list of [reader, path], bytes of memory; prints what became of each
 """

@@ -88,14 +88,14 @@ def test_a_failing_host_gives_the_right_bytes_in_the_end(official_server, tmp_pa
     assert all(request.agent.startswith("vitret/") for request in official_server.requests)
 
 
-def test_a_broken_connection_goes_on_where_it_stopped(official_server, tmp_path):
+def test_a_broken_connection_continues_where_it_stopped(official_server, tmp_path):
     url = official_server.put("host/a.bin", BODY)
     official_server.fault("host/a.bin", Drop(100_000))
     get(remote(url), tmp_path)
     assert [request.range for request in official_server.requests] == [None, "bytes=100000-"]
 
 
-def test_a_new_run_goes_on_where_the_last_stopped(official_server, tmp_path):
+def test_a_new_run_continues_where_the_last_stopped(official_server, tmp_path):
     url = official_server.put("host/a.bin", BODY)
     official_server.fault("host/a.bin", Drop(100_000))
     official_server.fault("host/a.bin", Status(404))
@@ -122,7 +122,7 @@ def test_mirrors_are_asked_in_order(official_server, tmp_path):
     assert [request.path for request in official_server.requests] == ["one/a.bin", "two/a.bin"]
 
 
-def test_a_mirror_goes_on_with_what_the_other_gave_when_the_hash_is_known(official_server, tmp_path):
+def test_a_mirror_continues_with_what_the_other_gave_when_the_hash_is_known(official_server, tmp_path):
     first, second = official_server.put("one/a.bin", BODY), official_server.put("two/a.bin", BODY)
     official_server.fault("one/a.bin", Drop(100_000))
     official_server.fault("one/a.bin", Status(404))
@@ -347,7 +347,7 @@ def test_ftp_is_resumed_too(tmp_path, known):
 
 @pytest.mark.parametrize("restarts", ["no", "late"])
 @pytest.mark.parametrize("known", [True, False])
-def test_ftp_without_restart_begins_anew(tmp_path, known, restarts):
+def test_ftp_without_restart_begins_again(tmp_path, known, restarts):
     (tmp_path / "pub").mkdir()
     (tmp_path / "pub" / "a.bin").write_bytes(BODY)
     with FtpServer(tmp_path / "pub") as server:

@@ -1,4 +1,4 @@
-"""Pauses that grow, attempts that are counted again after progress, and a stop that nobody waits for."""
+"""Pauses that grow, attempts that are counted again after progress, and a stop that ends the pause."""
 
 import random
 import threading
@@ -57,7 +57,7 @@ def test_what_the_host_asks_for_is_waited():
     assert QUICK.retrying(lambda: 0, threading.Event())(attempt) - start >= 0.2
 
 
-def test_nobody_waits_once_it_is_stopped():
+def test_a_pause_ends_when_it_is_stopped():
     stop = threading.Event()
     attempt, received, _ = failing([0] * 5)
     stop.set()

@@ -2,7 +2,7 @@
 
 Every file `name` has three companions in its folder: `name.part` and `name.part.json` while it is under way (the bytes
 so far; the address and the version they belong to), and `name.fetched.json` afterwards (size, hashes, where they come
-from). Where nobody publishes a hash, the first use records one, and a later fetch must give the same bytes.
+from). Where no hash is published, the first use records one, and a later fetch must give the same bytes.
 What is asked of a host is bounded: few connections, pauses that grow, a fixed number of attempts.
 """
 
@@ -222,7 +222,7 @@ class _Fetcher:
 
 
 def _agree(stream: Stream, file: RemoteFile, part: Part, *, same: bool) -> int | None:
-    """Make the part fit what the host offers, or raise; returns the size to expect, None where nobody says one."""
+    """Make the part fit what the host offers, or raise; returns the size to expect, None where none is known."""
     before = part.state if same else {}
     changed = any(
         old is not None and new is not None and old != new

@@ -1,6 +1,6 @@
 """What is known of a fetched file: its record beside it, and whether the bytes are still the right ones.
 
-`name.fetched.json` holds size, hashes and where they come from. Where nobody publishes a hash, the first use records
+`name.fetched.json` holds size, hashes and where they come from. Where no hash is published, the first use records
 one, and a later fetch must give the same bytes.
 """
 

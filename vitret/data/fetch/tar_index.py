@@ -2,7 +2,7 @@
 
 For those who train from object storage or cannot hold four million files. The index is a parquet beside the tar,
 `<tar>.index`: path, offset and size in bytes, sha256. It names the size of the tar it was made for, and an index of
-another is refused. A path that goes on below such a tar, `train/images_000.tar/1/7/6/<id>.jpg`, is a file in it.
+another is refused. A path that continues below such a tar, `train/images_000.tar/1/7/6/<id>.jpg`, is a file in it.
 """
 
 import io
