@@ -17,18 +17,14 @@ is left out and named in the manifest, one that is asked about or a positive end
 import argparse
 import contextlib
 import functools
-import hashlib
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,10 +34,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "tests" / folder) for folder in ("support", "campaigns")]
 
 import miniatures  # noqa: E402
+from files import count, differences, members_of, tree  # noqa: E402
+from ftp_host import FtpHost  # noqa: E402
 from official_server import (  # noqa: E402
     Drop,
     Fault,
-    FtpServer,
     Html,
     NoRanges,
     OfficialServer,
@@ -96,51 +93,6 @@ class Bench:
         return {path.relative_to(self.published).as_posix(): path.stat().st_size for path in found}
 
 
-class FtpHost:
-    """An FTP host that serves a copy of a folder, in which faults of the files themselves are made; heal repairs it."""
-
-    def __init__(self, published: Path, copy: Path) -> None:
-        self._published, self._copy = published, copy
-        self._server = FtpServer(copy)
-
-    def __enter__(self) -> "FtpHost":
-        self.heal()
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.__exit__()
-
-    @property
-    def mirror(self) -> str:
-        return self._server.url("").rstrip("/")
-
-    def serve(self, folder: Path) -> None:
-        self._server.folder = folder
-
-    def fault(self, path: str, fault: Fault, *, times: int | None = 1) -> None:
-        file = self._copy / path
-        data = bytearray(file.read_bytes()) if file.exists() else bytearray()
-        match fault:
-            case Wrong(at) if at < len(data):
-                data[at] ^= 0xFF
-                file.write_bytes(data)
-            case Truncate(after):
-                file.write_bytes(data[:after])
-            case Html():
-                file.write_bytes(miniatures.HTML)
-            case Status():
-                file.unlink(missing_ok=True)
-            case Drop(after):
-                self._server.drop_after = after
-
-    def heal(self) -> None:
-        shutil.rmtree(self._copy, ignore_errors=True)
-        shutil.copytree(self._published, self._copy)
-        self._server.drop_after = None
-        self._server.folder = self._copy
-
-
 @dataclass
 class Campaign:
     """One run's host and folder."""
@@ -170,15 +122,6 @@ class Campaign:
         if code in FAILURES and not said.strip():
             raise AssertionError("failed without a word")
         return code
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Relative path → sha256 of every file."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def host_fault(rng: random.Random, kind: str, bench: Bench) -> tuple[str, Fault, int | None]:
@@ -251,11 +194,6 @@ def kill(one: Worker, campaign: Campaign, rng: random.Random) -> None:
     one.kill()
 
 
-def count(folder: Path) -> int:
-    """Files below a folder; those that go while it looks are no matter."""
-    return sum(len(files) for _, _, files in os.walk(folder))
-
-
 def two_at_once(campaign: Campaign, rng: random.Random) -> list[int]:
     slowly(campaign, rng)
     both = [campaign.start()]
@@ -291,14 +229,6 @@ def html_member(campaign: Campaign, rng: random.Random) -> list[int]:
         shutil.rmtree(campaign.final, ignore_errors=True)
         shutil.rmtree(campaign.root / ".work")
     return [code]
-
-
-def members_of(archive: Path) -> dict[str, bytes]:
-    if archive.name.endswith(".zip"):
-        with zipfile.ZipFile(archive) as source:
-            return {name: source.read(name) for name in source.namelist()}
-    with tarfile.open(archive) as tar:
-        return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
 
 
 def full_disk(campaign: Campaign, rng: random.Random) -> list[int]:
@@ -421,12 +351,6 @@ def fault_of(seed: int) -> str:
 def set_of(seed: int) -> str:
     """Neighbours differ in fault and set, and every fault meets every set in turn."""
     return SETS[(seed + seed // len(FAULTS)) % len(SETS)]
-
-
-def differences(found: dict[str, str], expected: dict[str, str]) -> str:
-    changed = [name for name in found.keys() & expected.keys() if found[name] != expected[name]]
-    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    return f"missing {missing}, extra {extra}, changed {changed}"
 
 
 def campaign(seeds: range, folder: Path, *, say: Callable[[str], None] = print) -> list[str]:

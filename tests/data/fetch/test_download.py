@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from ftp_server import FtpServer
 from official_server import (
     BadRange,
     Drop,
-    FtpServer,
     Html,
     NoLength,
     NoRanges,
