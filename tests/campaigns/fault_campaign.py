@@ -10,39 +10,35 @@ mounting is allowed, else a limit on file size), SIGKILL at a random moment, two
 the exit code is a documented one; the set is there only if it is right; after the host has recovered, one more run
 gives the same bytes as a run in which nothing went wrong.
 
-A photograph that is a web page inside an archive whose hash nobody publishes is found by the image check: a distractor
+A photograph that is a web page inside an archive without a published hash is found by the image check: a distractor
 is left out and named in the manifest, one that is asked about or a positive ends the preparation.
 """
 
 import argparse
 import contextlib
 import functools
-import hashlib
 import json
-import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+sys.path[:0] = [str(REPOSITORY / "tests" / folder) for folder in ("support", "campaigns")]
 
 import miniatures  # noqa: E402
+from files import count, differences, members_of, tree  # noqa: E402
+from ftp_host import FtpHost  # noqa: E402
 from official_server import (  # noqa: E402
     Drop,
     Fault,
-    FtpServer,
     Html,
     NoRanges,
     OfficialServer,
@@ -53,10 +49,11 @@ from official_server import (  # noqa: E402
     Truncate,
     Wrong,
 )
+from prepare_worker import Order, Worker  # noqa: E402
 
 SETS = ("roxford5k", "sop", "gldv2-clean", "revisitop1m", "gldv2-retrieval", "holidays")
 BY_FTP = {"holidays"}
-# Sets whose archives nobody publishes a size or a hash of: what comes first is believed, if it is whole.
+# Sets whose archives have no published size or hash: what comes first is believed, if it is whole.
 UNPINNED = {"revisitop1m", "holidays"}
 LOGIN = "login.example/sign-in"
 ARCHIVES = (".tgz", ".zip", ".tar", ".tar.gz")
@@ -73,24 +70,6 @@ CARD = Card.model_validate(json.loads(Path(__file__).with_suffix(".json").read_t
 build = _part.build
 wanted = getattr(_part, "wanted", None)
 """
-
-
-def worker(root: Path, name: str) -> int:
-    """What `vitret prepare NAME --accept-terms` does, with shorter pauses; the small card is an included part."""
-    from vitret.core.errors import VitretError
-    from vitret.data.fetch.download import Patience
-    from vitret.data.prepare import sources as obtain
-    from vitret.data.prepare.run import prepare
-
-    quick = Patience(attempts=4, first=0.01, longest=0.05, timeout=2.0)
-    obtain.fetch = functools.partial(obtain.fetch, patience=quick)
-    obtain.extract_shards = functools.partial(obtain.extract_shards, patience=quick)
-    try:
-        prepare(name, data_root=root, accept_terms=True, workers=0)
-    except VitretError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
 
 
 # --- one run ------------------------------------------------------------------------------------------------------
@@ -114,51 +93,6 @@ class Bench:
         return {path.relative_to(self.published).as_posix(): path.stat().st_size for path in found}
 
 
-class FtpHost:
-    """An FTP host that serves a copy of a folder, in which faults of the files themselves are made; heal mends it."""
-
-    def __init__(self, published: Path, copy: Path) -> None:
-        self._published, self._copy = published, copy
-        self._server = FtpServer(copy)
-
-    def __enter__(self) -> "FtpHost":
-        self.heal()
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.__exit__()
-
-    @property
-    def mirror(self) -> str:
-        return self._server.url("").rstrip("/")
-
-    def serve(self, folder: Path) -> None:
-        self._server.folder = folder
-
-    def fault(self, path: str, fault: Fault, *, times: int | None = 1) -> None:
-        file = self._copy / path
-        data = bytearray(file.read_bytes()) if file.exists() else bytearray()
-        match fault:
-            case Wrong(at) if at < len(data):
-                data[at] ^= 0xFF
-                file.write_bytes(data)
-            case Truncate(after):
-                file.write_bytes(data[:after])
-            case Html():
-                file.write_bytes(miniatures.HTML)
-            case Status():
-                file.unlink(missing_ok=True)
-            case Drop(after):
-                self._server.drop_after = after
-
-    def heal(self) -> None:
-        shutil.rmtree(self._copy, ignore_errors=True)
-        shutil.copytree(self._published, self._copy)
-        self._server.drop_after = None
-        self._server.folder = self._copy
-
-
 @dataclass
 class Campaign:
     """One run's host and folder."""
@@ -171,38 +105,30 @@ class Campaign:
     def final(self) -> Path:
         return self.root / self.bench.name
 
-    def start(self, **more: object) -> subprocess.Popen[str]:
-        environment = os.environ | {
-            "VITRET_MIRROR": self.server.mirror,
-            "VITRET_INCLUDE": str(self.bench.parts),
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, __file__, "--worker", self.root, self.bench.name]
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **more)
+    def start(self, *, largest_file: int | None = None) -> Worker:
+        order = Order(
+            root=self.root,
+            name=self.bench.name,
+            mirror=self.server.mirror,
+            parts=self.bench.parts,
+            largest_file=largest_file,
+        )
+        return Worker.start(order)
 
-    def wait(self, process: subprocess.Popen[str]) -> int:
-        _, said = process.communicate(timeout=600)
+    def wait(self, worker: Worker) -> int:
+        code, said = worker.wait()
         if "Traceback" in said:
             raise AssertionError(f"a traceback instead of a message:\n{said}")
-        if process.returncode in FAILURES and not said.strip():
+        if code in FAILURES and not said.strip():
             raise AssertionError("failed without a word")
-        return process.returncode
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Relative path → sha256 of every file."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+        return code
 
 
 def host_fault(rng: random.Random, kind: str, bench: Bench) -> tuple[str, Fault, int | None]:
     """A file and the way in which its next, or every, request fails."""
     names = list(bench.files)
     if kind in ("wrong hash", "truncated archive"):
-        # A list that nobody has hashed cannot be told from another list; an archive tells by itself.
+        # A list without a hash cannot be told from another list; an archive tells by itself.
         names = [name for name in names if name.endswith(ARCHIVES)]
     name = rng.choice(names)
     size = bench.files[name]
@@ -253,34 +179,29 @@ def killed(campaign: Campaign, rng: random.Random) -> list[int]:
     slowly(campaign, rng)
     codes = []
     for _ in range(rng.randint(1, 3)):
-        process = campaign.start()
-        kill(process, campaign, rng)
-        codes.append(campaign.wait(process))
+        one = campaign.start()
+        kill(one, campaign, rng)
+        codes.append(campaign.wait(one))
     return codes
 
 
-def kill(process: subprocess.Popen[str], campaign: Campaign, rng: random.Random) -> None:
+def kill(one: Worker, campaign: Campaign, rng: random.Random) -> None:
     """SIGKILL when a random number of files is there, and a moment later: a clock would depend on the machine."""
     many = rng.randint(1, campaign.bench.most)
-    while process.poll() is None and count(campaign.root) < many:
+    while one.running and count(campaign.root) < many:
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.03))
-    process.send_signal(signal.SIGKILL)
-
-
-def count(folder: Path) -> int:
-    """Files below a folder; those that go while it looks are no matter."""
-    return sum(len(files) for _, _, files in os.walk(folder))
+    one.kill()
 
 
 def two_at_once(campaign: Campaign, rng: random.Random) -> list[int]:
     slowly(campaign, rng)
-    processes = [campaign.start()]
+    both = [campaign.start()]
     time.sleep(rng.uniform(0, 0.5) * campaign.bench.seconds)
-    processes.append(campaign.start())
+    both.append(campaign.start())
     if rng.random() < 0.5:
-        kill(rng.choice(processes), campaign, rng)
-    return [campaign.wait(process) for process in processes]
+        kill(rng.choice(both), campaign, rng)
+    return [campaign.wait(one) for one in both]
 
 
 def html_member(campaign: Campaign, rng: random.Random) -> list[int]:
@@ -304,28 +225,16 @@ def html_member(campaign: Campaign, rng: random.Random) -> list[int]:
     elif code != 3 or campaign.final.exists():
         raise AssertionError(f"{photo} is a web page, and the exit code {code}")
     if bench.name in UNPINNED:
-        # The first archive is the one that is believed, until a person removes it.
+        # The first archive is the one that is believed, until the user removes it.
         shutil.rmtree(campaign.final, ignore_errors=True)
         shutil.rmtree(campaign.root / ".work")
     return [code]
 
 
-def members_of(archive: Path) -> dict[str, bytes]:
-    if archive.name.endswith(".zip"):
-        with zipfile.ZipFile(archive) as source:
-            return {name: source.read(name) for name in source.namelist()}
-    with tarfile.open(archive) as tar:
-        return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
-
-
 def full_disk(campaign: Campaign, rng: random.Random) -> list[int]:
     size = rng.randrange(4, 400) * 1024
     if not campaign.root.is_mount():
-
-        def small() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 8, size // 8))
-
-        return [campaign.wait(campaign.start(preexec_fn=small))]
+        return [campaign.wait(campaign.start(largest_file=size // 8))]
     remount(campaign.root, size)
     try:
         return [campaign.wait(campaign.start())]
@@ -396,11 +305,11 @@ def undisturbed(name: str, folder: Path) -> Bench:
     with place(folder, small=False) as root, host(bench, folder) as server:
         start = time.perf_counter()
         campaign = Campaign(bench, server, root)
-        process = campaign.start()
-        while process.poll() is None:
+        one = campaign.start()
+        while one.running:
             bench.most = max(bench.most, count(root))
             time.sleep(0.01)
-        if code := campaign.wait(process):
+        if code := campaign.wait(one):
             raise AssertionError(f"the undisturbed run of {name} ended with {code}")
         bench.seconds = time.perf_counter() - start
         bench.expected = tree(campaign.final)
@@ -444,12 +353,6 @@ def set_of(seed: int) -> str:
     return SETS[(seed + seed // len(FAULTS)) % len(SETS)]
 
 
-def differences(found: dict[str, str], expected: dict[str, str]) -> str:
-    changed = [name for name in found.keys() & expected.keys() if found[name] != expected[name]]
-    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    return f"missing {missing}, extra {extra}, changed {changed}"
-
-
 def campaign(seeds: range, folder: Path, *, say: Callable[[str], None] = print) -> list[str]:
     """All runs; returns what went wrong, one sentence each."""
     bench_of = functools.cache(lambda name: undisturbed(name, folder))
@@ -458,7 +361,7 @@ def campaign(seeds: range, folder: Path, *, say: Callable[[str], None] = print) 
         bench = bench_of(set_of(seed))
         try:
             codes = one_run(seed, bench, folder)
-        except (AssertionError, subprocess.TimeoutExpired) as error:
+        except AssertionError as error:
             problems.append(f"seed {seed} ({fault_of(seed)}, {bench.name}): {error}")
             say(problems[-1])
             continue
@@ -471,8 +374,6 @@ def campaign(seeds: range, folder: Path, *, say: Callable[[str], None] = print) 
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--worker"]:
-        raise SystemExit(worker(Path(sys.argv[2]), sys.argv[3]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)

@@ -3,6 +3,7 @@
 All cases run in one process with a limit on its memory, in a folder in which anything new outside `cage` is an escape.
 """
 
+import gzip
 import io
 import json
 import os
@@ -60,15 +61,10 @@ def zipped(names: dict[str, bytes], mode: int = 0) -> bytes:
 
 
 def gzip_bomb(gigabytes: int) -> bytes:
-    """A tar of one file of zeros, gzipped a thousandfold without ever being in memory."""
+    """A tar of one file of zeros, gzipped a thousandfold: a gzip may have many parts, here the same one often."""
     header = tarfile.TarInfo("zeros")
     header.size = gigabytes << 30
-    squeeze = zlib.compressobj(1, wbits=31)
-    out = squeeze.compress(header.tobuf())
-    zeros = bytes(16 << 20)
-    for _ in range(gigabytes * 64):
-        out += squeeze.compress(zeros)
-    return out + squeeze.flush()
+    return gzip.compress(header.tobuf()) + gzip.compress(bytes(16 << 20)) * (gigabytes * 64)
 
 
 def long_header(size: int) -> bytes:
@@ -132,11 +128,17 @@ def mat_bomb() -> bytes:
 
     flags = element(6, struct.pack("<II", 6, 0)) + element(5, struct.pack("<ii", 1, n))
     name = element(1, b"imlist") + bytes(2)
-    squeeze = zlib.compressobj(9)
-    packed = squeeze.compress(struct.pack("<II", 14, len(flags + name) + 8 + 8 * n) + flags + name)
-    packed += squeeze.compress(struct.pack("<II", 9, 8 * n))
-    zeros = bytes(8_000_000)
-    packed += b"".join(squeeze.compress(zeros) for _ in range(n // 1_000_000)) + squeeze.flush()
+    start = (
+        struct.pack("<II", 14, len(flags + name) + 8 + 8 * n) + flags + name + struct.pack("<II", 9, 8 * n)
+    )
+    zeros, times = bytes(8_000_000), n // 1_000_000
+    # Compressed once, then written often: a flushed part of a stream depends on nothing before it.
+    squeeze = zlib.compressobj(9, wbits=-15)
+    parts = [squeeze.compress(data) + squeeze.flush(zlib.Z_FULL_FLUSH) for data in (start, zeros)]
+    checksum = zlib.adler32(start)
+    for _ in range(times):
+        checksum = zlib.adler32(zeros, checksum)
+    packed = b"\x78\xda" + parts[0] + parts[1] * times + b"\x03\x00" + struct.pack(">I", checksum)
     return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x0100, b"IM") + element(15, packed)
 
 

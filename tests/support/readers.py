@@ -1,4 +1,4 @@
-"""Every reader of other people's files in `vitret.data`, each as a function of one path: what the hostile tests feed.
+"""Every reader of files from elsewhere in `vitret.data`, each as a function of one path: what the hostile tests feed.
 
 python readers.py CASES.json LIMIT      a list of [reader, path], bytes of memory; prints what became of each
 """
@@ -14,9 +14,9 @@ from typing import Any
 
 def readers() -> dict[str, Callable[[Path], Any]]:
     from vitret.data import images
-    from vitret.data.fetch import archive, shards, unpack
+    from vitret.data.fetch import archive, unpack
     from vitret.data.fetch import tar_index as packed
-    from vitret.data.fetch.download import RemoteFile
+    from vitret.data.fetch.remote_file import RemoteFile, with_md5
     from vitret.data.formats import gldv2, mat, met, sfm, text
     from vitret.data.formats import safe_pickle as unpickle
     from vitret.data.formats.revisited import read_revisited
@@ -28,7 +28,7 @@ def readers() -> dict[str, Callable[[Path], Any]]:
         "make_index": packed.make_index,
         "read_index": packed.read_index,
         "read_record": unpack.read_record,
-        "with_md5": lambda path: shards.with_md5(RemoteFile(name="a.tar"), path),
+        "with_md5": lambda path: with_md5(RemoteFile(name="a.tar"), path),
         "load_plain": unpickle.load_plain,
         "load_plain_arrays": lambda path: unpickle.load_plain(path, arrays=True),
         "read_revisited": read_revisited,

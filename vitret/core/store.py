@@ -36,7 +36,7 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def machine_error(path: Path, error: OSError) -> MachineError:
-    """The user's version of an operating-system error on writing `path`."""
+    """What a user reads of an operating-system error on writing `path`."""
     reason = error.strerror or str(error)
     return MachineError(
         f"{path}: cannot write ({reason}). Free some space or choose another folder: `vitret env` shows "

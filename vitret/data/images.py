@@ -2,7 +2,7 @@
 
 Pillow reads every format; a JPEG goes through simplejpeg where that is installed. Both are libjpeg-turbo with the
 same settings and scale by the same powers of two, so the pixels agree (tested) and only the time differs.
-What is not 8-bit RGB is brought there as `Image.convert("RGB")` does it in every training code: alpha is dropped,
+What is not 8-bit RGB is converted as `Image.convert("RGB")` does it in every training code: alpha is dropped,
 CMYK goes without a colour profile. 16 bits are divided by 257, where Pillow would clip them.
 """
 
@@ -91,18 +91,7 @@ def decode(
     `exif` turns the image upright by its EXIF orientation, after cropping; `draft` means the upright image.
     A file that is missing, truncated, not an image or beyond `MAX_PIXELS` raises `DataError` with the reason.
     """
-    return decode_bytes(_read(path), path, box=box, draft=draft, exif=exif)
-
-
-def decode_bytes(
-    data: bytes,
-    path: Path,
-    *,
-    box: Box | None = None,
-    draft: tuple[int, int] | None = None,
-    exif: bool = False,
-) -> Pixels:
-    """`decode` of a file's bytes; `path` only names it in errors."""
+    data = _read(path)
     image = _open(io.BytesIO(data), path)
     orientation = _orientation(image) if exif else 1
     scale = 1
@@ -193,7 +182,7 @@ def check_all(paths: Iterable[Path], workers: int) -> Iterator[ImageReport]:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """The bytes of an image, opened: a file, or one inside a packed tar (`packed.py`)."""
+    """The bytes of an image, opened: a file, or one inside a packed tar (`fetch/tar_index.py`)."""
     try:
         return path.open("rb")
     except NotADirectoryError:

@@ -1,5 +1,6 @@
 """Archives made here by hand, honest and not: what is unpacked is right, what is refused leaves nothing outside."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from vitret.core.errors import DataError
-from vitret.data.fetch.archive import Limits, check_archive, extract, kind
+from vitret.data.fetch.archive import check_archive, extract, kind
+from vitret.data.fetch.bombs import Limits
+from vitret.data.fetch.member_names import Selection
 
 FILES = {
     "jpg/a.jpg": b"one" * 5000,
@@ -73,38 +76,34 @@ def test_every_file_comes_out_with_its_hash(tmp_path, name, form):
     assert check_archive(made, name=name) is None
 
 
-def test_a_member_larger_than_a_batch_is_streamed(tmp_path):
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+def test_a_member_larger_than_a_batch_is_streamed(tmp_path, name):
     big = os.urandom(5 << 20)
-    made = make_tar(tmp_path / "a.tgz", {"big": big, "small": b"s"})
+    made = make_tar(tmp_path / name, {"in/a/folder/big": big, "small": b"s"})
     assert [m.size for m in extract(made, tmp_path / "out")] == [len(big), 1]
-    assert (tmp_path / "out" / "big").read_bytes() == big
+    assert (tmp_path / "out" / "in/a/folder/big").read_bytes() == big
 
 
-def test_strip_prefix_flatten_and_skip(tmp_path):
-    made = make_tar(tmp_path / "a.tar", {"./top/x/a.jpg": b"a", "other.txt": b"o", "__MACOSX/._a": b"m"})
-    skip = ("__MACOSX/*",)
-    assert [m.path for m in extract(made, tmp_path / "1", strip_prefix="top/", skip=skip)] == [
-        "x/a.jpg",
-        "other.txt",
-    ]
-    assert [m.path for m in extract(made, tmp_path / "2", flatten=True, skip=skip)] == ["a.jpg", "other.txt"]
-    assert not (tmp_path / "1" / "__MACOSX").exists()
+def test_strip_prefix_and_flatten(tmp_path):
+    made = make_tar(tmp_path / "a.tar", {"./top/x/a.jpg": b"a", "other.txt": b"o"})
+    stripped, flat = Selection(strip_prefix="top/"), Selection(flatten=True)
+    assert [m.path for m in extract(made, tmp_path / "1", stripped)] == ["x/a.jpg", "other.txt"]
+    assert [m.path for m in extract(made, tmp_path / "2", flat)] == ["a.jpg", "other.txt"]
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.zip"])
 def test_only_wanted_files_are_unpacked(tmp_path, name):
     make = make_zip if name == "a.zip" else make_tar
     made = make(tmp_path / name, {"./top/x.jpg": b"x", "./top/y.jpg": b"y", "z.jpg": b"z"})
-    assert [m.path for m in extract(made, tmp_path / "out", strip_prefix="top/", wanted={"y.jpg"})] == [
-        "y.jpg"
-    ]
+    one = Selection(strip_prefix="top/", wanted={"y.jpg"})
+    assert [m.path for m in extract(made, tmp_path / "out", one)] == ["y.jpg"]
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["y.jpg"]
 
 
 def test_flattening_onto_one_name_is_refused(tmp_path, cage):
     made = make_tar(tmp_path / "a.tar", {"x/a.jpg": b"1", "y/a.jpg": b"2"})
     with pytest.raises(DataError, match=r"two members would become 'a\.jpg'"):
-        extract(made, cage, flatten=True)
+        extract(made, cage, Selection(flatten=True))
 
 
 @pytest.mark.parametrize(
@@ -226,6 +225,70 @@ def test_a_second_extraction_replaces_the_first(tmp_path):
     (tmp_path / "out" / "jpg" / "a.jpg").write_bytes(b"half")
     assert extract(made, tmp_path / "out") == first
     assert (tmp_path / "out" / "jpg" / "a.jpg").read_bytes() == FILES["jpg/a.jpg"]
+
+
+def damaged(path: Path, at: int) -> Path:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    return path
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
+    made = damaged(make_tar(tmp_path / "a.tar", {"a": b"a", "b": b"b"}), 1024 + 5)
+    with pytest.raises(DataError, match=r"damaged header at byte 1,024 \(bad checksum\)"):
+        extract(made, tmp_path / "out")
+
+
+def test_a_damaged_pax_header_is_refused(tmp_path):
+    made = damaged(make_tar(tmp_path / "a.tar", {"x" * 120: b"a"}), 512)
+    with pytest.raises(DataError, match="damaged pax header"):
+        extract(made, tmp_path / "out")
+
+
+def pax(body: bytes) -> bytes:
+    """A pax header of this body, before a file of three bytes."""
+    header, file = tarfile.TarInfo("pax"), tarfile.TarInfo("a")
+    header.type, header.size, file.size = tarfile.XHDTYPE, len(body), 3
+    blocks = (header.tobuf(), body, bytes(-len(body) % 512), file.tobuf(), b"abc".ljust(512, b"\0"))
+    return b"".join(blocks) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"12 size=-99\n", "negative size"),
+        (b"15 size=100000"[:14], "damaged pax header"),
+        (b"15 size=100000\n", "not complete"),
+        (b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n", "damaged"),
+        (b"19 GNU.sparse.a=xx\n", "sparse"),
+        (b"60013 a=" + b"1" * 60004 + b"\n", "more than 1,024 digits"),
+        (b"70008 a=" + b"x" * 69999 + b"\n", "more than 65,536 bytes"),
+        (b"8 \xff\xff\xff\xff\n", "damaged pax header"),
+    ],
+    ids=["negative", "cut", "beyond", "sparse 1.0", "sparse", "digits", "long", "no record"],
+)
+def test_a_hostile_pax_header_is_refused_at_once(tmp_path, body, said):
+    made = tmp_path / "a.tar"
+    made.write_bytes(pax(body))
+    with pytest.raises(DataError, match=said):
+        extract(made, tmp_path / "out")
+    assert check_archive(made, name="a.tar") is not None or said == "sparse"
+
+
+def test_only_zeros_follow_a_gzipped_tar_and_its_checksum_is_read(tmp_path):
+    made = make_tar(tmp_path / "a.tar", {"a": b"a"})
+    packed, whole = tmp_path / "a.tgz", made.read_bytes()
+    packed.write_bytes(gzip.compress(whole) + bytes(100))
+    assert [m.path for m in extract(packed, tmp_path / "out")] == ["a"]
+    packed.write_bytes(gzip.compress(whole[:2048]) + gzip.compress(whole[2048:]))
+    assert check_archive(packed, name="a.tgz") is None
+    packed.write_bytes(gzip.compress(whole + b"more"))
+    with pytest.raises(DataError, match="continues after its end"):
+        extract(packed, tmp_path / "out")
+    packed.write_bytes(gzip.compress(whole)[:-8] + bytes(8))
+    with pytest.raises(DataError, match="is broken"):
+        extract(packed, tmp_path / "out")
 
 
 def test_names_older_than_utf8_are_read_as_latin1(tmp_path):

@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from ftp_server import FtpServer
 from official_server import (
     BadRange,
     Drop,
-    FtpServer,
     Html,
     NoLength,
     NoRanges,
@@ -33,7 +33,10 @@ from official_server import (
 
 from vitret.core.errors import DataError, MachineError, UserError
 from vitret.core.store import read_json
-from vitret.data.fetch.download import Patience, RemoteFile, discard, fetch, find
+from vitret.data.fetch.download import fetch
+from vitret.data.fetch.fetched import discard, find
+from vitret.data.fetch.patience import Patience
+from vitret.data.fetch.remote_file import RemoteFile
 
 BODY = random.Random(3).randbytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -85,14 +88,14 @@ def test_a_failing_host_gives_the_right_bytes_in_the_end(official_server, tmp_pa
     assert all(request.agent.startswith("vitret/") for request in official_server.requests)
 
 
-def test_a_broken_connection_goes_on_where_it_stopped(official_server, tmp_path):
+def test_a_broken_connection_continues_where_it_stopped(official_server, tmp_path):
     url = official_server.put("host/a.bin", BODY)
     official_server.fault("host/a.bin", Drop(100_000))
     get(remote(url), tmp_path)
     assert [request.range for request in official_server.requests] == [None, "bytes=100000-"]
 
 
-def test_a_new_run_goes_on_where_the_last_stopped(official_server, tmp_path):
+def test_a_new_run_continues_where_the_last_stopped(official_server, tmp_path):
     url = official_server.put("host/a.bin", BODY)
     official_server.fault("host/a.bin", Drop(100_000))
     official_server.fault("host/a.bin", Status(404))
@@ -119,7 +122,7 @@ def test_mirrors_are_asked_in_order(official_server, tmp_path):
     assert [request.path for request in official_server.requests] == ["one/a.bin", "two/a.bin"]
 
 
-def test_a_mirror_goes_on_with_what_the_other_gave_when_the_hash_is_known(official_server, tmp_path):
+def test_a_mirror_continues_with_what_the_other_gave_when_the_hash_is_known(official_server, tmp_path):
     first, second = official_server.put("one/a.bin", BODY), official_server.put("two/a.bin", BODY)
     official_server.fault("one/a.bin", Drop(100_000))
     official_server.fault("one/a.bin", Status(404))
@@ -300,9 +303,9 @@ def test_a_file_that_its_publishers_list_does_not_confirm_is_not_taken(official_
 def test_mirror_stands_in_for_every_host(official_server, tmp_path, monkeypatch):
     official_server.put("www.example.org/data/a.bin", BODY)
     file = remote("https://www.example.org/data/a.bin", "ftp://www.example.org/data/a.bin")
-    get(file, tmp_path / "1", mirror=official_server.mirror)
-    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror + "/")
-    get(file, tmp_path / "2")
+    for number, address in enumerate((official_server.mirror, f"{official_server.mirror}/")):
+        monkeypatch.setenv("VITRET_MIRROR", address)
+        get(file, tmp_path / str(number))
 
 
 def test_proxies_come_from_the_environment(official_server, tmp_path, monkeypatch):
@@ -344,7 +347,7 @@ def test_ftp_is_resumed_too(tmp_path, known):
 
 @pytest.mark.parametrize("restarts", ["no", "late"])
 @pytest.mark.parametrize("known", [True, False])
-def test_ftp_without_restart_begins_anew(tmp_path, known, restarts):
+def test_ftp_without_restart_begins_again(tmp_path, known, restarts):
     (tmp_path / "pub").mkdir()
     (tmp_path / "pub" / "a.bin").write_bytes(BODY)
     with FtpServer(tmp_path / "pub") as server:
@@ -422,11 +425,3 @@ def test_a_disk_that_is_too_small_is_seen_before_the_first_byte(official_server,
 def test_a_name_outside_the_folder_is_refused(name):
     with pytest.raises(UserError):
         RemoteFile(name=name)
-
-
-def test_pauses_grow_and_are_bounded():
-    patience = Patience(first=1.0, longest=10.0)
-    assert [patience.pause(n, None) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 10]
-    assert (patience.pause(1, 7.0), patience.pause(1, 999.0)) == (7, 10)
-    jittered = Patience(first=1.0, jitter=random.Random(0))
-    assert 0.5 <= jittered.pause(1, None) <= 1.0

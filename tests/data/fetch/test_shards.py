@@ -9,9 +9,11 @@ import pytest
 from official_server import OfficialServer, Status
 
 from vitret.core.errors import DataError
-from vitret.data.fetch.download import Patience, RemoteFile
-from vitret.data.fetch.shards import Shard, extract_shards, members, with_md5
+from vitret.data.fetch.patience import Patience
+from vitret.data.fetch.remote_file import RemoteFile, with_md5
+from vitret.data.fetch.shards import Keeping, Places, Shard, extract_shards
 from vitret.data.fetch.tar_index import make_index, open_member, read_index
+from vitret.data.fetch.unpack import read_record
 
 QUICK = Patience(attempts=2, first=0.001, longest=0.01, timeout=2.0)
 COUNT = 4
@@ -53,9 +55,12 @@ def shards(official_server: OfficialServer) -> list[Shard]:
     return made
 
 
-def bring(shards, folder: Path, **more):
-    places = {"downloads": folder / "downloads", "folder": folder / "images", "state": folder / "state"}
-    return extract_shards(shards, **places, patience=QUICK, **more)
+def places(folder: Path) -> Places:
+    return Places(downloads=folder / "downloads", folder=folder / "images", state=folder / "state")
+
+
+def unpacked(shards, folder: Path, *, told=None, **more):
+    return extract_shards(shards, places(folder), Keeping(**more), told=told, patience=QUICK)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -64,24 +69,24 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_every_shard_is_unpacked_recorded_and_deleted(tmp_path, shards):
     said = []
-    result = bring(shards, tmp_path, told=lambda *what: said.append(what))
-    assert result.complete
+    result = unpacked(shards, tmp_path, told=lambda *what: said.append(what))
+    assert result.left == ()
     assert result.done == tuple(shard.file.name for shard in shards)
     assert tree(tmp_path / "images") == EXPECTED
     assert not list((tmp_path / "downloads").glob("*.tar"))
     assert said[-1] == ("images_003.tar", 4, 4)
-    assert {m.path: m.sha256 for shard in shards for m in members(tmp_path / "state", shard)} == {
+    assert {m.path: m.sha256 for shard in shards for m in read_record(places(tmp_path).record(shard))} == {
         path: hashlib.sha256(data).hexdigest() for path, data in EXPECTED.items()
     }
 
 
 def test_a_disk_budget_gives_a_valid_part_and_more_room_the_rest(tmp_path, shards, official_server):
-    result = bring(shards, tmp_path, max_disk=3 * shards[0].about)
+    result = unpacked(shards, tmp_path, max_disk=3 * shards[0].about)
     assert (len(result.done), len(result.left)) == (2, 2)
     assert result.stopped.startswith("--max-disk")
     assert tree(tmp_path / "images") == {p: d for p, d in EXPECTED.items() if p[0] in "01"}
     asked = len(official_server.requests)
-    assert bring(shards, tmp_path).complete
+    assert unpacked(shards, tmp_path).left == ()
     assert tree(tmp_path / "images") == EXPECTED
     assert not any("000" in request.path for request in official_server.requests[asked:])
 
@@ -92,43 +97,43 @@ def disk(folder: Path) -> int:
 
 def test_kept_archives_and_what_lies_there_count_towards_the_budget(tmp_path, shards):
     about = shards[0].about
-    kept = bring(shards, tmp_path / "kept", max_disk=3 * about, keep=True)
+    kept = unpacked(shards, tmp_path / "kept", max_disk=3 * about, archives=True)
     assert len(kept.done) == 1  # Archive and files stay: the second would take four.
     assert disk(tmp_path / "kept" / "images") + disk(tmp_path / "kept" / "downloads") <= 3 * about
-    assert len(bring(shards, tmp_path / "used", max_disk=3 * about, used=about).done) == 1
+    assert len(unpacked(shards, tmp_path / "used", max_disk=3 * about, used=about).done) == 1
 
 
 def test_an_archive_that_an_interrupted_run_fetched_is_counted_once(tmp_path, shards):
-    bring(shards[:1], tmp_path, keep=True)
+    unpacked(shards[:1], tmp_path, archives=True)
     (tmp_path / "state" / "images_000.tar.parquet").unlink()  # As if killed before it was unpacked.
     about = shards[0].about
-    assert len(bring(shards[:1], tmp_path, max_disk=2 * about, used=about).done) == 1
+    assert len(unpacked(shards[:1], tmp_path, max_disk=2 * about, used=about).done) == 1
 
 
 def test_a_dead_shard_stops_with_the_finished_ones_kept(tmp_path, shards, official_server):
     official_server.fault("host/images_002.tar", Status(404))
     with pytest.raises(DataError, match=r"images_002\.tar: cannot be fetched"):
-        bring(shards, tmp_path)
+        unpacked(shards, tmp_path)
     assert tree(tmp_path / "images") == {p: d for p, d in EXPECTED.items() if p[0] in "01"}
-    assert bring(shards, tmp_path).complete
+    assert unpacked(shards, tmp_path).left == ()
     assert tree(tmp_path / "images") == EXPECTED
 
 
 def test_a_shard_that_is_not_what_its_md5_says_is_never_unpacked(tmp_path, shards, official_server):
     official_server.put("host/images_001.tar", tar_bytes(3))
     with pytest.raises(DataError, match="md5 is"):
-        bring(shards, tmp_path)
+        unpacked(shards, tmp_path)
     assert tree(tmp_path / "images") == {p: d for p, d in EXPECTED.items() if p[0] == "0"}
 
 
 def test_packed_shards_are_read_in_place(tmp_path, shards):
-    assert bring(shards, tmp_path, packed=True).complete
+    assert unpacked(shards, tmp_path, packed=True).left == ()
     found = {}
     for tar in sorted((tmp_path / "images").glob("*.tar")):
         for member in read_index(tar):
             found[member.path] = open_member(tar, member.offset, member.size).read()
     assert found == EXPECTED
-    assert bring(shards, tmp_path, packed=True).complete
+    assert unpacked(shards, tmp_path, packed=True).left == ()
 
 
 def test_an_index_belongs_to_its_tar(tmp_path):

@@ -146,7 +146,7 @@ def test_archives_that_cannot_be_read_in_place_are_refused(
     assert official_server.requests == []
 
 
-def test_nothing_is_packed_that_a_person_has_loose(small: Callable[[str], Miniature], tmp_path: Path):
+def test_nothing_is_packed_that_a_user_has_loose(small: Callable[[str], Miniature], tmp_path: Path):
     miniature = small("gldv2-clean")
     with pytest.raises(UserError, match="no official tar of gldv2-clean"):
         miniature.prepare(tmp_path, miniature.peer, choices=PACKED)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vitret.core.errors import DataError
+from vitret.data.fetch.member_names import Selection
 from vitret.data.fetch.unpack import read_record, unpack_once
 
 
@@ -24,10 +25,15 @@ def archive(tmp_path: Path) -> Path:
 
 def test_the_archive_may_go_once_the_record_is_there(tmp_path, archive):
     record = tmp_path / "state" / "a.parquet"
-    first = unpack_once(archive, tmp_path / "out", record, strip_prefix="x/")
+    stripped = Selection(strip_prefix="x/")
+    first = unpack_once(archive, tmp_path / "out", record, selection=stripped)
     assert [member.path for member in first] == ["a.jpg", "b.jpg"]
     archive.unlink()
-    assert unpack_once(archive, tmp_path / "out", record, strip_prefix="x/") == first == read_record(record)
+    assert (
+        unpack_once(archive, tmp_path / "out", record, selection=Selection(strip_prefix="x/"))
+        == first
+        == read_record(record)
+    )
 
 
 def test_a_broken_archive_leaves_no_record(tmp_path, archive):

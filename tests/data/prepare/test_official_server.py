@@ -6,7 +6,8 @@ from ftplib import FTP
 from urllib.parse import urlsplit
 
 import pytest
-from official_server import BadRange, Drop, FtpServer, Html, NoRanges, OfficialServer, Redirect, Status, Wrong
+from ftp_server import FtpServer
+from official_server import BadRange, Drop, Html, NoRanges, OfficialServer, Redirect, Status, Wrong
 
 BODY = bytes(range(256)) * 8
 

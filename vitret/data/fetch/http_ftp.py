@@ -143,7 +143,7 @@ def _open_http(http: httpx.Client, url: str, start: int, validator: str | None) 
 
 
 def _refuse(status: int, headers: httpx.Headers) -> None:
-    """Raise for every status that brings no file."""
+    """Raise for every status that comes without the file."""
     if status in (200, 206):
         return
     if status == 416:
@@ -257,7 +257,7 @@ def _ftp_errors(timeout: float) -> Iterator[None]:
 
 
 def _past_proxies() -> str:
-    """What a person behind a proxy must know of FTP."""
+    """What a user behind a proxy must know of FTP."""
     proxies = _set("FTP_PROXY", *PROXIES)
     return f"; FTP does not go through the proxy of {proxies}" if proxies else ""
 

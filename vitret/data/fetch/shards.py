@@ -1,23 +1,30 @@
-"""Sets of many archives, one by one: fetch, verify, unpack, delete; any number of finished shards is a valid state.
+"""Datasets of many archives, one by one: fetch, verify, unpack, delete; any number of finished shards is a valid state.
 
-A shard is finished when its record `<state>/<name>.parquet` exists (path, size and sha256 of every file it brought),
-which is written after its files are on the disk. So a kill at any moment costs one shard, and the same call goes on.
+A shard is finished when its record `<state>/<name>.parquet` exists (path, size and sha256 of every file in it), which
+is written after its files are on the disk. So a kill at any moment costs one shard, and the same call continues.
 """
 
-import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.locks import locked
-from vitret.data.fetch.archive import Member, extract
-from vitret.data.fetch.download import Fetched, Patience, Progress, RemoteFile, discard, fetch
+from vitret.data.fetch.archive import extract
+from vitret.data.fetch.download import Progress, fetch
+from vitret.data.fetch.fetched import Fetched, discard
+from vitret.data.fetch.hashed_files import Member
+from vitret.data.fetch.member_names import Selection
+from vitret.data.fetch.patience import Patience
+from vitret.data.fetch.remote_file import RemoteFile, with_md5
 from vitret.data.fetch.tar_index import index_path, make_index
-from vitret.data.fetch.unpack import lock_of, read_record, write_record
+from vitret.data.fetch.unpack import lock_of, write_record
+
+Told = Callable[[str, int, int], None]
+"""Called with (shard, how many are finished, of how many)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,43 @@ class Shard:
     md5_file: RemoteFile | None = None
     strip_prefix: str = ""
 
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Folders: of the archives while they are needed, of the files in them, of the records of finished shards."""
+
+    downloads: Path
+    folder: Path
+    state: Path
+
+    def record(self, shard: Shard) -> Path:
+        return self.state / f"{shard.name}.parquet"
+
+    def fetched_bytes(self, shard: Shard) -> int:
+        """Bytes of a shard's archive that an interrupted run has fetched."""
+        places = [self.downloads / f"{shard.name}{suffix}" for suffix in ("", ".part")]
+        return sum(place.stat().st_size for place in places if place.is_file())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What stays on the disk: files unpacked, all or the `wanted` paths, or the tars themselves, and how much of it.
+
+    `packed` moves a tar to `folder/<name>` with an index instead of unpacking it; `archives` leaves archives in
+    `downloads`. `max_disk` bounds the bytes of archives and files together (None: no bound), `used` of which are taken
+    already, all that lies in `downloads` and `folder` among them.
+    """
+
+    wanted: Container[str] | None = None
+    packed: bool = False
+    archives: bool = False
+    max_disk: int | None = None
+    used: int = 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progressed:
@@ -38,10 +82,6 @@ class Progressed:
     left: tuple[str, ...]
     stopped: str
 
-    @property
-    def complete(self) -> bool:
-        return not self.left
-
 
 def room(archive: int, *, packed: bool) -> int:
     """Bytes that must be free to take an archive of so many: it and, for a while, what is in it."""
@@ -50,68 +90,39 @@ def room(archive: int, *, packed: bool) -> int:
 
 def extract_shards(
     shards: Sequence[Shard],
+    places: Places,
+    keeping: Keeping,
     *,
-    downloads: Path,
-    folder: Path,
-    state: Path,
-    max_disk: int | None = None,
-    used: int = 0,
-    wanted: Container[str] | None = None,
-    packed: bool = False,
-    keep: bool = False,
     progress: Progress | None = None,
-    told: Callable[[str, int, int], None] | None = None,
-    mirror: str | None = None,
+    told: Told | None = None,
     patience: Patience | None = None,
 ) -> Progressed:
-    """Bring shards into `folder` one after the other, the next being fetched while one is unpacked.
+    """Unpack shards one after the other, the next being fetched while one is unpacked.
 
-    `max_disk` bounds the bytes of archives and files together, `used` of which are taken already (all that lies in
-    `downloads` and `folder` among them); the shard that would not fit is not begun. An archive needs room twice while
-    it is unpacked. `wanted` names the paths that are unpacked (None: all).
-    `packed` moves the tar to `folder/<name>` with an index instead of unpacking it; `keep` leaves archives in
-    `downloads`. `told` gets (shard, how many are finished, of how many).
+    The shard that would not fit into `max_disk` is not begun; an archive needs room twice while it is unpacked.
 
-    Raises DataError at the first shard that cannot be had or is broken (a broken archive is forgotten, so that the
-    next run fetches it anew), MachineError when the disk is full. Finished shards stay finished.
+    Raises DataError at the first shard that cannot be obtained or is broken (a broken archive is forgotten, so that
+    the next run fetches it again), MachineError when the disk is full. Finished shards stay finished.
     """
-    if len({shard.file.name for shard in shards}) < len(shards):
+    names = [shard.name for shard in shards]
+    if len(set(names)) < len(names):
         raise UserError("Two shards have the same name.")
-    stop = threading.Event()
-
-    def bring(shard: Shard) -> Fetched:
-        file = _with_md5(shard, downloads, mirror=mirror, patience=patience)
-        (fetched,) = fetch([file], downloads, progress=progress, mirror=mirror, patience=patience, stop=stop)
-        return fetched
-
-    with locked(lock_of(state / "shards")), ThreadPoolExecutor(1) as pool, _set_on_error(stop):
-        done = {shard.file.name for shard in shards if _record(state, shard).exists()}
-        todo = [shard for shard in shards if shard.file.name not in done]
-        there = {shard.file.name: _there(downloads, shard) for shard in todo}
+    with locked(lock_of(places.state / "shards")), _Fetching(places, progress, patience) as fetching:
+        todo = [shard for shard in shards if not places.record(shard).exists()]
+        done = set(names) - {shard.name for shard in todo}
+        budget = _Budget(keeping, {shard.name: places.fetched_bytes(shard) for shard in todo})
         stopped = ""
-        ahead: Future[Fetched] | None = None
         for shard, following in itertools.zip_longest(todo, todo[1:]):
-            need = room(shard.about, packed=packed) - there[shard.file.name]
-            if max_disk is not None and used + need > max_disk:
-                stopped = (
-                    f"--max-disk {max_disk:,}: {used:,} bytes are taken, the next shard needs {need:,} more"
-                )
+            if stopped := budget.refusal(shard):
                 break
-            fetched = ahead.result() if ahead else bring(shard)
-            both = used + need + (room(following.about, packed=packed) if following else 0)
-            fits = max_disk is None or both <= max_disk
-            ahead = pool.submit(bring, following) if following and fits else None
-            used += _finish(shard, fetched, folder, state, wanted=wanted, packed=packed)
-            used -= there[shard.file.name]
-            if keep and not packed:
-                used += fetched.size
-            else:
-                # Its record stays: should it ever be fetched again, it must be the same.
-                fetched.path.unlink(missing_ok=True)
-            done.add(shard.file.name)
+            fetched = fetching.wait_for(shard)
+            if following is not None and budget.fits_both(shard, following):
+                fetching.begin(following)
+            size = _finish(shard, fetched, places, keeping)
+            budget.spend(shard, size + (fetched.size if _keep_or_remove(fetched, keeping) else 0))
+            done.add(shard.name)
             if told is not None:
-                told(shard.file.name, len(done), len(shards))
-    names = [shard.file.name for shard in shards]
+                told(shard.name, len(done), len(shards))
     return Progressed(
         done=tuple(name for name in names if name in done),
         left=tuple(name for name in names if name not in done),
@@ -119,80 +130,110 @@ def extract_shards(
     )
 
 
-def _there(downloads: Path, shard: Shard) -> int:
-    """Bytes of a shard's archive that an interrupted run has fetched."""
-    places = [downloads / f"{shard.file.name}{suffix}" for suffix in ("", ".part")]
-    return sum(place.stat().st_size for place in places if place.is_file())
+@dataclass
+class _Budget:
+    """The bytes that are taken, against `max_disk`; `there` holds what an interrupted run has fetched of each shard."""
+
+    keeping: Keeping
+    there: dict[str, int]
+    used: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.used = self.keeping.used
+
+    def _need(self, shard: Shard) -> int:
+        return room(shard.about, packed=self.keeping.packed)
+
+    def refusal(self, shard: Shard) -> str:
+        """Why a shard is not begun; empty where there is room."""
+        most, need = self.keeping.max_disk, self._need(shard) - self.there[shard.name]
+        if most is None or self.used + need <= most:
+            return ""
+        return f"--max-disk {most:,}: {self.used:,} bytes are taken, the next shard needs {need:,} more"
+
+    def fits_both(self, shard: Shard, following: Shard) -> bool:
+        """Whether the next archive may lie on the disk while this one is unpacked."""
+        both = self.used + self._need(shard) - self.there[shard.name] + self._need(following)
+        return self.keeping.max_disk is None or both <= self.keeping.max_disk
+
+    def spend(self, shard: Shard, size: int) -> None:
+        self.used += size - self.there[shard.name]
 
 
-@contextlib.contextmanager
-def _set_on_error(stop: threading.Event) -> Iterator[None]:
-    """Whatever ends the loop also ends the fetch that runs ahead of it."""
+class _Fetching:
+    """Fetches one shard ahead on a thread of its own; whatever ends the work with the others also ends that fetch."""
+
+    def __init__(self, places: Places, progress: Progress | None, patience: Patience | None) -> None:
+        self._downloads, self._progress, self._patience = places.downloads, progress, patience
+        self._stop = threading.Event()
+        self._ahead: Future[Fetched] | None = None
+
+    def __enter__(self) -> "_Fetching":
+        self._pool = ThreadPoolExecutor(1)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._stop.set()
+        self._pool.shutdown()
+
+    def begin(self, shard: Shard) -> None:
+        self._ahead = self._pool.submit(self._fetch, shard)
+
+    def wait_for(self, shard: Shard) -> Fetched:
+        """The archive of a shard, which is the one begun last, if any."""
+        ahead, self._ahead = self._ahead, None
+        return ahead.result() if ahead is not None else self._fetch(shard)
+
+    def _fetch(self, shard: Shard) -> Fetched:
+        return self._one(self._with_md5(shard), self._progress)
+
+    def _with_md5(self, shard: Shard) -> RemoteFile:
+        """The shard's file with the md5 that its publisher offers in a text of its own."""
+        if shard.md5_file is None or shard.file.hash_known:
+            return shard.file
+        text = self._one(shard.md5_file, None).path
+        try:
+            return with_md5(shard.file, text)
+        except DataError:
+            discard(text)
+            raise
+
+    def _one(self, file: RemoteFile, progress: Progress | None) -> Fetched:
+        (fetched,) = fetch(
+            [file], self._downloads, progress=progress, patience=self._patience, stop=self._stop
+        )
+        return fetched
+
+
+def _finish(shard: Shard, fetched: Fetched, places: Places, keeping: Keeping) -> int:
+    """Unpack or move one archive and record it; returns the bytes it takes in `folder`."""
     try:
-        yield
-    except BaseException:
-        stop.set()
-        raise
-
-
-def members(state: Path, shard: Shard) -> list[Member]:
-    """The files that a finished shard brought; raises DataError for a shard that is not finished."""
-    return read_record(_record(state, shard))
-
-
-def _record(state: Path, shard: Shard) -> Path:
-    return state / f"{shard.file.name}.parquet"
-
-
-def _finish(
-    shard: Shard, fetched: Fetched, folder: Path, state: Path, *, wanted: Container[str] | None, packed: bool
-) -> int:
-    """Unpack or adopt one archive and record it; returns the bytes it takes in `folder`."""
-    brought: Sequence[Member]
-    try:
-        if packed:
-            found = make_index(fetched.path, strip_prefix=shard.strip_prefix)
-            folder.mkdir(parents=True, exist_ok=True)
-            target = folder / fetched.path.name
-            index_path(fetched.path).replace(index_path(target))
-            fetched.path.replace(target)
-            brought = [Member(path=m.path, size=m.size, sha256=m.sha256) for m in found]
+        if keeping.packed:
+            found = _move(shard, fetched, places.folder)
         else:
-            brought = extract(fetched.path, folder, strip_prefix=shard.strip_prefix, wanted=wanted)
+            selection = Selection(strip_prefix=shard.strip_prefix, wanted=keeping.wanted)
+            found = extract(fetched.path, places.folder, selection)
     except DataError:
         discard(fetched.path)
         raise
-    write_record(_record(state, shard), brought)
-    return fetched.size if packed else sum(member.size for member in brought)
+    write_record(places.record(shard), found)
+    return fetched.size if keeping.packed else sum(member.size for member in found)
 
 
-def _with_md5(shard: Shard, downloads: Path, *, mirror: str | None, patience: Patience | None) -> RemoteFile:
-    """The shard's file with the md5 that its publisher offers in a text of its own."""
-    if shard.md5_file is None or shard.file.hash_known:
-        return shard.file
-    (text,) = fetch([shard.md5_file], downloads, mirror=mirror, patience=patience)
-    return with_md5(shard.file, text.path)
+def _move(shard: Shard, fetched: Fetched, folder: Path) -> list[Member]:
+    """Index a tar and move both to `folder`."""
+    found = make_index(fetched.path, strip_prefix=shard.strip_prefix)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / fetched.path.name
+    index_path(fetched.path).replace(index_path(target))
+    fetched.path.replace(target)
+    return found
 
 
-def with_md5(file: RemoteFile, text: Path) -> RemoteFile:
-    """`file` with the first word of `text` as its md5; raises DataError, and forgets the text, when that is none."""
-    md5 = md5_in(text)
-    if md5 is None:
-        discard(text)
-        raise DataError(f"{text}: does not begin with an md5. Run the same command again.")
-    return RemoteFile(
-        name=file.name,
-        urls=file.urls,
-        size=file.size,
-        md5=md5,
-        hash_source="publisher",
-        by_hand=file.by_hand,
-    )
-
-
-def md5_in(text: Path) -> str | None:
-    """The md5 with which a publisher's text begins, in lower case; None where it begins otherwise."""
-    words = text.read_text(encoding="utf-8", errors="replace")[:200].split(maxsplit=1)
-    if not words or len(words[0]) != 32 or set(words[0].lower()) - set("0123456789abcdef"):
-        return None
-    return words[0].lower()
+def _keep_or_remove(fetched: Fetched, keeping: Keeping) -> bool:
+    """Whether the archive stays in `downloads`; its record always stays, so that a later fetch must give the same."""
+    if keeping.archives and not keeping.packed:
+        return True
+    fetched.path.unlink(missing_ok=True)
+    return False

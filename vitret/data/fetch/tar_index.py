@@ -2,7 +2,7 @@
 
 For those who train from object storage or cannot hold four million files. The index is a parquet beside the tar,
 `<tar>.index`: path, offset and size in bytes, sha256. It names the size of the tar it was made for, and an index of
-another is refused. A path that goes on below such a tar, `train/images_000.tar/1/7/6/<id>.jpg`, is a file in it.
+another is refused. A path that continues below such a tar, `train/images_000.tar/1/7/6/<id>.jpg`, is a file in it.
 """
 
 import io
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +22,11 @@ import pyarrow.parquet as pq
 
 from vitret.core.errors import DataError
 from vitret.core.store import writing
-from vitret.data.fetch.archive import unsafe
-from vitret.data.fetch.tar_stream import Entry, Plain, TarError, walk
+from vitret.data.fetch.hashed_files import Member
+from vitret.data.fetch.member_names import Selection, Targets
+from vitret.data.fetch.tar_stream import Entry, TarError, TarReader, walk
+
+HASHERS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,40 +43,41 @@ def index_path(tar: Path) -> Path:
     return tar.with_name(f"{tar.name}.index")
 
 
-def make_index(tar: Path, *, strip_prefix: str = "", workers: int = 2) -> list[Packed]:
-    """Read an uncompressed tar once, hash every file in it, and write its index.
+def make_index(tar: Path, *, strip_prefix: str = "") -> list[Member]:
+    """Read an uncompressed tar once, hash every file in it, and write its index; returns the files.
 
     What `extract` refuses is refused here too. Raises DataError for a tar that is unsafe, broken or compressed.
     """
+    entries = _files_of(tar, strip_prefix)
+    with ThreadPoolExecutor(HASHERS) as pool:
+        hashes = list(pool.map(lambda entry: _sha256(tar, entry), entries.values(), chunksize=64))
+    members = [
+        Packed(path=path, offset=entry.offset, size=entry.size, sha256=sha256)
+        for (path, entry), sha256 in zip(entries.items(), hashes, strict=True)
+    ]
+    _write(tar, members)
+    return [Member(path=member.path, size=member.size, sha256=member.sha256) for member in members]
+
+
+def _files_of(tar: Path, strip_prefix: str) -> dict[str, Entry]:
+    targets = Targets(tar, Selection(strip_prefix=strip_prefix))
+    files = {}
     try:
-        with Plain(tar) as source, ThreadPoolExecutor(workers) as pool:
-            entries = []
-            for entry in walk(source):
-                source.skip(entry.padded)
+        with TarReader(tar, gzipped=False) as reader:
+            for entry in walk(reader):
                 if entry.kind == "folder":
                     continue
-                if problem := unsafe(entry.name) or ("is no file" if entry.kind != "file" else None):
-                    raise DataError(f"{tar}: the member {entry.name!r} {problem}: refused.")
-                entries.append(entry)
-            members = list(
-                pool.map(lambda entry: _hashed(source, entry, strip_prefix), entries, chunksize=64)
-            )
+                if entry.kind != "file":
+                    raise DataError(f"{tar}: the member {entry.name!r} is a {entry.kind}: refused.")
+                files[targets.path(entry.name)] = entry
     except TarError as error:
         raise DataError(f"{tar}: {error}") from error
-    if len({member.path for member in members}) < len(members):
-        raise DataError(f"{tar}: two members have the same name: refused.")
-    _write(tar, members)
-    return members
+    return files
 
 
-def _hashed(source: Plain, entry: Entry, strip_prefix: str) -> Packed:
-    running = sha256()
-    for piece in source.pieces(entry.offset, entry.size):
-        running.update(piece)
-    path = "/".join(part for part in entry.name.split("/") if part not in ("", "."))
-    return Packed(
-        path=path.removeprefix(strip_prefix), offset=entry.offset, size=entry.size, sha256=running.hexdigest()
-    )
+def _sha256(tar: Path, entry: Entry) -> str:
+    with open_member(tar, entry.offset, entry.size) as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _write(tar: Path, members: list[Packed]) -> None:
@@ -107,7 +111,7 @@ def read_index(tar: Path) -> list[Packed]:
 def open_member(tar: Path, offset: int, size: int) -> io.BufferedReader:
     """One file in a tar, opened; raises DataError when the tar ends before it does.
 
-    Every call opens the tar anew and reads by position: threads and processes share no handle.
+    Every call opens the tar again and reads by position: threads and processes share no handle.
     """
     try:
         member = _Member(tar, offset, size)
@@ -181,9 +185,8 @@ class _Places(NamedTuple):
     sizes: np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-@lru_cache(
-    maxsize=1024
-)  # More tars than any set has; the size and the time of change make it forget a new tar's old.
+# More tars than any set has; the size and the time of change make it forget a new tar's old.
+@lru_cache(maxsize=1024)
 def _places(tar: Path, size: int, changed: int) -> _Places:
     members = sorted(read_index(tar), key=lambda member: member.path.encode())
     return _Places(

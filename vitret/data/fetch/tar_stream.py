@@ -1,20 +1,30 @@
-"""The members of a tar in order, each with the place of its bytes: ustar, pax (POSIX.1-2001) and GNU long names.
+"""The members of a tar in order, each with the place of its bytes: `tarfile` over a reader that only goes forward.
 
-The standard library's reader remembers every member and seeks; this one goes forward only, so that a shard of a million
-images costs no memory, a gzipped archive is read once, and the offsets can be kept as an index.
+`tarfile` knows the formats (ustar, POSIX.1-2001 pax, GNU long names). What it does not do is done here:
+- A damaged header, or no end mark, ends an archive for it without a word. Here both are errors: the download was cut.
+- Its mode `r|gz` never looks at the CRC of a gzip, nor at what follows the tar. `gzip` does.
+- It believes the size of every header and keeps every member. Here both are bounded, so is memory.
+- Up to Python 3.11.9 and 3.12.5 a pax header can take it hours (CVE-2024-6232). `_check_pax` takes linear time.
 """
 
+import contextlib
+import gzip
+import io
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-BLOCK = 512
+BLOCK = tarfile.BLOCKSIZE
 PIECE = 1 << 20
-LONGEST_HEADER = 1 << 20
+# Bytes of headers that one member may have: long names and attributes, never its content.
+LONGEST_HEADER = 1 << 16
+LONGEST_NUMBER = 1 << 10
+PAX_TYPES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 
 Kind = Literal["file", "folder", "symbolic link", "hard link", "device", "pipe", "sparse or unknown member"]
 
@@ -44,236 +54,175 @@ class Entry:
     size: int
     offset: int
 
-    @property
-    def padded(self) -> int:
-        """Bytes up to the next header."""
-        return -(-self.size // BLOCK) * BLOCK
 
-    @staticmethod
-    def looks_like_header(block: bytes) -> bool:
-        """Whether a block's checksum is right, or it is all zeros."""
-        if not any(block):
-            return True
-        try:
-            tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except tarfile.HeaderError:
-            return False
-        return True
+class TarReader(io.RawIOBase):
+    """The bytes of a tar, gzipped or not, in one pass: `read` and `seek` for `tarfile`, `take` for the contents."""
 
+    def __init__(self, path: Path, *, gzipped: bool) -> None:
+        self._file = gzip.open(path) if gzipped else path.open("rb")  # noqa: SIM115 -- closed by close()
+        self._size = None if gzipped else os.fstat(self._file.fileno()).st_size
+        self._position = 0
+        self._header_bytes_left = 0
+        self._pax_follows = False
 
-class Plain:
-    """An uncompressed tar, read by position: several threads may take bytes at once."""
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
-    def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._size = os.fstat(self._handle).st_size
-        self.position = 0
+    def tell(self) -> int:
+        return self._position
 
-    def __enter__(self) -> Self:
-        return self
+    def expect_header(self) -> None:
+        """Let `tarfile` read the headers of one member, and no more."""
+        self._header_bytes_left = LONGEST_HEADER
+        self._pax_follows = False
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self._handle)
-
-    def read(self, n: int) -> bytes:
-        """The next n bytes, or fewer at the end."""
-        data = os.pread(self._handle, n, self.position)
-        self.position += len(data)
+    def read(self, n: int = -1) -> bytes:
+        """The next n bytes of headers, or fewer at the end."""
+        if not 0 <= n <= self._header_bytes_left:
+            raise TarError(f"has a header of more than {LONGEST_HEADER:,} bytes: refused")
+        self._header_bytes_left -= n
+        data = self._next(n)
+        if self._pax_follows:
+            _check_pax(data)
+        self._pax_follows = not self._pax_follows and data[156:157] in PAX_TYPES
         return data
 
-    def require(self, n: int) -> None:
-        """Raise TarError unless n more bytes are there."""
-        if self.position + n > self._size:
-            raise TarError("ends in the middle of a member: the download is not complete")
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Skip to a byte further on; nothing in a tar points back."""
+        if whence != os.SEEK_SET or offset < self._position:
+            raise TarError("has a member of negative size")
+        if self._size is None:
+            for _ in self.take(offset - self._position):
+                pass
+        else:
+            self._require(offset - self._position)
+            self._position = self._file.seek(offset)
+        return self._position
 
-    def skip(self, n: int) -> None:
-        self.require(n)
-        self.position += n
-
-    def pieces(self, offset: int, size: int) -> Iterator[bytes]:
-        """The bytes of a member, whatever the position is meanwhile."""
+    def take(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes, in pieces; `TarError` if they are not all there."""
+        self._require(size)
         while size:
-            piece = os.pread(self._handle, min(size, PIECE), offset)
-            if not piece:
-                raise TarError("became shorter while it was read")
-            yield piece
-            offset += len(piece)
-            size -= len(piece)
-
-    def drain(self) -> None:
-        """Nothing follows that a checksum would cover."""
-
-
-class Gunzip:
-    """A gzipped tar, unpacked as it is read; every member of the gzip is checked against its CRC."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._gzip = zlib.decompressobj(31)
-        self._packed = b""
-        self._ready, self._at = b"", 0
-        self._ended = False
-        self.position = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def _more(self) -> bytes:
-        """Some unpacked bytes, at most a piece; none at the end."""
-        while not self._ended:
-            if not self._packed:
-                self._packed = self._file.read(PIECE)
-            if self._gzip.eof:
-                self._packed = self._packed.lstrip(b"\0")
-                if not self._packed:
-                    if self._file.tell() == os.fstat(self._file.fileno()).st_size:
-                        self._ended = True
-                    continue
-                self._gzip = zlib.decompressobj(31)
-            if not self._packed:
-                raise TarError("ends in the middle of its gzip: the download is not complete")
-            try:
-                data = self._gzip.decompress(self._packed, PIECE)
-            except zlib.error as error:
-                raise TarError(f"is broken ({error}): remove it, then run the same command again") from error
-            self._packed = self._gzip.unused_data if self._gzip.eof else self._gzip.unconsumed_tail
-            if data:
-                return data
-        return b""
-
-    def read(self, n: int) -> bytes:
-        """The next n bytes, or fewer at the end."""
-        parts = []
-        while n:
-            if self._at == len(self._ready):
-                self._ready, self._at = self._more(), 0
-                if not self._ready:
-                    break
-            part = self._ready[self._at : self._at + n]
-            parts.append(part)
-            n -= len(part)
-            self._at += len(part)
-            self.position += len(part)
-        return b"".join(parts)
-
-    def stream(self, size: int) -> Iterator[bytes]:
-        """The next `size` bytes, in pieces."""
-        while size:
-            piece = self.read(min(size, PIECE))
+            piece = self._next(min(size, PIECE))
             if not piece:
                 raise TarError("ends in the middle of a member: the download is not complete")
-            yield piece
             size -= len(piece)
-
-    def skip(self, n: int) -> None:
-        for _ in self.stream(n):
-            pass
+            yield piece
 
     def drain(self) -> None:
-        """Read what follows the tar, so that the last CRC is checked; only zeros may follow, and not many."""
+        """Read what follows the tar in a gzip, so that its last CRC is checked; only zeros may follow, and not many."""
+        if self._size is not None:
+            return
         for _ in range(64):
-            rest = self.read(PIECE)
+            rest = self._next(PIECE)
             if not rest:
                 return
             if any(rest):
                 break
-        raise TarError("goes on after its end")
+        raise TarError("continues after its end")
+
+    def _require(self, size: int) -> None:
+        if self._size is not None and self._position + size > self._size:
+            raise TarError("ends in the middle of a member: the download is not complete")
+
+    def _next(self, n: int) -> bytes:
+        try:
+            data = self._file.read(n)
+        except EOFError as error:
+            raise TarError("ends in the middle of its gzip: the download is not complete") from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise TarError(f"is broken ({error}): remove it, then run the same command again") from error
+        self._position += len(data)
+        return data
 
 
-def walk(source: Plain | Gunzip) -> Iterator[Entry]:
-    """The members in order; before the next is asked for, the caller takes or skips `padded` bytes.
+class _Header(tarfile.TarInfo):
+    """A header of which `tarfile` must not think that a damaged one, or none, is the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) < BLOCK:
+                raise TarError(
+                    "ends without the mark that every tar ends with: the download is not complete"
+                ) from error
+            if not any(buf):
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
+def looks_like_header(block: bytes) -> bool:
+    """Whether a block's checksum is right, or it is all zeros."""
+    try:
+        _Header.frombuf(block, "utf-8", "surrogateescape")
+    except (TarError, tarfile.ReadError):
+        return False
+    except tarfile.HeaderError:
+        return True
+    return True
+
+
+def walk(reader: TarReader) -> Iterator[Entry]:
+    """The members in order; the caller may `take` a member's bytes before it asks for the next.
 
     Raises TarError for a damaged header and for a tar without its final block of zeros, as a cut one has.
     """
-    name: str | None = None
-    size: int | None = None
-    shared: dict[str, str] = {}
+    with _damage(reader):
+        tar = tarfile.TarFile(fileobj=reader, tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
     while True:
-        block = source.read(BLOCK)
-        if len(block) < BLOCK:
-            raise TarError("ends without the mark that every tar ends with: the download is not complete")
-        if not any(block):
+        with _damage(reader):
+            header = tar.next()
+        if header is None:
             return
-        try:
-            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except tarfile.HeaderError as error:
-            raise TarError(f"has a damaged header at byte {source.position - BLOCK:,} ({error})") from error
-        if header.size < 0:
-            raise TarError(f"has a member of negative size at byte {source.position - BLOCK:,}")
-        match header.type:
-            case tarfile.GNUTYPE_LONGNAME:
-                name = _text(_extra(source, header.size).split(b"\0", 1)[0])
-                continue
-            case tarfile.GNUTYPE_LONGLINK:
-                _extra(source, header.size)
-                continue
-            case tarfile.XHDTYPE | tarfile.SOLARIS_XHDTYPE | tarfile.XGLTYPE:
-                fields = _pax(_extra(source, header.size))
-                if header.type == tarfile.XGLTYPE:
-                    shared |= fields
-                    continue
-                if any(key.startswith("GNU.sparse") for key in fields):
-                    raise TarError("has a sparse member: refused")
-                name = fields.get("path", name)
-                size = _size(fields["size"]) if "size" in fields else size
-                continue
-        kind = _KINDS.get(header.type, "sparse or unknown member")
-        if kind == "file" and header.type == tarfile.AREGTYPE and header.name.endswith("/"):
-            kind = "folder"
-        length = size if size is not None else header.size
-        yield Entry(
-            name=name if name is not None else shared.get("path", _text(_bytes(header.name))),
-            kind=kind,
-            # Links and devices carry no bytes, whatever their size field says.
-            size=length if kind in ("file", "sparse or unknown member") else 0,
-            offset=source.position,
-        )
-        name = size = None
+        tar.members.clear()  # type: ignore[attr-defined]  # it keeps all: a shard may have a million
+        yield _entry(header)
 
 
-def _extra(source: Plain | Gunzip, size: int) -> bytes:
-    """The body of a header that describes the next one."""
-    if size > LONGEST_HEADER:
-        raise TarError(f"has a header of {size:,} bytes: refused")
-    body = source.read(size)
-    if len(body) < size:
-        raise TarError("ends in the middle of a header: the download is not complete")
-    source.skip(-size % BLOCK)
-    return body
-
-
-def _pax(body: bytes) -> dict[str, str]:
-    """The records of a pax header, each 'length key=value' with a line break."""
-    fields: dict[str, str] = {}
-    while body.rstrip(b"\0"):
-        digits, space, _ = body.partition(b" ")
-        if not space or not digits.isdigit() or len(digits) > 8:
-            raise TarError("has a damaged pax header")
-        length = int(digits)
-        record, body = body[len(digits) + 1 : length], body[length:]
-        key, equals, value = record.partition(b"=")
-        if length <= len(digits) + 1 or not equals or not value.endswith(b"\n"):
-            raise TarError("has a damaged pax header")
-        fields[_text(key)] = _text(value[:-1])
-    return fields
-
-
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise TarError(f"has a member of size '{text[:40]}'")
-    return int(text)
-
-
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _text(name: bytes) -> str:
-    """UTF-8, else Latin-1: some names are older than UTF-8, and every name must fit into JSON."""
+@contextlib.contextmanager
+def _damage(reader: TarReader) -> Iterator[None]:
+    """What `tarfile` raises on damaged bytes, documented or not, as `TarError`."""
+    reader.expect_header()
     try:
-        return name.decode("utf-8")
+        yield
+    except (tarfile.TarError, ValueError, LookupError, ArithmeticError) as error:
+        at = max(0, reader.tell() - BLOCK)
+        raise TarError(f"has a damaged header at byte {at:,} ({error})") from error
+
+
+def _entry(header: tarfile.TarInfo) -> Entry:
+    kind = _KINDS.get(header.type, "sparse or unknown member")
+    if header.issparse() or any(key.startswith("GNU.sparse") for key in header.pax_headers):
+        kind = "sparse or unknown member"
+    if header.size < 0:
+        raise TarError("has a member of negative size")
+    # Links and devices carry no bytes, whatever their size field says.
+    size = header.size if kind in ("file", "sparse or unknown member") else 0
+    return Entry(_text(header.name), kind, size, header.offset_data)
+
+
+def _check_pax(body: bytes) -> None:
+    """Raise TarError unless a pax header is what it should be: records 'length key=value' with a line break each."""
+    body = body.rstrip(b"\0")
+    if max(map(len, re.findall(rb"\d+", body)), default=0) > LONGEST_NUMBER:
+        raise TarError(f"has a pax header with a number of more than {LONGEST_NUMBER:,} digits: refused")
+    at = 0
+    while at < len(body):
+        space = body.find(b" ", at, at + 9)
+        digits = body[at : max(at, space)]
+        end = at + int(digits) if digits.isdigit() else at
+        record = body[space + 1 : end]
+        if b"=" not in record or not record.endswith(b"\n"):
+            raise TarError("has a damaged pax header")
+        at = end
+
+
+def _text(name: str) -> str:
+    """UTF-8, else Latin-1: some names are older than UTF-8, and every name must fit into JSON."""
+    raw = name.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
-        return name.decode("latin-1")
+        return raw.decode("latin-1")

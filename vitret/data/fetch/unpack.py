@@ -1,7 +1,7 @@
-"""An archive unpacked once: its record names every file it brought, and is written when all of them are on the disk."""
+"""An archive unpacked once: its record names every file it held, and is written when all of them are on the disk."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 from vitret.core.errors import DataError
 from vitret.core.locks import locked
 from vitret.core.store import writing
-from vitret.data.fetch.archive import Limits, Member, extract
+from vitret.data.fetch.archive import extract
+from vitret.data.fetch.hashed_files import Member, Progress
+from vitret.data.fetch.member_names import EVERYTHING, Selection
 
 
 def unpack_once(
@@ -18,29 +20,17 @@ def unpack_once(
     folder: Path,
     record: Path,
     *,
-    strip_prefix: str = "",
-    flatten: bool = False,
-    skip: Sequence[str] = (),
-    limits: Limits | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    selection: Selection = EVERYTHING,
+    progress: Progress | None = None,
 ) -> list[Member]:
-    """Unpack `archive` into `folder` unless `record` says that this was done; returns what it brought.
+    """Unpack `archive` into `folder` unless `record` says that this was done; returns the files.
 
     The archive may be gone once the record is there. Killed in between, the next call unpacks again over what is
-    there; a second process waits for the first. Options and errors are those of `extract`.
+    there; a second process waits for the first. Errors are those of `extract`.
     """
     with locked(lock_of(record)):
         if not record.exists():
-            brought = extract(
-                archive,
-                folder,
-                strip_prefix=strip_prefix,
-                flatten=flatten,
-                skip=skip,
-                limits=limits,
-                progress=progress,
-            )
-            write_record(record, brought)
+            write_record(record, extract(archive, folder, selection, progress=progress))
         return read_record(record)
 
 
@@ -49,14 +39,14 @@ def lock_of(record: Path) -> Path:
     return record.with_name(f".{record.name}.lock")
 
 
-def write_record(record: Path, brought: Sequence[Member]) -> None:
+def write_record(record: Path, members: Sequence[Member]) -> None:
     """Promise that these files are on the disk: they reach it before the record does."""
     os.sync()
     table = pa.table(
         {
-            "path": pa.array([member.path for member in brought], pa.string()),
-            "size": pa.array([member.size for member in brought], pa.int64()),
-            "sha256": pa.array([bytes.fromhex(member.sha256) for member in brought], pa.binary(32)),
+            "path": pa.array([member.path for member in members], pa.string()),
+            "size": pa.array([member.size for member in members], pa.int64()),
+            "sha256": pa.array([bytes.fromhex(member.sha256) for member in members], pa.binary(32)),
         }
     )
     with writing(record) as handle:
@@ -64,7 +54,7 @@ def write_record(record: Path, brought: Sequence[Member]) -> None:
 
 
 def read_record(record: Path) -> list[Member]:
-    """The files that an archive brought; raises DataError where there is no record, or a damaged one."""
+    """The files that an archive held; raises DataError where there is no record, or a damaged one."""
     try:
         table = pq.read_table(record)
         columns = [table[name].to_pylist() for name in ("path", "size", "sha256")]

@@ -63,7 +63,7 @@ class _Unpickler(pickle.Unpickler):
 def load_plain(path: Path, *, arrays: bool = False) -> Any:
     """The plain value in a pickle; anything else in it, damage, or excess raises `DataError` before it does harm.
 
-    `arrays` also lets numpy arrays of numbers in, which other people's training databases may hold. At most
+    `arrays` also lets numpy arrays of numbers in, which training databases of other projects may hold. At most
     `LARGEST` bytes, `DEEPEST` lists inside lists, and no more values than bytes: a small file cannot stand for
     a huge value by naming the same list many times.
     """

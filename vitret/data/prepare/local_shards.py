@@ -15,9 +15,10 @@ from vitret.core.errors import DataError
 from vitret.core.locks import locked
 from vitret.core.store import machine_error
 from vitret.data.card import Card, Shards
-from vitret.data.fetch.archive import Member, extract
+from vitret.data.fetch.archive import extract
+from vitret.data.fetch.member_names import Selection
 from vitret.data.fetch.partial_file import hash_file
-from vitret.data.fetch.shards import md5_in
+from vitret.data.fetch.remote_file import md5_in
 from vitret.data.fetch.tar_index import index_path, make_index
 from vitret.data.fetch.unpack import lock_of, write_record
 from vitret.data.formats.trees import first_existing
@@ -138,7 +139,6 @@ def take(
         if record.exists():
             return
         _check(held)
-        brought: Sequence[Member]
         if packed:
             place = folder / name
             try:
@@ -147,10 +147,10 @@ def take(
                 place.symlink_to(held.path.absolute())
             except OSError as error:
                 raise machine_error(place, error) from error
-            indexed = make_index(place, strip_prefix=series.strip_prefix)
-            brought = [Member(path=m.path, size=m.size, sha256=m.sha256) for m in indexed]
+            brought = make_index(place, strip_prefix=series.strip_prefix)
         else:
-            brought = extract(held.path, folder, strip_prefix=series.strip_prefix, wanted=wanted)
+            selection = Selection(strip_prefix=series.strip_prefix, wanted=wanted)
+            brought = extract(held.path, folder, selection)
         write_record(record, brought)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from vitret.core import plugins
 from vitret.core.store import copy_file, file_sha256, machine_error, read_json
 from vitret.data.card import Card, File, Shards
-from vitret.data.fetch.archive import Member
+from vitret.data.fetch.hashed_files import Member
 from vitret.data.fetch.tar_index import make_index
 from vitret.data.fetch.unpack import read_record, write_record
 from vitret.data.layout.links import hard_link_or_copy
@@ -268,8 +268,7 @@ def _link_tar(sister: Sister, series: Shards, file: File, work: Path, report: Re
         hard_link_or_copy(tar, place)
     except OSError as error:
         raise machine_error(place, error) from error
-    indexed = make_index(place, strip_prefix=series.strip_prefix)
-    return [Member(path=m.path, size=m.size, sha256=m.sha256) for m in indexed]
+    return make_index(place, strip_prefix=series.strip_prefix)
 
 
 def _sha256(path: Path | None) -> str | None:

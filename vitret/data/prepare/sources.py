@@ -14,9 +14,12 @@ from pathlib import Path
 from vitret.core.errors import DataError, UserError
 from vitret.core.store import copy_file, machine_error, write_text
 from vitret.data.card import Card, File, Shards
-from vitret.data.fetch.download import Progress, RemoteFile, discard, fetch
+from vitret.data.fetch.download import Progress, fetch
+from vitret.data.fetch.fetched import discard
+from vitret.data.fetch.member_names import Selection
 from vitret.data.fetch.partial_file import hash_file
-from vitret.data.fetch.shards import Shard, extract_shards
+from vitret.data.fetch.remote_file import RemoteFile
+from vitret.data.fetch.shards import Keeping, Places, Shard, extract_shards
 from vitret.data.fetch.unpack import unpack_once
 from vitret.data.formats.trees import locate
 from vitret.data.layout.links import hard_link_or_copy
@@ -101,14 +104,14 @@ def obtain(
         numbers = choose(series, choices.shards if i == 0 else None)
         progressed = extract_shards(
             [_shard(series, n, card) for n in numbers],
-            downloads=downloads,
-            folder=tree / series.into,
-            state=state / f"shards{i}",
-            max_disk=choices.max_disk,
-            used=0 if choices.max_disk is None else used_bytes(work) + reserved,
-            wanted=paths,
-            packed=choices.packed,
-            keep=choices.keep_downloads,
+            Places(downloads=downloads, folder=tree / series.into, state=state / f"shards{i}"),
+            Keeping(
+                wanted=paths,
+                packed=choices.packed,
+                archives=choices.keep_downloads,
+                max_disk=choices.max_disk,
+                used=0 if choices.max_disk is None else used_bytes(work) + reserved,
+            ),
             progress=progress,
             told=lambda name, done, of: report(f"{name}: {done} of {of} shards"),
         )
@@ -307,8 +310,7 @@ def _into_tree(
             path,
             folder,
             state / f"{file.name}.parquet",
-            strip_prefix=file.strip_prefix,
-            flatten=file.flatten,
+            selection=Selection(strip_prefix=file.strip_prefix, flatten=file.flatten),
             # How much there is to come, no archive says before its end.
             progress=lambda _, size: tell(f"unpacking {file.name}", size, None),
         )
