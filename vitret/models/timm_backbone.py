@@ -161,7 +161,9 @@ def _patch(model: Any) -> int:
 
 
 def has_tokens(model: Any) -> bool:
-    return hasattr(model, "patch_embed") or bool(getattr(model, "num_prefix_tokens", 0))
+    """Whether a network works on a sequence of tokens."""
+    stems = any(hasattr(model, name) for name in ("patch_embed", "embeds"))
+    return stems or bool(getattr(model, "num_prefix_tokens", 0))
 
 
 def _shapes_of(backbone: nn.Module) -> nn.Module | None:
