@@ -24,6 +24,7 @@ HEADS = {
     "cls": ({}, ("vit",)),
     "mean": ({}, ("vit", "cnn")),
     "max": ({}, ("vit", "cnn")),
+    "native": ({}, ("clip",)),
     "gem": ({}, ("vit", "cnn", "swin")),
     "gem_fc": ({"dim": 12}, ("vit", "cnn")),
     "mac": ({}, ("vit", "cnn")),
@@ -41,6 +42,7 @@ HEADS = {
 }
 KINDS = {
     "vit": ("deit_small_distilled_patch16_224", 1),
+    "clip": ("vit_base_patch16_clip_224.openai", 1),
     "vit2": ("deit_small_distilled_patch16_224", 2),
     "cnn": ("resnet50", 1),
     "cnn2": ("resnet50", 2),

@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from vitret.core import plugins
 from vitret.core.errors import DataError, UserError
 from vitret.models.backbones.timm_model import build, read_state, timm
 from vitret.models.heads import cls
@@ -186,3 +187,128 @@ def test_a_class_token_is_not_asked_of_a_layer_before_it_enters():
     backbone = build(arch="xcit_small_12_p16_224", pretrained=False, layers=[1], arch_options=XCIT).eval()
     with pytest.raises(UserError, match="XCiT and CaiT only after their last block"):
         cls.build(backbone.widths)(backbone(torch.randn(1, 3, 32, 32)))
+
+
+def vit_file(path, *, fill):
+    """test_vit's weights, every number the same."""
+    state = timm.create_model("test_vit", num_classes=0).state_dict()
+    safetensors.torch.save_file({name: torch.full_like(value, fill) for name, value in state.items()}, path)
+
+
+def test_the_file_of_the_asked_for_tag_comes_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VITRET_WEIGHTS", str(tmp_path))
+    vit_file(tmp_path / "test_vit.safetensors", fill=1.0)
+    vit_file(tmp_path / "test_vit.r160_in1k.safetensors", fill=2.0)
+    for name in ("test_vit", "test_vit.r160_in1k"):
+        assert float(build(arch=name).model.cls_token.detach().mean()) == 2.0
+    assert "no tag" not in capsys.readouterr().err
+
+
+def test_a_file_without_a_tag_is_used_with_a_word_and_normalised_as_the_tag_says(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("VITRET_WEIGHTS", str(tmp_path))
+    dim = {"embed_dim": 32, "depth": 1, "num_heads": 2}
+    whole = timm.create_model("vit_base_patch16_224", num_classes=0, **dim).state_dict()
+    safetensors.torch.save_file(whole, tmp_path / "vit_base_patch16_224.safetensors")
+    dino = build(arch="vit_base_patch16_224.dino", arch_options=dim)
+    augreg = build(arch="vit_base_patch16_224.augreg_in21k", arch_options=dim)
+    said = capsys.readouterr().err
+    assert (
+        "vit_base_patch16_224.safetensors: has no tag in its name; taken as vit_base_patch16_224.dino" in said
+    )
+    assert "taken as vit_base_patch16_224.augreg_in21k" in said
+    assert dino.mean == (0.485, 0.456, 0.406)
+    assert augreg.mean == (0.5, 0.5, 0.5)
+
+
+def test_an_unknown_tag_is_named_with_the_near_ones():
+    with pytest.raises(UserError, match=r"no weights 'dina' of vit_base_patch16_224\..*dino"):
+        build(arch="vit_base_patch16_224.dina", pretrained=False)
+
+
+@pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
+def test_averaged_weights_are_taken_as_timm_takes_them(tmp_path, capsys, key):
+    state = timm.create_model("test_vit", num_classes=10).state_dict()
+    averaged = {f"module.{name}": torch.full_like(value, 2.0) for name, value in state.items()}
+    path = tmp_path / "model_best.pth.tar"
+    torch.save({"epoch": 3, "state_dict": state, key: averaged}, path)
+    theirs = timm.create_model("test_vit", num_classes=10)
+    timm.models.load_checkpoint(theirs, str(path))
+    ours = build(arch="test_vit", weights=str(path))
+    assert torch.equal(ours.model.cls_token, theirs.cls_token)
+    assert f"averaged weights; they are taken ({key})" in capsys.readouterr().err
+
+
+def test_a_network_of_one_size_gets_its_square_and_says_so(capsys):
+    small = {"embed_dim": 32, "depth": 2, "num_heads": 2}
+    backbone = build(arch="beit_base_patch16_224", pretrained=False, arch_options=small).eval()
+    assert "takes 224×224 pixels alone: every image is resized" in capsys.readouterr().err
+    assert backbone.patch == 1
+    images = torch.randn(1, 3, 170, 288)
+    square = torch.nn.functional.interpolate(images, (224, 224), mode="bicubic", antialias=True)
+    assert torch.equal(backbone(images).grids[0], backbone(square).grids[0])
+    larger = build(arch="beit_base_patch16_224", pretrained=False, arch_options=small, img_size=256)
+    assert larger.sizes.fixed == (256, 256)
+
+
+def test_a_size_that_was_switched_off_is_refused_in_words():
+    backbone = build(arch="test_vit", pretrained=False, arch_options={"dynamic_img_size": False})
+    assert backbone(torch.randn(1, 3, 160, 160)).grids[0].shape == (1, 64, 10, 10)
+    with pytest.raises(UserError, match="dynamic_img_size is false, so it takes 160×160"):
+        backbone(torch.randn(1, 3, 64, 96))
+
+
+def test_an_image_too_small_for_a_network_is_refused_in_words():
+    backbone = build(arch="inception_v3", pretrained=False).eval()
+    with pytest.raises(UserError, match="inception_v3 refuses images of 32×32 pixels"):
+        backbone(torch.randn(1, 3, 32, 32))
+
+
+def test_registers_are_no_class_token():
+    backbone = build(
+        arch="vit_medium_patch16_reg4_gap_256",
+        pretrained=False,
+        arch_options={"embed_dim": 32, "depth": 1, "num_heads": 2},
+    ).eval()
+    tokens = backbone(torch.randn(1, 3, 64, 64))
+    assert tokens.prefix[0].shape == (1, 4, 32)
+    with pytest.raises(UserError, match="needs a class token"):
+        cls.build(backbone.widths)(tokens)
+
+
+DINOV2 = {"embed_dim": 32, "depth": 1, "num_heads": 2}
+
+
+def test_positions_of_dinov2s_own_code():
+    """Transcribed from facebookresearch/dinov2, `interpolate_pos_encoding` with offset 0.1."""
+    torch.manual_seed(0)
+    options = {"pretrained": False, "arch_options": DINOV2}
+    ours = build(arch="vit_small_patch14_dinov2.lvd142m", positions="upstream", **options).eval()
+    plain = build(arch="vit_small_patch14_dinov2.lvd142m", **options).eval()
+    plain.load_state_dict(ours.state_dict())
+    images = torch.randn(1, 3, 14 * 16, 14 * 21)
+    grid = ours.model.pos_embed[:, 1:].reshape(1, 37, 37, 32).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(
+        grid, scale_factor=(16.1 / 37, 21.1 / 37), mode="bicubic", antialias=False
+    )
+    added = ours.model._pos_embed(torch.zeros(1, 16, 21, 32))[:, 1:]
+    torch.testing.assert_close(added, expected.permute(0, 2, 3, 1).reshape(1, -1, 32))
+    assert not torch.allclose(ours(images).grids[0], plain(images).grids[0], atol=1e-5)
+    native = torch.randn(1, 3, 518, 518)
+    torch.testing.assert_close(ours(native).grids[0], plain(native).grids[0])
+
+
+@pytest.mark.parametrize("arch", ["vit_small_patch14_reg4_dinov2.lvd142m", "test_resnet"])
+def test_positions_of_upstream_are_for_dinov2_without_registers(arch):
+    with pytest.raises(UserError, match="positions: upstream"):
+        build(arch=arch, pretrained=False, positions="upstream")
+
+
+def test_positions_are_written_into_a_spec_only_where_they_are_changed():
+    assert "positions" not in plugins.resolve("backbones", "timm_model", {"arch": "test_vit"})
+    assert "positions" not in plugins.resolve(
+        "backbones", "timm_model", {"arch": "test_vit", "positions": "timm"}
+    )
+    changed = plugins.resolve("backbones", "timm_model", {"arch": "test_vit", "positions": "upstream"})
+    assert changed["positions"] == "upstream"

@@ -26,8 +26,12 @@ def extract(
         Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file with its weights.")
     ] = None,
     head: Annotated[
-        str, typer.Option(help="With timm:ARCH: cls, gem, mean, max or another; `vitret list heads`.")
-    ] = "gem",
+        str | None,
+        typer.Option(
+            help="With timm:ARCH: one of `vitret list heads`; "
+            "default: the one that fits it, `vitret list backbones`."
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="With a system or timm:ARCH: a checkpoint of another project; needs --layout."),
@@ -77,8 +81,17 @@ def extract(
     network = _network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout))
     name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
     folder = out or Path(f"{dataset}-{name}")
+    notes = _notes(model, network)
     failed = _write(
-        network, parts, protocol, folder, device=place, precision=precision, workers=workers, dataset=dataset
+        network,
+        parts,
+        protocol,
+        folder,
+        device=place,
+        precision=precision,
+        workers=workers,
+        dataset=dataset,
+        notes=notes,
     )
     console.put(str(folder))
     if failed:
@@ -114,7 +127,7 @@ def _checkpoint(file: str | None, layout: str | None) -> "CheckpointSpec | None"
 
 
 def _network(
-    name: str, *, weights: Path | None, head: str, checkpoint: "CheckpointSpec | None"
+    name: str, *, weights: Path | None, head: str | None, checkpoint: "CheckpointSpec | None"
 ) -> "Retriever":
     from vitret.core.config import file_names, location
     from vitret.core.errors import DataError, UserError
@@ -123,9 +136,14 @@ def _network(
     from vitret.models.model import build_model, load_model
 
     if name.startswith("timm:"):
-        options = {"arch": name.removeprefix("timm:"), "weights": str(weights) if weights else None}
-        backbone = Part(name="timm_model", options=options)
-        return _described(ModelSpec(backbone=backbone, head=Part(name=head)), checkpoint, name)
+        from vitret.models.families import recommended_head
+
+        arch = name.removeprefix("timm:")
+        backbone = Part(
+            name="timm_model", options={"arch": arch, "weights": str(weights) if weights else None}
+        )
+        chosen = Part(name=head or recommended_head(arch))
+        return _described(ModelSpec(backbone=backbone, head=chosen), checkpoint, name)
     if weights is not None:
         raise UserError(f"--weights belongs to timm:ARCH; '{name}' has its own.")
     configs = location("configs").path
@@ -151,6 +169,19 @@ def _network(
             f"--train-set {recipe.track.train_set} --seed {recipe.seed}"
         )
     return build_model(recipe.system.model)
+
+
+def _notes(name: str, network: "Retriever") -> list[str]:
+    """What a reader of the descriptors should know about the network; what was not said yet is said."""
+    notes: list[str] = list(getattr(network.backbone, "notes", ()))
+    if name.startswith("timm:"):
+        from vitret.models.families import recommended_head
+
+        head, best = network.spec.head.name, recommended_head(name.removeprefix("timm:"))
+        other = "" if head == best else f"; recommended for it is --head {best}"
+        console.say(f"{name}: head {head}{other}")
+        notes += [f"head {head}{other}"] if other else []
+    return notes
 
 
 def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str) -> "Retriever":
@@ -189,6 +220,7 @@ def _write(
     precision: str,
     workers: int | None,
     dataset: str,
+    notes: list[str],
 ) -> int:
     """Write the arrays and their card; the number of images that could not be read."""
     import time
@@ -235,6 +267,7 @@ def _write(
         "protocol_line": protocol.line(),
         "fingerprint": protocol.fingerprint,
         "files": written,
+        "notes": notes,
         "code": code(),
         "machine": machine(),
     }

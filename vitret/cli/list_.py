@@ -80,7 +80,12 @@ def _rows(kind: str) -> dict[str, str]:
         from vitret.models.layouts import LAYOUTS
 
         return {name: f"{layout.about} — fits {layout.fits}" for name, layout in LAYOUTS.items()}
-    return {name: _options(kind, name) for name in plugins.names(kind)}
+    rows = {name: _options(kind, name) for name in plugins.names(kind)}
+    if kind == "backbones":
+        from vitret.models.families import all_families
+
+        rows |= {f"timm: {name}": str(family) for name, family in all_families().items()}
+    return rows
 
 
 def _page(kind: str, form: str) -> str:

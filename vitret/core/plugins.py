@@ -110,7 +110,11 @@ def options(family: str, name: str) -> dict[str, Any]:
 
 
 def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options with every default written out; refuses what the part does not know."""
+    """The given options with every default written out; refuses what the part does not know.
+
+    The options that a part's module names in `UNWRITTEN` came after results were committed: their defaults stay out,
+    so that the digests of those results hold.
+    """
     known = options(family, name)
     for key in given:
         if key not in known:
@@ -119,7 +123,8 @@ def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
     if missing:
         raise UserError(f"{family[:-1]} '{name}' needs a value for: {', '.join(missing)}.")
-    return resolved
+    later = getattr(load(family, name), "UNWRITTEN", ())
+    return {key: value for key, value in resolved.items() if key not in later or value != known[key]}
 
 
 def build(family: str, name: str, *args: Any, **given: Any) -> Any:

@@ -85,6 +85,8 @@ def build_model(spec: ModelSpec, *, tell: Callable[[Loaded], None] | None = None
     made = spec if spec.checkpoint is None else without_weights(spec)
     backbone = plugins.build("backbones", made.backbone.name, **made.backbone.options)
     head = plugins.build("heads", made.head.name, backbone.widths, **made.head.options)
+    if hasattr(head, "take_from"):
+        head.take_from(backbone)
     model = Retriever(backbone, head, spec)
     if spec.checkpoint is not None:
         loaded = load_checkpoint(model, spec.checkpoint.file, layout=spec.checkpoint.layout)

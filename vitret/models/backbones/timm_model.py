@@ -1,33 +1,37 @@
-"""Any network of timm as a backbone: prefix tokens and patch grids of any layers, at any image size.
+"""Any network of timm as a backbone: prefix tokens and patch grids of any layers.
 
-Weights are looked for in this order: the option `weights`, $VITRET_WEIGHTS/<arch>.safetensors or .pth,
-the hub's cache on this machine, the hub. The only module that imports timm.
+Images have any size where the network takes it; otherwise they are resized to the square it was made for, which is
+said. Where weights are looked for stands in `vitret.models.weights`; the hub comes last. The only module that
+imports timm.
 """
 
-import inspect
+import functools
+import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any, Literal
 
 import httpx
 import huggingface_hub
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor, nn
 
 from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, did_you_mean
-from vitret.models.tokens import Tokens
+from vitret.models import weights as files
+from vitret.models.image_sizes import ImageSizes, find_sizes, takes
+from vitret.models.own_head import OwnHead, has_own_pooling, projection_width
+from vitret.models.positions import interpolate_as_upstream
+from vitret.models.timm_backbone import TimmBackbone, has_tokens
+from vitret.models.weights import note, read_state
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-# Names under which training scripts wrap a state dict, and prefixes that wrappers put before its keys.
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
-_PREFIXES = ("module.", "_orig_mod.")
-_CLASSIFIERS = ("head", "head_dist", "head.fc", "fc", "classifier", "last_linear")
+__all__ = ["TimmBackbone", "build", "families", "family", "read_state", "shape_only", "timm", "weights_file"]
+
+# Options that came after results were committed: core/plugins.py.
+UNWRITTEN = ("positions",)
+# It resizes every image to its own squares inside, so it is given that square with antialiasing.
+_RESIZE_INSIDE = ("crossvit",)
 
 
 def _import_timm() -> ModuleType:
@@ -60,83 +64,6 @@ def _import_timm() -> ModuleType:
 timm: Any = _import_timm()
 
 
-class TimmBackbone(nn.Module):
-    """A timm network without its classifier.
-
-    `widths` has one entry per asked-for layer; `patch` is what both image sides must be multiples of (1 for a CNN).
-    """
-
-    def __init__(self, model: Any, *, layers: list[int], norm: bool) -> None:
-        super().__init__()
-        self.model = model
-        self.layers = layers
-        self.norm = norm
-        channels = [info["num_chs"] for info in model.feature_info]
-        last = len(channels) - 1
-        # An EfficientNet pools its 1×1 head convolution, which comes after the last stage that timm lists.
-        self.head_conv = last in layers and not _has_tokens(model) and model.num_features != channels[last]
-        if self.head_conv:
-            channels[last] = model.num_features
-        self.widths: tuple[int, ...] = tuple(channels[layer] for layer in layers)
-        self.patch: int = _patch(model)
-        self.prefix_tokens: int = int(getattr(model, "num_prefix_tokens", 0))
-        self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
-        self.std: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
-        known = inspect.signature(model.forward_intermediates).parameters
-        self._takes_prefix = "return_prefix_tokens" in known and self.prefix_tokens > 0
-        # XCiT and CaiT: the class token enters after the last block, in blocks of its own.
-        late = any(
-            getattr(model, name, None) is not None for name in ("cls_attn_blocks", "blocks_token_only")
-        )
-        self.class_attention = late and last in layers
-        if late:
-            self.prefix_tokens = int(self.class_attention)
-
-    def forward(self, images: Tensor) -> Tokens:
-        """Tokens of `images` (B, 3, H, W); H and W are multiples of `patch`.
-
-        With class attention (XCiT, CaiT) the last layer is what the whole network makes, class token and grid; the
-        layers before it have no prefix tokens.
-        """
-        if self.class_attention:
-            return self._with_class_token(images)
-        extra = {"return_prefix_tokens": True} if self._takes_prefix else {}
-        given = self.model.forward_intermediates(
-            images,
-            indices=self.layers,
-            norm=self.norm,
-            stop_early=not self.head_conv,
-            intermediates_only=not self.head_conv,
-            **extra,
-        )
-        if self.head_conv:
-            final, given = given
-            given[-1] = final
-        if self._takes_prefix:
-            return Tokens(prefix=tuple(p for _, p in given), grids=tuple(g for g, _ in given))
-        return Tokens(prefix=tuple(_no_prefix(grid) for grid in given), grids=tuple(given))
-
-    def _with_class_token(self, images: Tensor) -> Tokens:
-        # Before the final norm, which the network's own forward applies after the class attention.
-        grids = self.model.forward_intermediates(
-            images, indices=self.layers, norm=False, intermediates_only=True
-        )
-        size = grids[-1].shape[2:]
-        tokens = self.model.forward_cls(grids[-1].flatten(2).transpose(1, 2))
-        if self.norm:
-            tokens = self.model.norm(tokens)
-            # Channels last for the norm, and back.
-            grids = [
-                self.model.norm(grid.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for grid in grids[:-1]
-            ] + grids[-1:]
-        grids[-1] = tokens[:, 1:].transpose(1, 2).unflatten(2, size)
-        return Tokens(prefix=(*(_no_prefix(grid) for grid in grids[:-1]), tokens[:, :1]), grids=tuple(grids))
-
-
-def _no_prefix(grid: Tensor) -> Tensor:
-    return grid.new_zeros(grid.shape[0], 0, grid.shape[1])
-
-
 def build(
     *,
     arch: str,
@@ -147,6 +74,7 @@ def build(
     drop_path: float = 0.0,
     img_size: int | None = None,
     arch_options: Mapping[str, Any] | None = None,
+    positions: Literal["timm", "upstream"] = "timm",
 ) -> TimmBackbone:
     """A timm network by name.
 
@@ -155,38 +83,136 @@ def build(
     `norm`: whether the network's final norm is applied to the tokens of every layer.
     `img_size`: the size whose position embedding is stored; other sizes are interpolated from it on the fly.
     `arch_options`: given to the architecture as they are, `{depth: 4}`.
+    `positions`: `upstream` interpolates them as DINOv2's code without registers does, bicubic without antialiasing.
     """
-    if not timm.is_model(arch.partition(".")[0]):
-        raise UserError(f"timm has no architecture '{arch}'. {did_you_mean(arch, timm.list_models())}")
-    file = weights_file(arch, weights) if pretrained or weights else None
-    from_hub = pretrained and file is None
+    _check_name(arch)
     options = {
         **({"drop_path_rate": drop_path} if drop_path else {}),
         **({"img_size": img_size} if img_size else {}),
         **(arch_options or {}),
     }
-    model = _from_hub(arch, options) if from_hub else _create(arch, options, pretrained=False)
-    if file is not None:
-        _load(model, file)
+    file = weights_file(arch, weights) if pretrained or weights else None
+    made = _create_from_hub(arch, options) if pretrained and file is None else _create(arch, options)
+    backbone = _backbone(arch, made, file=file, layers=layers, norm=norm)
+    if positions == "upstream":
+        interpolate_as_upstream(arch, backbone.model)
+    backbone.strict = options.get("dynamic_img_size") is False
+    _set_sizes(backbone, options)
+    return backbone
+
+
+def weights_file(arch: str, weights: str | None) -> Path | None:
+    """The local file of an architecture's weights, if there is one; the tagged name is looked for first."""
+    return files.find(arch, timm.get_pretrained_cfg(arch), weights)
+
+
+def family(arch: str) -> str:
+    """The module of timm that an architecture is in.
+
+    >>> family("vit_tiny_patch16_224.augreg_in21k")
+    'vision_transformer'
+    """
+    _check_name(arch)
+    return str(timm.model_entrypoint(arch.partition(".")[0]).__module__).rpartition(".")[2]
+
+
+def families() -> dict[str, list[str]]:
+    """The modules of timm and the architectures of each, all by name."""
+    found: dict[str, list[str]] = {}
+    for arch in timm.list_models():
+        found.setdefault(family(arch), []).append(arch)
+    return dict(sorted(found.items()))
+
+
+def shape_only(arch: str, options: Mapping[str, Any] | None = None) -> TimmBackbone:
+    """A network without numbers, on torch's meta device: its facts, at no cost."""
+    _check_name(arch)
+    # A custom start may draw random numbers, which must not move those of the caller.
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return _backbone(arch, _create(arch, options or {}), file=None, layers=1, norm="shared_final").eval()
+
+
+def _check_name(arch: str) -> None:
+    plain, _, tag = arch.partition(".")
+    if not timm.is_model(plain):
+        raise UserError(f"timm has no architecture '{arch}'. {did_you_mean(arch, timm.list_models())}")
+    known = timm.list_models(f"{plain}.*", pretrained=True)
+    if tag and arch not in known:
+        raise UserError(f"timm has no weights '{tag}' of {plain}. {did_you_mean(arch, known)}")
+
+
+def _backbone(
+    arch: str, model: Any, *, file: Path | None, layers: int | Sequence[int], norm: str
+) -> TimmBackbone:
+    """Load a file, set the network's own head aside, and wrap the trunk."""
     if not hasattr(model, "forward_intermediates"):
         raise UserError(f"timm's '{arch}' does not give intermediate features; choose another architecture.")
-    # Pooling by attention belongs to timm's own head, which is not used here.
+    own: OwnHead | str = _why_no_own_head(arch)
+    config = timm.get_pretrained_cfg(arch)
+    offered = bool(model.num_classes) or has_own_pooling(model, config)
+    sequence = has_tokens(model)
+    names = _own_names(model) if offered else frozenset()
+    absent = files.load(model, file, own=names) if file is not None else frozenset()
+    if absent:
+        own = f"{file} does not hold {sorted(absent)[0]}"
+    elif offered:
+        own = OwnHead(model, sequence=sequence)
+    if model.num_classes:
+        model.reset_classifier(0)
+    # Pooling by attention belongs to the network's own head.
     if getattr(model, "attn_pool", None) is not None:
         model.attn_pool = None
-    return TimmBackbone(model, layers=_indices(arch, layers, len(model.feature_info)), norm=norm != "none")
+    chosen = _indices(arch, layers, len(model.feature_info))
+    backbone = TimmBackbone(model, layers=chosen, norm=norm != "none")
+    backbone.arch = arch
+    # Past the module's own bookkeeping: registered, it would be part of the backbone's state.
+    object.__setattr__(backbone, "_own", own)
+    return backbone
 
 
-def _patch(model: Any) -> int:
-    """What image sides must be multiples of: 1 for a CNN."""
-    stem = getattr(model, "patch_embed", None)
-    if stem is None:
-        return 1
-    # XCiT's stem of convolutions has no such method.
-    return int(stem.feat_ratio() if hasattr(stem, "feat_ratio") else model.feature_info[-1]["reduction"])
+def _own_names(model: Any) -> frozenset[str]:
+    return frozenset(n for n in model.state_dict() if n.startswith(("attn_pool.", "head.", "fc_norm.")))
 
 
-def _has_tokens(model: Any) -> bool:
-    return hasattr(model, "patch_embed") or bool(getattr(model, "num_prefix_tokens", 0))
+def _why_no_own_head(arch: str) -> str:
+    config = timm.get_pretrained_cfg(arch)
+    if config is not None and config.num_classes:
+        return (
+            "its weights are a classifier's, and class scores are no descriptor. Use --head cls, gem or mean"
+        )
+    return "its weights come without a pooling of their own. Use --head cls, gem or mean"
+
+
+def _set_sizes(backbone: TimmBackbone, options: Mapping[str, Any]) -> None:
+    """Find out which sizes the network takes, and say it where that is one alone."""
+    backbone.sizes, normalises = _probed(backbone.arch, json.dumps(options, sort_keys=True, default=list))
+    backbone.patch = backbone.sizes.step
+    name = f"timm:{backbone.arch}"
+    if backbone.norm and not normalises:
+        backbone.norm = False
+        backbone.notes.append(f"{name} gives its tokens as they are, without the final norm.")
+    if backbone.sizes.fixed and not backbone.strict:
+        height, width = backbone.sizes.fixed
+        backbone.notes.append(f"{name} takes {height}×{width} pixels alone: every image is resized to that.")
+    for line in backbone.notes:
+        note(line)
+
+
+@functools.cache
+def _probed(arch: str, options: str) -> tuple[ImageSizes, bool]:
+    """The sizes a network takes, and whether timm can apply its final norm to tokens."""
+    given = json.loads(options)
+    shapes = shape_only(arch, given)
+    side = given.get("img_size") or shapes.model.pretrained_cfg["input_size"][-1]
+    native = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+    if "norm" in takes(shapes, *native):
+        shapes.norm = False
+    if family(arch) in _RESIZE_INSIDE:
+        return ImageSizes(step=1, fixed=native), shapes.norm
+    steps = [shapes.patch]
+    if not hasattr(shapes.model, "patch_embed"):
+        steps.append(int(shapes.model.feature_info[-1]["reduction"]))
+    return find_sizes(shapes, native, steps), shapes.norm
 
 
 def _indices(arch: str, layers: int | Sequence[int], count: int) -> list[int]:
@@ -198,18 +224,20 @@ def _indices(arch: str, layers: int | Sequence[int], count: int) -> list[int]:
     return chosen
 
 
-def _create(arch: str, options: Mapping[str, Any], *, pretrained: bool) -> Any:
+def _create(arch: str, options: Mapping[str, Any], *, pretrained: bool = False) -> Any:
     """Make the network so that it takes any image size, in whichever way its family spells that."""
+    classes = projection_width(timm.get_pretrained_cfg(arch))
     for flexible in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        given = {"num_classes": classes, **flexible, **options}
         try:
-            return timm.create_model(arch, pretrained=pretrained, num_classes=0, **{**flexible, **options})
+            return timm.create_model(arch, pretrained=pretrained, **given)
         except TypeError as error:
             if not any(key in str(error) for key in flexible):
                 raise UserError(f"timm's '{arch}' refuses an option: {error}.") from error
     raise AssertionError("the last attempt has no flexible option to refuse")
 
 
-def _from_hub(arch: str, options: Mapping[str, Any]) -> Any:
+def _create_from_hub(arch: str, options: Mapping[str, Any]) -> Any:
     """The network with timm's published weights.
 
     The hub's own client retries for most of a minute before it gives up, so one short request asks first.
@@ -221,105 +249,7 @@ def _from_hub(arch: str, options: Mapping[str, Any]) -> Any:
     except (OSError, httpx.HTTPError, RuntimeError, ValueError) as error:
         stem = location("weights").path / arch.partition(".")[0]
         raise DataError(
-            f"No weights for '{arch}': the hub could not give them ({_first_line(error)}). Three ways out: "
+            f"No weights for '{arch}': the hub could not give them ({files.first_line(error)}). Three ways out: "
             f"put the file at {stem}.safetensors (or .pth); name it with `--weights FILE` (in a system: "
             "`model.backbone.weights`); or start from random weights with `--set model.backbone.pretrained=false`."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def weights_file(arch: str, weights: str | None) -> Path | None:
-    """The local file of an architecture's weights, if there is one; the tagged name is looked for first."""
-    if weights is not None:
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise DataError(f"{path}: no such weights file.")
-        return path
-    folder = location("weights").path
-    stems = dict.fromkeys((arch, arch.partition(".")[0]))
-    found = (folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
-    return next((path for path in found if path.is_file()), None) or _cached_file(arch)
-
-
-def _cached_file(arch: str) -> Path | None:
-    """What an earlier download left in the hub's cache, so that a second use needs no network."""
-    config = timm.get_pretrained_cfg(arch)
-    if config is None or not config.hf_hub_id or config.custom_load:
-        return None
-    for name in (config.hf_hub_filename, "model.safetensors", "pytorch_model.bin"):
-        cached = name and huggingface_hub.try_to_load_from_cache(config.hf_hub_id, name)
-        if isinstance(cached, str):
-            return Path(cached)
-    return None
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file or of a PyTorch file, the latter without running any code in it."""
-    try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: not readable as weights ({_first_line(error)}). Only plain tensors are accepted: "
-            "a checkpoint with code in it must be saved again as a state dict. Files of other projects are read with "
-            "--checkpoint FILE --layout NAME (in a system: `checkpoint`): vitret list layouts"
-        ) from error
-    for key in _WRAPPERS:
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-    if not isinstance(value, Mapping) or not value or not all(isinstance(v, Tensor) for v in value.values()):
-        raise DataError(f"{path}: expected a mapping of names to tensors.")
-    return {_unwrapped(name): tensor for name, tensor in value.items()}
-
-
-def _unwrapped(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
-def _load(model: Any, path: Path) -> None:
-    """Load weights strictly, apart from the classifier; refuse with both lists when keys do not match."""
-    state = read_state(path)
-    # timm's own filter of the family renames foreign checkpoints and resizes position embeddings.
-    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if convert is not None:
-        state = convert(state, model)
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    names = model.pretrained_cfg.get("classifier") or ()
-    heads = {*_CLASSIFIERS, *([names] if isinstance(names, str) else names)}
-    dropped = {f"{head}.{end}" for head in heads for end in ("weight", "bias")} - set(wanted)
-    state = {k: v for k, v in state.items() if k not in dropped and not k.startswith("attn_pool.")}
-    # Exporters leave out the step counters of batch norm, which nothing at test time reads.
-    optional = {k for k in wanted if k.startswith("attn_pool.") or k.endswith(".num_batches_tracked")}
-    problems = [
-        _listing("missing from the file", wanted.keys() - state.keys() - optional),
-        _listing("unknown to the network", state.keys() - wanted.keys()),
-        _listing(
-            "of another shape",
-            {
-                f"{k} {tuple(state[k].shape)} instead of {wanted[k]}"
-                for k in wanted.keys() & state.keys()
-                if tuple(state[k].shape) != wanted[k]
-            },
-        ),
-    ]
-    if any(problems):
-        raise DataError(
-            f"{path}: does not fit {type(model).__name__} '{model.pretrained_cfg.get('architecture')}': "
-            + "; ".join(p for p in problems if p)
-            + ". Is it the file of another architecture, or of another project (vitret list layouts)?"
-        )
-    model.load_state_dict(state, strict=False)
-
-
-def _listing(title: str, names: Iterable[str]) -> str:
-    names = sorted(names)
-    if not names:
-        return ""
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"{len(names)} {title}: " + ", ".join(names[:6]) + more

@@ -17,10 +17,11 @@ class Cls(nn.Module):
     def forward(self, tokens: Tokens) -> Tensor:
         """First prefix token or the mean of all, (B, D)."""
         prefix = tokens.prefix[-1]
-        if prefix.shape[1] == 0:
+        if prefix.shape[1] == 0 or not tokens.class_token:
             raise UserError(
-                "The head 'cls' needs a class token, and the last of the asked-for layers has none: CNNs and Swin "
-                "never have one, XCiT and CaiT only after their last block (layers: 1). Use --head gem or mean."
+                "The head 'cls' needs a class token, and the last of the asked-for layers has none: CNNs, Swin and "
+                "networks made for average pooling never have one, XCiT and CaiT only after their last block "
+                "(layers: 1). Use --head gem or mean."
             )
         return prefix.mean(dim=1) if self.mean else prefix[:, 0]
 
