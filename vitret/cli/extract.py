@@ -155,7 +155,7 @@ def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str
     from vitret.core.config import validate
     from vitret.core.errors import UserError
     from vitret.core.recipes import ModelSpec
-    from vitret.models.checkpoints_of_others import Loaded
+    from vitret.models.foreign.fill import Loaded
     from vitret.models.model import build_model
 
     def tell(loaded: Loaded) -> None:

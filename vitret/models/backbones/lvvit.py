@@ -14,7 +14,7 @@ import safetensors
 from torch import Tensor, nn
 
 from vitret.core.errors import UserError, did_you_mean
-from vitret.models.checkpoints_of_others import fill, load_backbone
+from vitret.models.foreign.fill import fill, load_backbone
 from vitret.models.model import load_model
 from vitret.models.token_labels import Box, LabelLogits
 from vitret.models.vision_transformer import ConvStem, VisionTransformer

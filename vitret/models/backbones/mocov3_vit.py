@@ -12,7 +12,7 @@ from typing import Literal
 from torch import nn
 
 from vitret.core.errors import UserError, did_you_mean
-from vitret.models.checkpoints_of_others import load_backbone
+from vitret.models.foreign.fill import load_backbone
 from vitret.models.vision_transformer import DotAttention, PatchStem, VisionTransformer
 
 # width, depth, heads
