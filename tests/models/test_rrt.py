@@ -6,7 +6,6 @@ import torch
 from vitret.models.rrt import (
     GridRrt,
     LandmarkRrt,
-    fused_score,
     scale_index,
     sine_positions,
     triple_loss,
@@ -106,11 +105,3 @@ def test_triples_teach_it():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
-
-
-def test_fused_score_at_its_ends():
-    similarity, logit = torch.tensor([0.2, 0.9]), torch.tensor([4.0, -4.0])
-    assert torch.equal(fused_score(similarity, logit, share=1.0), similarity)
-    assert torch.allclose(fused_score(similarity, logit, share=0.0), torch.sigmoid(logit))
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        fused_score(similarity, logit, share=2.0)

@@ -147,5 +147,7 @@ def load_matcher(path: Path) -> Matcher:
             f"{path}: not a whole file of a matcher ({error}). Remove it; it is trained again."
         ) from error
     matcher = Matcher(validate(MatcherSpec, spec, str(path)), inputs=inputs, global_dim=global_dim)
-    load_state(matcher, state, source=f"{path}: what it holds", advice="Remove the file; it is trained again.")
+    load_state(
+        matcher, state, source=f"{path}: what it holds", advice="Remove the file; it is trained again."
+    )
     return matcher.eval()

@@ -5,7 +5,6 @@ triples with binary cross-entropy by `vitret.learn.rerank`; `vitret.models.match
 """
 
 import bisect
-import math
 from collections.abc import Sequence
 
 import torch
@@ -136,13 +135,3 @@ def triple_loss(positive: Tensor, negative: Tensor) -> Tensor:
     logits = torch.cat([positive, negative])
     wanted = torch.cat([torch.ones_like(positive), torch.zeros_like(negative)])
     return functional.binary_cross_entropy_with_logits(logits, wanted)
-
-
-def fused_score(similarity: Tensor, logit: Tensor, *, share: float, gamma: float = 1.0) -> Tensor:
-    """Global similarity and matcher in one number, as AMES does: share * s + (1 - share) * sigmoid(gamma * logit).
-
-    The published RRT sorts by the logit alone, which is share 0.
-    """
-    if not 0 <= share <= 1 or not math.isfinite(gamma):
-        raise ValueError(f"share {share} must lie in [0, 1] and gamma {gamma} be finite")
-    return share * similarity + (1 - share) * torch.sigmoid(gamma * logit)
