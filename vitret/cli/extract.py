@@ -43,7 +43,9 @@ def extract(
         typer.Option("--set", help="Change a switch of the protocol: interpolation=bilinear, decode=scaled."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto: bf16 where GPU or CPU multiply it, else fp32. Or fp32, bf16, fp16.")
+    ] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads; default: one a core.")] = None,
     out: Annotated[
         Path | None,
