@@ -224,18 +224,19 @@ def _measure(
 
     def descriptors(images: Images, digest: str, protocol: Protocol) -> Descriptors:
         from vitret.describe.cache import cached_extract
+        from vitret.describe.request import Request
         from vitret.describe.whitening import apply
 
-        found = cached_extract(
-            model,
-            images,
-            protocol,
-            images_digest=digest,
-            home=places.home,
+        request = Request(
+            model=model,
+            images=images,
+            protocol=protocol,
             device=machine.device,
             precision=machine.precision,
+            images_digest=digest,
             workers=machine.loaders,
         )
+        found = cached_extract(request, home=places.home)
         return found if whitening is None else apply(whitening, found)
 
     queries = descriptors(evalset.queries, f"{evalset.digest}/queries", protocol.of_queries())

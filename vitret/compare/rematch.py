@@ -16,8 +16,8 @@ from vitret.core.matcher import MatcherSpec
 from vitret.core.protocol import Protocol
 from vitret.core.store import digest
 from vitret.describe.cache import cached_extract
-from vitret.describe.extract import extraction_key
 from vitret.describe.locals import LocalFeatures
+from vitret.describe.request import Request, extraction_key
 from vitret.learn import holdout
 from vitret.learn.rerank import Progress, mine, train_matcher
 from vitret.models.matching import Matcher, load_matcher, pair_score
@@ -52,22 +52,23 @@ def trained(
     """
     spec = validate(MatcherSpec, protocol.rerank.options["matcher"] or {}, "matcher")
     learned, _ = holdout.split(source, validation)
-    extraction = extraction_key(
-        model, learned.images, protocol, device=device, precision=precision, images_digest=source.digest
+    request = Request(
+        model=model,
+        images=learned.images,
+        protocol=protocol,
+        device=device,
+        precision=precision,
+        images_digest=source.digest,
+        workers=workers,
     )
-    key = {"spec": spec.model_dump(mode="json"), "extraction": extraction, "validation": validation}
+    key = {
+        "spec": spec.model_dump(mode="json"),
+        "extraction": extraction_key(request),
+        "validation": validation,
+    }
     place = folder / digest(key)[:16]
     if not (place / "matcher.safetensors").is_file():
-        described = cached_extract(
-            model,
-            learned.images,
-            protocol,
-            images_digest=source.digest,
-            home=home,
-            device=device,
-            precision=precision,
-            workers=workers,
-        )
+        described = cached_extract(request, home=home)
         triples = mine(
             described.rows,
             learned.labels,

@@ -66,31 +66,27 @@ def fitted(
     """
     from vitret.describe import whitening
     from vitret.describe.cache import cached_extract
-    from vitret.describe.extract import extraction_key
+    from vitret.describe.request import Request, extraction_key
     from vitret.learn.mining import class_pairs
 
-    images_digest = f"{source.digest}/train"
-    extraction = extraction_key(
-        model, source.images, protocol, device=device, precision=precision, images_digest=images_digest
+    request = Request(
+        model=model,
+        images=source.images,
+        protocol=protocol,
+        device=device,
+        precision=precision,
+        images_digest=f"{source.digest}/train",
+        workers=workers,
     )
     key = {
         "version": whitening.VERSION,
         "spec": protocol.whitening.model_dump(mode="json"),
-        "extraction": extraction,
+        "extraction": extraction_key(request),
     }
     path = folder / f"{digest(key)[:16]}.safetensors"
     if path.is_file():
         return whitening.read(path)
-    described = cached_extract(
-        model,
-        source.images,
-        protocol,
-        images_digest=images_digest,
-        home=home,
-        device=device,
-        precision=precision,
-        workers=workers,
-    )
+    described = cached_extract(request, home=home)
     drawn = protocol.whitening.kind == "lw" and (source.pairs is None or not len(source.pairs))
     pairs = class_pairs(source.labels, np.random.default_rng(0)) if drawn else None
     found = whitening.fit(protocol.whitening, described, source, pairs=pairs)
