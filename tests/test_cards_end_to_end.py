@@ -23,6 +23,7 @@ from vitret.core.runs import open_run
 from vitret.data import layout
 from vitret.data.layout.verify import verify
 from vitret.describe.extract import extract
+from vitret.describe.request import Request
 from vitret.learn.train import train
 from vitret.measure.evaluate import Measurement, evaluate
 from vitret.measure.reranking_shortlist import Evidence
@@ -103,7 +104,7 @@ def one_step(name: str, root: Path, home: Path, idea: dict[str, object]) -> Retr
 
 
 def described(model: Retriever, images: Images) -> Descriptors:
-    descriptors = extract(model, images, PROTOCOL, device=CPU, workers=0)
+    descriptors = extract(Request(model=model, images=images, protocol=PROTOCOL, device=CPU))
     assert len(descriptors.failed) == 0
     return descriptors
 

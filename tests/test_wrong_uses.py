@@ -1,4 +1,4 @@
-"""Wrong uses, each through the command line: the documented exit code, a cause and a way out on stderr, no damaged file."""
+"""Wrong uses from the command line: the documented exit code, cause and way out on stderr, no damaged file."""
 
 import os
 import subprocess

@@ -24,6 +24,7 @@ from vitret.data.formats.revisited import read_revisited
 from vitret.describe.devices import pick_device, pick_precision
 from vitret.describe.extract import extract
 from vitret.describe.framing import frame
+from vitret.describe.request import Request
 from vitret.measure.evaluate import evaluate
 from vitret.measure.reranking_shortlist import Evidence
 from vitret.models.model import Retriever, build_model
@@ -82,9 +83,15 @@ def main() -> None:
         protocol = Protocol(size=size)
 
         def ours(images: Images, model: Retriever = model, protocol: Protocol = protocol) -> Descriptors:
-            return extract(
-                model, images, protocol, device=device, precision=given.precision, workers=given.workers
+            request = Request(
+                model=model,
+                images=images,
+                protocol=protocol,
+                device=device,
+                precision=given.precision,
+                workers=given.workers,
             )
+            return extract(request)
 
         def plain(images: Images, model: Retriever = model, protocol: Protocol = protocol) -> Descriptors:
             return plain_loop(model, images, protocol, device)

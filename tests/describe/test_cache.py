@@ -6,14 +6,14 @@ from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol, WhiteningSpec
 from vitret.describe import cache
 from vitret.describe.cache import cached_extract
+from vitret.describe.request import Request
 
 CPU = torch.device("cpu")
 
 
 def made(network, photographs, home, **changes):
-    arguments = {"images_digest": "bytes", "home": home, "device": CPU, "precision": "fp32"}
-    protocol = changes.pop("protocol", Protocol(size=64))
-    return cached_extract(network, photographs, protocol, **{**arguments, **changes})
+    usual = {"images_digest": "bytes", "device": CPU, "precision": "fp32", "protocol": Protocol(size=64)}
+    return cached_extract(Request(model=network, images=photographs, **{**usual, **changes}), home=home)
 
 
 def test_the_second_time_nothing_is_computed(network, photographs, own_home):

@@ -2,14 +2,30 @@ import pytest
 import torch
 
 from vitret.core.errors import MachineError, UserError
-from vitret.describe.devices import cast, pick_device, pick_precision, rounded_products
+from vitret.describe.devices import autocast_dtype, cast, pick_device, pick_precision, rounded_products
 
 CPU = torch.device("cpu")
 
 
-def test_auto_is_always_something_that_is_there():
+def test_auto_device_is_one_that_is_there():
     assert torch.ones(1, device=pick_device("auto")).sum() == 1
-    assert pick_precision("auto", CPU) in ("fp32", "bf16")
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_auto_precision_is_one_rule_on_a_gpu(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    gpu = torch.device("cuda")
+    assert pick_precision("auto", gpu) == pick_precision("auto", gpu, training=True) == precision
+    assert autocast_dtype(gpu, "auto") is {"fp32": None, "bf16": torch.bfloat16}[precision]
+
+
+@pytest.mark.parametrize(("able", "precision"), [({}, "fp32"), ({"avx512_bf16": True}, "bf16")])
+def test_auto_precision_on_a_cpu_rounds_only_in_extraction(monkeypatch, able, precision):
+    if not hasattr(torch.backends.mkldnn, "matmul") or not hasattr(torch.cpu, "get_capabilities"):
+        pytest.skip("this PyTorch has no such switch")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert pick_precision("auto", CPU) == precision
+    assert pick_precision("auto", CPU, training=True) == "fp32"
 
 
 def test_a_missing_device_is_an_environment_error():

@@ -18,11 +18,16 @@ from vitret.describe import extract as module
 from vitret.describe.blocks import RowFile, failed_file
 from vitret.describe.extract import extract
 from vitret.describe.framing import frame, load, stored_size
+from vitret.describe.request import Request
 from vitret.describe.scales import describe
 from vitret.models.model import Retriever
 
 CPU = torch.device("cpu")
 PROTOCOL = Protocol(size=64)
+
+
+def asked(model: Retriever, images: Images, protocol: Protocol, precision: str = "auto") -> Request:
+    return Request(model=model, images=images, protocol=protocol, device=CPU, precision=precision)
 
 
 def one_by_one(model: Retriever, images: Images, protocol: Protocol) -> np.ndarray:
@@ -44,15 +49,15 @@ def one_by_one(model: Retriever, images: Images, protocol: Protocol) -> np.ndarr
 @pytest.mark.parametrize("scales", [(1.0,), (0.7071, 1.0, 1.4142)])
 def test_batches_give_what_single_images_give(network, photographs, scales):
     protocol = Protocol(size=64, scales=scales)
-    ours = extract(network, photographs, protocol, device=CPU, precision="fp32")
+    ours = extract(asked(network, photographs, protocol, precision="fp32"))
     np.testing.assert_allclose(ours.rows, one_by_one(network, photographs, protocol), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(ours.rows, axis=1), 1, atol=1e-5)
 
 
 def test_the_size_of_a_batch_changes_nothing(network, photographs, monkeypatch):
-    whole = extract(network, photographs, PROTOCOL, device=CPU, precision="fp32")
+    whole = extract(asked(network, photographs, PROTOCOL, precision="fp32"))
     monkeypatch.setitem(module.PIXELS, "cpu", 1)
-    single = extract(network, photographs, PROTOCOL, device=CPU, precision="fp32")
+    single = extract(asked(network, photographs, PROTOCOL, precision="fp32"))
     np.testing.assert_allclose(single.rows, whole.rows, atol=1e-5)
 
 
@@ -62,7 +67,7 @@ def test_threads_change_no_byte(network, photographs):
         found = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(extract(network, photographs, PROTOCOL, device=CPU, precision="fp32").rows)
+            found.append(extract(asked(network, photographs, PROTOCOL, precision="fp32")).rows)
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -70,8 +75,8 @@ def test_threads_change_no_byte(network, photographs):
 
 
 def test_auto_precision_stays_near_fp32(network, photographs):
-    exact = extract(network, photographs, PROTOCOL, device=CPU, precision="fp32").rows
-    quick = extract(network, photographs, PROTOCOL, device=CPU, precision="auto").rows
+    exact = extract(asked(network, photographs, PROTOCOL, precision="fp32")).rows
+    quick = extract(asked(network, photographs, PROTOCOL, precision="auto")).rows
     assert (exact * quick).sum(axis=1).min() > 0.99
 
 
@@ -79,7 +84,7 @@ def test_an_image_that_cannot_be_read_is_zeros_and_listed(network, photographs, 
     photographs.file(2).write_bytes(b"<html>not found</html>")
     photographs.file(3).write_bytes(photographs.file(3).read_bytes()[:200])
     out = tmp_path / "rows.npy"
-    ours = extract(network, photographs, PROTOCOL, device=CPU, out=out)
+    ours = extract(asked(network, photographs, PROTOCOL), out=out)
     assert ours.failed.tolist() == [2, 3]
     assert (np.abs(ours.rows).sum(axis=1) == 0).nonzero()[0].tolist() == [2, 3]
     assert "HTML" in failed_file(out).read_text()
@@ -88,28 +93,28 @@ def test_an_image_that_cannot_be_read_is_zeros_and_listed(network, photographs, 
 def test_the_model_keeps_its_modes(network, photographs):
     network.train()
     network.head.eval()
-    extract(network, photographs, PROTOCOL, device=CPU)
+    extract(asked(network, photographs, PROTOCOL))
     assert network.backbone.training
     assert not network.head.training
 
 
 def test_no_images_are_an_empty_array(network, photographs, tmp_path):
     none = photographs.take(np.empty(0, np.int64))
-    assert extract(network, none, PROTOCOL, device=CPU, out=tmp_path / "a.npy").rows.shape == (0, network.dim)
+    assert extract(asked(network, none, PROTOCOL), out=tmp_path / "a.npy").rows.shape == (0, network.dim)
 
 
 def test_broken_weights_are_said_so(network, photographs):
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match="not finite"):
-        extract(network, photographs, PROTOCOL, device=CPU)
+        extract(asked(network, photographs, PROTOCOL))
 
 
 def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bytes(
     network, photographs, tmp_path, monkeypatch
 ):
     straight, broken = tmp_path / "straight.npy", tmp_path / "broken.npy"
-    extract(network, photographs, PROTOCOL, device=CPU, out=straight, block=4)
+    extract(asked(network, photographs, PROTOCOL), out=straight, block=4)
     append, calls = RowFile.append, []
 
     def append_and_die(self: RowFile, *args: object) -> None:
@@ -120,9 +125,9 @@ def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bytes(
 
     monkeypatch.setattr(RowFile, "append", append_and_die)
     with pytest.raises(KeyboardInterrupt):
-        extract(network, photographs, PROTOCOL, device=CPU, out=broken, block=4)
+        extract(asked(network, photographs, PROTOCOL), out=broken, block=4)
     assert not broken.exists()
-    extract(network, photographs, PROTOCOL, device=CPU, out=broken, block=4)
+    extract(asked(network, photographs, PROTOCOL), out=broken, block=4)
     assert calls == [4, 8, 9]
     assert broken.read_bytes() == straight.read_bytes()
     assert sorted(p.name for p in tmp_path.glob("broken*")) == ["broken.npy"]
@@ -144,12 +149,16 @@ from vitret.core.protocol import Protocol
 from vitret.core.records import Images
 from vitret.core.recipes import ModelSpec, Part
 from vitret.describe.extract import extract
+from vitret.describe.request import Request
 from vitret.models.model import build_model
 torch.manual_seed(0)
 backbone = Part(name="timm_model", options={"arch": "test_vit", "pretrained": False})
 model = build_model(ModelSpec(backbone=backbone, head=Part(name="gem")))
 images = Images.of(Path(sys.argv[1]), [f"{i % 9}.jpg" for i in range(60)])
-extract(model, images, Protocol(size=64), device=torch.device("cpu"), out=Path(sys.argv[2]), block=3)
+extract(
+    Request(model=model, images=images, protocol=Protocol(size=64), device=torch.device("cpu")),
+    out=Path(sys.argv[2]), block=3,
+)
 """
 
 

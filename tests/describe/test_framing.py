@@ -4,7 +4,11 @@ import torch
 from PIL import Image
 
 from vitret.core.protocol import Protocol
-from vitret.describe.framing import centre, frame, load, padded, resize, stored_size
+from vitret.core.records import Images
+from vitret.data import layout
+from vitret.data.layout import LayoutWriter
+from vitret.describe import framing
+from vitret.describe.framing import centre, frame, load, padded, resize, size_finder, stored_size
 
 WIDE = (480, 640)  # height, width
 
@@ -73,3 +77,32 @@ def test_an_upright_size_follows_exif_only_when_asked(tmp_path):
     assert stored_size(tmp_path / "a.jpg", exif=False) == (20, 30)
     assert stored_size(tmp_path / "a.jpg", exif=True) == (30, 20)
     assert stored_size(tmp_path / "missing.jpg", exif=False) is None
+
+
+@pytest.mark.parametrize("exif", [False, True])
+def test_sizes_of_a_prepared_set_come_from_its_table(tmp_path, monkeypatch, exif):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "photos" / "a.jpg", exif=turned)
+    Image.new("RGB", (30, 20)).save(tmp_path / "photos" / "b.jpg")
+    with LayoutWriter(tmp_path / "data", "small") as writer:
+        for name in ("a.jpg", "b.jpg"):
+            writer.link(tmp_path / "photos" / name, name)
+        writer.distractors(["a.jpg", "b.jpg"])
+        writer.card({"title": "Two photographs"})
+        writer.finish()
+    prepared = layout.load_images(tmp_path / "data", "small").images
+    loose = Images.of(tmp_path / "photos", ["a.jpg", "b.jpg"])
+    from_headers = [size_finder(loose, exif=exif)(row) for row in (0, 1)]
+    # A file that a user put beside the set's own is in no table.
+    Image.new("RGB", (8, 9)).save(prepared.root / "c.jpg")
+    with_stray = size_finder(Images.of(prepared.root, ["b.jpg", "c.jpg"]), exif=exif)
+    assert [with_stray(row) for row in (0, 1)] == [(20, 30), (9, 8)]
+
+    def opened(*_, **__):
+        raise AssertionError("a header was opened")
+
+    monkeypatch.setattr(framing, "header_size", opened)
+    find = size_finder(prepared, exif=exif)
+    assert [find(row) for row in (0, 1)] == from_headers == [(30, 20) if exif else (20, 30), (20, 30)]

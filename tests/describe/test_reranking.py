@@ -7,6 +7,7 @@ from vitret.core.protocol import Protocol
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.records import Images
 from vitret.describe.extract import extract
+from vitret.describe.request import Request
 from vitret.describe.reranking import LocalFeatures
 from vitret.models.model import build_model
 from vitret.models.reranking import Local
@@ -41,7 +42,9 @@ def keep(whole, maps):
 def test_descriptors_and_maps_are_those_of_extraction(model, images):
     features = LocalFeatures(model, images, PROTOCOL, keep, device=CPU)
     found = features([3, 0, 1, 3])
-    described = extract(model, images, PROTOCOL, device=CPU, precision="fp32").rows
+    described = extract(
+        Request(model=model, images=images, protocol=PROTOCOL, device=CPU, precision="fp32")
+    ).rows
     for row, local in zip([3, 0, 1, 3], found, strict=True):
         assert np.allclose(local.whole, described[row], atol=1e-5)
         height, width = SIZES[row]

@@ -59,7 +59,7 @@ def test_two_maps_are_needed(part):
         part.build((64,))
 
 
-@pytest.mark.parametrize("fusion", dalg.FUSIONS)
+@pytest.mark.parametrize("fusion", dalg.CHOICES["fusion"])
 @pytest.mark.parametrize("output", ["concat", "query"])
 @pytest.mark.parametrize(("blocks", "attend"), [(2, True), (0, True), (1, False)])
 def test_dalg_switches(fusion, output, blocks, attend):
@@ -72,7 +72,7 @@ def test_dalg_switches(fusion, output, blocks, attend):
     assert (head.local_branch is None) == (fusion == "none")
 
 
-@pytest.mark.parametrize("pool", dalg.POOLS)
+@pytest.mark.parametrize("pool", dalg.CHOICES["global_pool"])
 def test_dalg_global_poolings(pool):
     head = dalg.build((32, 64), dim=10, global_pool=pool, fusion_width=16, fusion_heads=2)
     assert head(tokens_of((32, 5, 7), (64, 3, 4))).shape == (2, 10)

@@ -55,14 +55,6 @@ def test_the_mixed_image_is_made_of_tokens_after_the_stem():
     assert torch.allclose(model.label_logits(images, box=(0, 1, 2, 4)).image, expected, atol=1e-5)
 
 
-def test_inference_adds_half_the_greatest_patch_logit():
-    model = small().eval()
-    images = torch.randn(2, 3, 32, 64)
-    found = model.label_logits(images)
-    greatest = found.patches.flatten(1, 2).max(dim=1).values
-    assert torch.allclose(model.class_logits(images), found.image + 0.5 * greatest)
-
-
 def test_boxes_lie_on_the_grid_and_depend_on_the_generator_alone():
     generator = torch.Generator().manual_seed(1)
     boxes = [mix_box(6, 9, generator=generator) for _ in range(200)]

@@ -7,6 +7,7 @@ from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.models.backbones import timm_model
 from vitret.models.vision_transformer import (
+    Blocks,
     DistanceAttention,
     DropPath,
     PatchStem,
@@ -17,8 +18,8 @@ from vitret.models.vision_transformer import (
 
 
 def small(**options):
-    given = {"stem": PatchStem(24, patch=8), "patch": 8, "grid": (4, 4), "width": 24, "depth": 3, "heads": 2}
-    return VisionTransformer(**{**given, **options}).eval()
+    blocks = Blocks(width=24, depth=3, heads=2)
+    return VisionTransformer(blocks, stem=PatchStem(24, patch=8), patch=8, grid=(4, 4), **options).eval()
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 56)])

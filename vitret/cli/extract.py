@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vitret.core.protocol import Protocol
     from vitret.core.recipes import CheckpointSpec, ModelSpec
     from vitret.core.records import Images
+    from vitret.describe.request import Request
     from vitret.models.model import Retriever
 
 
@@ -48,7 +49,9 @@ def extract(
         typer.Option("--set", help="Change a protocol setting, e.g. interpolation=bilinear; repeatable."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto: bf16 where GPU or CPU multiply it, else fp32. Or fp32, bf16, fp16.")
+    ] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
     ] = None,
@@ -65,40 +68,49 @@ def extract(
       vitret extract timm:vit_tiny_patch16_224 minilandmarks --head cls --size 384
       vitret extract gem_r101 roxford5k --checkpoint gem.pth --layout cirtorch
     """
-    from vitret.core.config import assign, location, validate
-    from vitret.core.errors import EmptyError, PartialError, UserError
-    from vitret.core.protocol import Protocol
-    from vitret.describe.extract import pick_device
+    from vitret.core.config import location
+    from vitret.core.errors import EmptyError, PartialError
+    from vitret.describe.devices import pick_device
+    from vitret.describe.request import Request
 
-    changes = [*(set_ or ()), *([f"size={size}"] if size else [])]
-    protocol = validate(Protocol, assign(Protocol().model_dump(mode="json"), changes), "--set")
-    if protocol.whitening.kind != "none":
-        raise UserError("--set whitening: `vitret extract` writes descriptors as they are, before whitening.")
+    protocol = _protocol([*(set_ or ()), *([f"size={size}"] if size else [])])
     place = pick_device(device)
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
     network = _network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout))
+    requests = {
+        stem: Request(
+            model=network,
+            images=images,
+            protocol=protocol.of_queries() if stem == "queries" else protocol,
+            device=place,
+            precision=precision,
+            images_digest=digest,
+            workers=workers,
+        )
+        for stem, (images, digest) in parts.items()
+    }
     name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
     folder = out or Path(f"{dataset}-{name}")
-    notes = _notes(model, network)
-    failed = _write(
-        network,
-        parts,
-        protocol,
-        folder,
-        device=place,
-        precision=precision,
-        workers=workers,
-        dataset=dataset,
-        notes=notes,
-    )
+    failed = _write(requests, folder, dataset, notes=_notes(model, network))
     console.put(str(folder))
     if failed:
         raise PartialError(
             f"{folder}: {failed} images could not be read; their rows are zeros and card.json names them. "
             f"Fix the files and prepare again: vitret prepare {dataset} --replace"
         )
+
+
+def _protocol(changes: "list[str]") -> "Protocol":
+    from vitret.core.config import assign, validate
+    from vitret.core.errors import UserError
+    from vitret.core.protocol import Protocol
+
+    protocol = validate(Protocol, assign(Protocol().model_dump(mode="json"), changes), "--set")
+    if protocol.whitening.kind != "none":
+        raise UserError("--set whitening: `vitret extract` writes descriptors as they are, before whitening.")
+    return protocol
 
 
 def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
@@ -191,7 +203,7 @@ def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str
     from vitret.core.config import validate
     from vitret.core.errors import UserError
     from vitret.core.recipes import ModelSpec
-    from vitret.models.checkpoints_of_others import Loaded
+    from vitret.models.foreign.fill import Loaded
     from vitret.models.model import build_model
 
     def tell(loaded: Loaded) -> None:
@@ -210,67 +222,50 @@ def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str
     return build_model(spec, tell=tell).eval()
 
 
-def _write(
-    network: "Retriever",
-    parts: "dict[str, tuple[Images, str]]",
-    protocol: "Protocol",
-    folder: Path,
-    *,
-    device: Any,
-    precision: str,
-    workers: int | None,
-    dataset: str,
-    notes: list[str],
-) -> int:
+def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes: list[str]) -> int:
     """Write the arrays and their card; the number of images that could not be read."""
-    import time
-
-    from vitret.core.config import location
     from vitret.core.runs import code, machine
-    from vitret.core.store import copy_file, write_json
-    from vitret.describe.cache import cached_extract, entry_of
+    from vitret.core.store import write_json
 
-    written: dict[str, Any] = {}
-    for stem, (images, digest) in parts.items():
-        began = time.monotonic()
-        switches = protocol.of_queries() if stem == "queries" else protocol
-        with console.steps(f"{dataset} {stem}") as progress:
-            described = cached_extract(
-                network,
-                images,
-                switches,
-                images_digest=digest,
-                home=location("home").path,
-                device=device,
-                precision=precision,
-                workers=workers,
-                progress=progress,
-                say=console.say,
-            )
-        entry = entry_of(
-            location("home").path, network, images, switches, digest, device=device, precision=precision
-        )
-        copy_file(entry.path / "rows.npy", folder / f"{stem}.npy")
-        assert entry.card is not None
-        card = entry.card
-        speed = f"{len(images) / card['seconds']:.1f} images/s when extracted, {card['key']['precision']}"
-        console.say(f"{stem}: {len(images)} images, {time.monotonic() - began:.1f} s now ({speed})")
-        written[stem] = {
-            **card,
-            "failed": {images.name(int(row)): why for row, why in card["failed"].items()},
-        }
-        written[stem]["dim"] = described.dim
+    written = {
+        stem: _describe(request, dataset, folder / f"{stem}.npy") for stem, request in requests.items()
+    }
+    asked = requests["database"]
     about = {
         "set": dataset,
-        "model": network.spec.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json"),
-        "protocol_line": protocol.line(),
-        "fingerprint": protocol.fingerprint,
+        "model": asked.model.spec.model_dump(mode="json"),
+        "protocol": asked.protocol.model_dump(mode="json"),
+        "protocol_line": asked.protocol.line(),
+        "fingerprint": asked.protocol.fingerprint,
         "files": written,
         "notes": notes,
         "code": code(),
         "machine": machine(),
     }
     write_json(folder / "card.json", about)
-    console.say(protocol.line())
+    console.say(asked.protocol.line())
     return sum(len(card["failed"]) for card in written.values())
+
+
+def _describe(request: "Request", dataset: str, path: Path) -> dict[str, Any]:
+    """Write one array; what its card says of it."""
+    import time
+
+    from vitret.core.config import location
+    from vitret.core.store import copy_file
+    from vitret.describe.cache import cached_extract, entry_of
+
+    began, home = time.monotonic(), location("home").path
+    with console.steps(f"{dataset} {path.stem}") as progress:
+        cached_extract(request, home=home, progress=progress, say=console.say)
+    entry = entry_of(home, request)
+    copy_file(entry.path / "rows.npy", path)
+    card = entry.card
+    assert card is not None
+    count = len(request.images)
+    speed = f"{count / card['seconds']:.1f} images/s when extracted, {card['key']['precision']}"
+    console.say(f"{path.stem}: {count} images, {time.monotonic() - began:.1f} s now ({speed})")
+    return {
+        **card,
+        "failed": {request.images.name(int(row)): why for row, why in card["failed"].items()},
+    }

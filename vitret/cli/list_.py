@@ -77,7 +77,7 @@ def _rows(kind: str) -> dict[str, str]:
             for name in runs.run_names(home)
         }
     if kind == "layouts":
-        from vitret.models.layouts import LAYOUTS
+        from vitret.models.foreign.layouts import LAYOUTS
 
         return {name: f"{layout.about} — fits {layout.fits}" for name, layout in LAYOUTS.items()}
     rows = {name: _options(kind, name) for name in plugins.names(kind)}

@@ -185,9 +185,11 @@ def _measure(job: _Bench, network: Network, *, name: str) -> Measured:
 def _described(
     job: _Bench, network: Network, images: Images, *, digest: str, protocol: Protocol
 ) -> Descriptors:
+    from vitret.describe.cache import cached_extract
     from vitret.describe.whitening import apply
 
-    found = job.machine.describe(network.model, images, protocol, images_digest=digest, home=job.places.home)
+    request = job.machine.request(network.model, images, protocol, images_digest=digest)
+    found = cached_extract(request, home=job.places.home)
     return found if network.whitening is None else apply(network.whitening, found)
 
 

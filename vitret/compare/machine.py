@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
     from vitret.core.protocol import Protocol
-    from vitret.core.records import Descriptors, Images
+    from vitret.core.records import Images
+    from vitret.describe.request import Request
     from vitret.models.model import Retriever
 
 Say = Callable[[str], None]
@@ -45,34 +45,16 @@ class Machine:
         """What searches: torch where there is an accelerator; the ranks are the same either way."""
         return "numpy" if self.device.type == "cpu" else "torch"
 
-    def describe(
-        self, model: Retriever, images: Images, protocol: Protocol, *, images_digest: str, home: Path
-    ) -> Descriptors:
-        """The images' descriptors, from the cache below `home` or extracted into it."""
-        from vitret.describe.cache import cached_extract
+    def request(self, model: Retriever, images: Images, protocol: Protocol, *, images_digest: str) -> Request:
+        """The extraction of these images on this machine."""
+        from vitret.describe.request import Request
 
-        return cached_extract(
-            model,
-            images,
-            protocol,
-            images_digest=images_digest,
-            home=home,
+        return Request(
+            model=model,
+            images=images,
+            protocol=protocol,
             device=self.device,
             precision=self.precision,
+            images_digest=images_digest,
             workers=self.loaders,
-        )
-
-    def extraction_key(
-        self, model: Retriever, images: Images, protocol: Protocol, *, images_digest: str
-    ) -> dict[str, object]:
-        """All that can change the bytes of those descriptors."""
-        from vitret.describe.extract import extraction_key
-
-        return extraction_key(
-            model,
-            images,
-            protocol,
-            device=self.device,
-            precision=self.precision,
-            images_digest=images_digest,
         )

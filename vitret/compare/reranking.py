@@ -24,6 +24,8 @@ import torch
 from vitret.core.protocol import Protocol
 from vitret.core.reranking import MatcherSpec
 from vitret.core.store import digest
+from vitret.describe.cache import cached_extract
+from vitret.describe.request import extraction_key
 from vitret.describe.reranking import LocalFeatures
 from vitret.learn import holdout
 from vitret.learn.reranking import Progress, Triples, mine, train_matcher
@@ -61,11 +63,15 @@ def trained(
     """
     spec = protocol.rerank.matcher
     learned, _ = holdout.split(source, validation)
-    extraction = machine.extraction_key(model, learned.images, protocol, images_digest=source.digest)
-    key = {"spec": spec.model_dump(mode="json"), "extraction": extraction, "validation": validation}
+    request = machine.request(model, learned.images, protocol, images_digest=source.digest)
+    key = {
+        "spec": spec.model_dump(mode="json"),
+        "extraction": extraction_key(request),
+        "validation": validation,
+    }
     place = folder / digest(key)[:16]
     if not (place / "matcher.safetensors").is_file():
-        described = machine.describe(model, learned.images, protocol, images_digest=source.digest, home=home)
+        described = cached_extract(request, home=home)
         triples = _triples(spec, described.rows, learned.labels, machine=machine)
         torch.manual_seed(spec.seed)
         matcher = Matcher(spec, inputs=_channels(model), global_dim=model.dim)

@@ -63,17 +63,19 @@ def fitted(
     one pair an image, of a class, drawn with a fixed seed.
     """
     from vitret.describe import whitening
+    from vitret.describe.cache import cached_extract
+    from vitret.describe.request import extraction_key
 
-    images_digest = f"{source.digest}/train"
+    request = machine.request(model, source.images, protocol, images_digest=f"{source.digest}/train")
     key = {
         "version": whitening.VERSION,
         "spec": protocol.whitening.model_dump(mode="json"),
-        "extraction": machine.extraction_key(model, source.images, protocol, images_digest=images_digest),
+        "extraction": extraction_key(request),
     }
     path = folder / f"{digest(key)[:16]}.safetensors"
     if path.is_file():
         return whitening.read(path)
-    described = machine.describe(model, source.images, protocol, images_digest=images_digest, home=home)
+    described = cached_extract(request, home=home)
     found = _fit(protocol.whitening, described, source)
     whitening.save(path, found)
     return found

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vitret.core.errors import DataError, did_you_mean
 from vitret.core.locks import locked
 from vitret.core.protocol import Protocol, differences
-from vitret.core.records import Descriptors, Images
+from vitret.core.records import Descriptors
 from vitret.core.store import digest, file_sha256, read_json, write_json
 from vitret.describe.blocks import failed_file
-from vitret.describe.extract import Progress, extract, extraction_key
-from vitret.models.model import Retriever
+from vitret.describe.extract import Progress, extract
+from vitret.describe.request import Request, extraction_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,74 +44,47 @@ def folder(home: Path) -> Path:
 
 
 def cached_extract(
-    model: Retriever,
-    images: Images,
-    protocol: Protocol,
+    request: Request,
     *,
-    images_digest: str,
     home: Path,
-    device: torch.device,
-    precision: str = "auto",
-    workers: int | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Descriptors:
     """`extract`, unless the same descriptors are there already; two processes that want the same wait for each other.
 
-    `images_digest` must name the bytes of the images, as the digest of a prepared set does.
+    The request's `images_digest` must name the bytes of the images.
     """
-    key = extraction_key(
-        model, images, protocol, device=device, precision=precision, images_digest=images_digest
-    )
+    key = extraction_key(request)
     place = folder(home) / digest(key)
-    found = _read(place, key, protocol)
+    found = _read(place, key, request.protocol)
     if found is not None:
         return found
     with locked(folder(home) / f"{place.name}.lock", say or _silent):
-        found = _read(place, key, protocol)
-        if found is not None:
-            return found
-        began = time.monotonic()
-        out = place / "rows.npy"
-        described = extract(
-            model,
-            images,
-            protocol,
-            device=device,
-            precision=key["precision"],
-            workers=workers,
-            out=out,
-            progress=progress,
-            images_digest=images_digest,
-        )
-        card = {
-            "key": key,
-            "rows": len(described),
-            "dim": described.dim,
-            "root": str(images.root),
-            "failed": read_json(failed_file(out)) if failed_file(out).is_file() else {},
-            "sha256": file_sha256(out),
-            "seconds": round(time.monotonic() - began, 3),
-        }
-        write_json(place / "card.json", card)
+        found = _read(place, key, request.protocol)
+        return _made(request, place, key, progress) if found is None else found
+
+
+def _made(request: Request, place: Path, key: dict[str, Any], progress: Progress | None) -> Descriptors:
+    """Extract into the folder of an entry and write its card."""
+    began = time.monotonic()
+    out = place / "rows.npy"
+    described = extract(request, out=out, progress=progress)
+    card = {
+        "key": key,
+        "rows": len(described),
+        "dim": described.dim,
+        "root": str(request.images.root),
+        "failed": read_json(failed_file(out)) if failed_file(out).is_file() else {},
+        "sha256": file_sha256(out),
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    write_json(place / "card.json", card)
     return described
 
 
-def entry_of(
-    home: Path,
-    model: Retriever,
-    images: Images,
-    protocol: Protocol,
-    images_digest: str,
-    *,
-    device: torch.device,
-    precision: str,
-) -> Entry:
-    """Where `cached_extract` keeps, or would keep, what it makes of the same arguments; it must be there."""
-    key = extraction_key(
-        model, images, protocol, device=device, precision=precision, images_digest=images_digest
-    )
-    return _entry(folder(home) / digest(key))
+def entry_of(home: Path, request: Request) -> Entry:
+    """Where `cached_extract` keeps what it makes of a request; it must be there."""
+    return _entry(folder(home) / digest(extraction_key(request)))
 
 
 def _silent(_: str) -> None:
@@ -198,7 +170,7 @@ def prune(
 ) -> list[Entry]:
     """Remove the named entries (unique beginnings will do), the unfinished, or those made so many days ago.
 
-    Returns what was removed, or with `dry` what would be. An entry somebody is writing is waited for.
+    Returns what was removed, or with `dry` what would be. An entry that another process writes is waited for.
     """
     entries = ls(home)
     chosen = {find(home, name).name for name in names}

@@ -33,17 +33,27 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device) -> str:
-    """The arithmetic of a `--precision` value: fp32, bf16 or fp16.
+def pick_precision(name: str, device: torch.device, *, training: bool = False) -> str:
+    """The arithmetic of a `--precision` value, for extraction and for training: fp32, bf16 or fp16.
 
     "auto" is bf16 where the hardware multiplies it (CUDA from compute capability 8, CPUs with AMX or AVX-512 BF16),
-    else fp32. See `rounded_products` for what it means on a CPU.
+    else fp32. On a CPU training stays in fp32: that rounding keeps descriptors as good is measured for extraction
+    alone. See `rounded_products` for what bf16 means on a CPU.
     """
     if name == "auto":
-        return "bf16" if _multiplies_bf16(device) else "fp32"
+        rounded = _multiplies_bf16(device) and not (training and device.type == "cpu")
+        return "bf16" if rounded else "fp32"
     if name not in PRECISIONS:
         raise UserError(f"--precision {name}: unknown. {did_you_mean(name, ('auto', *PRECISIONS))}")
     return name
+
+
+def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
+    """The type that matrix products run in while training; None for float32 throughout."""
+    chosen = pick_precision(precision, device, training=True)
+    if chosen == "fp16" and device.type == "cpu":
+        raise MachineError("--precision fp16: training in fp16 needs a GPU. Use --precision fp32 or bf16.")
+    return None if chosen == "fp32" else PRECISIONS[chosen]
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

@@ -2,7 +2,7 @@
 
 Images are taken in blocks. Within a block those of equal final size share a batch, so nothing is padded to its
 neighbour's size, and a batch never depends on how many workers there are or when they finish. After each block the
-rows and the progress are on disk: a killed extraction goes on from there and ends with the same file.
+rows and the progress are on disk: an extraction that was killed continues from there and ends with the same file.
 """
 
 import contextlib
@@ -13,27 +13,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vitret.core.errors import DataError, UserError
-from vitret.core.protocol import Protocol
-from vitret.core.records import Descriptors, Images
+from vitret.core.records import Descriptors
 from vitret.core.store import digest
 from vitret.describe.blocks import RowFile, Rows
-from vitret.describe.devices import cast, pick_device, pick_precision, rounded_products
+from vitret.describe.devices import cast, rounded_products
 from vitret.describe.folding import folded
-from vitret.describe.framing import Frame, box_of, frame, load, padded, stacked, stored_size
+from vitret.describe.framing import Frame, SizeOf, box_of, frame, load, padded, size_finder, stacked
+from vitret.describe.request import Request, extraction_key
 from vitret.describe.scales import describe
-from vitret.models.model import Retriever, model_digest
+from vitret.models.model import Retriever
 
-__all__ = ["BLOCK", "VERSION", "Progress", "extract", "extraction_key", "names_digest", "pick_device"]
-
-# Raise it when a change here, in folding.py, framing.py or scales.py changes the bytes of a descriptor.
-VERSION = 1
 BLOCK = 2048
 # Pixels of one batch. A CPU gains nothing from large batches and loses its caches to a CNN's maps.
 PIXELS = {"cpu": 400_000, "cuda": 16_000_000, "mps": 2_000_000}
@@ -61,111 +56,77 @@ class _Done:
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """One extraction: what is described, how, and on what."""
+    """An extraction under way: what was asked for, the network as it runs, and the threads; `ahead` images wait."""
 
+    request: Request
     model: Retriever
-    images: Images
-    protocol: Protocol
-    device: torch.device
     precision: str
+    size: SizeOf
     pool: ThreadPoolExecutor
     ahead: int
 
 
 def extract(
-    model: Retriever,
-    images: Images,
-    protocol: Protocol,
-    *,
-    device: torch.device,
-    precision: str = "auto",
-    workers: int | None = None,
-    out: Path | None = None,
-    progress: Progress | None = None,
-    images_digest: str | None = None,
-    block: int = BLOCK,
+    request: Request, *, out: Path | None = None, progress: Progress | None = None, block: int = BLOCK
 ) -> Descriptors:
-    """Descriptors (n, D) float32 of all images, one row each, before any whitening.
+    """Descriptors (n, D) float32 of all images, one row each.
 
     A row whose image cannot be read is zeros and is listed in `failed`. `out` is the .npy file to write; it appears
-    when it is whole. Beside a GPU `workers` threads decode ahead of the network, by default one a core and at most
-    16; on a CPU there are as many as PyTorch may use. The model is moved to `device`; afterwards it is in the mode
-    it was in.
+    when it is whole. The model is moved to the device; afterwards it is in the mode it was in.
     """
-    key = extraction_key(
-        model, images, protocol, device=device, precision=precision, images_digest=images_digest
-    )
-    file = RowFile(out, (len(images), model.dim), digest({**key, "block": block}))
-    began, before = time.monotonic(), file.done
-
-    def tell(done: int) -> None:
-        if progress is not None:
-            speed = (done - before) / max(time.monotonic() - began, 1e-9)
-            progress(done, len(images), f"{speed:.1f} images/s")
-
-    with (
-        _evaluating(model.to(device)),
-        rounded_products(key["precision"], device, convolutional=_convolutional(model)),
-        _threads(device, workers) as (pool, threads),
-    ):
-        work = _Work(
-            model=folded(model),
-            images=images,
-            protocol=protocol,
-            device=device,
-            precision=key["precision"],
-            pool=pool,
-            ahead=4 * threads,
-        )
-        while file.done < len(images):
-            rows = range(file.done, min(file.done + block, len(images)))
+    key, total = extraction_key(request), len(request.images)
+    file = RowFile(out, (total, request.model.dim), digest({**key, "block": block}))
+    tell = _teller(progress, before=file.done, total=total)
+    with _ready(request, key["precision"]) as work:
+        while file.done < total:
+            rows = range(file.done, min(file.done + block, total))
             file.append(*_block(work, rows, tell))
-    finished = file.finish()
     return Descriptors(
-        rows=finished,
+        rows=file.finish(),
         images_digest=key["images"],
         model_digest=key["model"],
-        protocol=protocol.fingerprint,
+        protocol=request.protocol.fingerprint,
         failed=np.array(sorted(int(row) for row in file.failed), np.int64),
     )
 
 
-def extraction_key(
-    model: Retriever,
-    images: Images,
-    protocol: Protocol,
-    *,
-    device: torch.device,
-    precision: str,
-    images_digest: str | None = None,
-) -> dict[str, Any]:
-    """Everything that can change a byte of the descriptors, and nothing else, ready for JSON.
+def _teller(progress: Progress | None, *, before: int, total: int) -> Callable[[int], None]:
+    """Report how many images are done, and how fast; `before` were done by an earlier run."""
+    began = time.monotonic()
 
-    `images_digest` stands for the bytes of the images; without it only their names and boxes are known here.
+    def tell(done: int) -> None:
+        if progress is not None:
+            speed = (done - before) / max(time.monotonic() - began, 1e-9)
+            progress(done, total, f"{speed:.1f} images/s")
+
+    return tell
+
+
+@contextlib.contextmanager
+def _ready(request: Request, precision: str) -> Iterator[_Work]:
+    """The network on its device, in evaluation mode and in its arithmetic; the threads; and all of it back after.
+
+    On a CPU there are as many threads as PyTorch may use.
     """
-    switches = protocol.extraction()
-    switches.pop("whitening")  # applied to what comes out of here
-    return {
-        "version": VERSION,
-        "model": model_digest(model),
-        "protocol": switches,
-        "device": device.type,
-        "precision": pick_precision(precision, device),
-        "dtype": "float32",
-        "images": images_digest or "",
-        "names": names_digest(images),
-    }
-
-
-def names_digest(images: Images) -> str:
-    """Sha256 of the images' names and boxes, in order."""
-    boxes = None if images.boxes is None else np.nan_to_num(images.boxes, nan=-1.0).tolist()
-    return digest([[images.name(i) for i in range(len(images))], boxes])
+    model = request.model.to(request.device)
+    with (
+        _evaluating(model),
+        rounded_products(precision, request.device, convolutional=_convolutional(model)),
+        _threads(request.device, request.workers) as (pool, threads),
+    ):
+        yield _Work(
+            request=request,
+            model=folded(model),
+            precision=precision,
+            size=size_finder(request.images, exif=request.protocol.exif == "apply"),
+            pool=pool,
+            ahead=4 * threads,
+        )
 
 
 def _block(work: _Work, rows: range, tell: Callable[[int], None]) -> tuple[Rows, dict[str, str]]:
     """The descriptors of consecutive rows, and the reasons of those that are zeros for want of an image."""
-    stream = _on_cpu if work.device.type == "cpu" else _on_accelerator
+    stream = _on_cpu if work.request.device.type == "cpu" else _on_accelerator
     seen, described, order = rows.start, [], []
     failed: dict[str, str] = {}
     for done in stream(work, _plan(work, rows)):
@@ -188,18 +149,17 @@ def _block(work: _Work, rows: range, tell: Callable[[int], None]) -> tuple[Rows,
 
 
 def _plan(work: _Work, rows: range) -> list[_Batch]:
-    """Batches of equal size, the largest first, from the files' headers alone."""
-    images, protocol = work.images, work.protocol
-    upright = protocol.exif == "apply"
-    sizes = work.pool.map(lambda row: stored_size(images.file(row), exif=upright), rows)
+    """Batches of equal size, the largest first; no image is decoded."""
+    request = work.request
     groups: dict[Frame, list[int]] = {}
-    for row, size in zip(rows, sizes, strict=True):
+    for row, size in zip(rows, work.pool.map(work.size, rows), strict=True):
         # An unreadable header: any frame will do, since decoding the file says what is wrong with it.
-        known = frame(size or (1, 1), box_of(images.box(row), protocol), protocol, patch=work.model.patch)
+        box = box_of(request.images.box(row), request.protocol)
+        known = frame(size or (1, 1), box, request.protocol, patch=work.model.patch)
         groups.setdefault(known, []).append(row)
     batches = []
     for known in sorted(groups, key=lambda f: (f.final[0] * f.final[1], f.final, f.cropped), reverse=True):
-        pixels = PIXELS[work.device.type] // (known.final[0] * known.final[1])
+        pixels = PIXELS[request.device.type] // (known.final[0] * known.final[1])
         count = min(max(pixels, 1), LARGEST_BATCH)
         members = groups[known]
         batches += [_Batch(rows=members[i : i + count], frame=known) for i in range(0, len(members), count)]
@@ -248,9 +208,9 @@ def _in_order(
 
 def _load(work: _Work, row: int, plan: Frame) -> Tensor | str:
     """An image's pixels, or the reason why there are none."""
-    path = work.images.file(row)
+    images = work.request.images
     try:
-        return load(path, work.images.box(row), plan, work.protocol)
+        return load(images.file(row), images.box(row), plan, work.request.protocol)
     except DataError as error:
         return str(error)
 
@@ -265,13 +225,14 @@ def _finished(work: _Work, batch: _Batch, loaded: Sequence[Tensor | str]) -> _Do
 
 @torch.inference_mode()
 def _describe(work: _Work, pixels: list[Tensor], plan: Frame) -> Tensor:
+    device, protocol = work.request.device, work.request.protocol
     batch = stacked(pixels)
-    if work.device.type == "cuda":
+    if device.type == "cuda":
         batch = batch.pin_memory()
-    batch = batch.to(work.device, non_blocking=True)
+    batch = batch.to(device, non_blocking=True)
     images = padded(work.model.normalised(batch), plan.final)
-    scales, how = work.protocol.scales, work.protocol.aggregation
-    with cast(work.precision, work.device, convolutional=_convolutional(work.model)):
+    scales, how = protocol.scales, protocol.aggregation
+    with cast(work.precision, device, convolutional=_convolutional(work.model)):
         return describe(work.model, images, scales=scales, aggregation=how, patch=work.model.patch)
 
 

@@ -4,7 +4,7 @@ The size rule for cropped queries is that of cirtorch (Radenović et al., code o
 much as its whole image would be, so a query has the magnification of the database image it was cut from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,16 @@ from torch.nn import functional
 
 from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol
+from vitret.core.records import Images
+from vitret.data import layout
 from vitret.data.images import decode, header_size
 
 Box = tuple[float, float, float, float]
+SizeOf = Callable[[int], tuple[int, int] | None]
+"""Row of an image → its (height, width), if it is known."""
+
+# From this EXIF orientation on, width and height change places when an image is turned upright.
+TURNED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,25 @@ def stored_size(path: Path, *, exif: bool) -> tuple[int, int] | None:
     except DataError:
         return None
     return height, width
+
+
+def size_finder(images: Images, *, exif: bool) -> SizeOf:
+    """How to find an image's (height, width): in the table of a prepared set, else in the file's header.
+
+    None where the header cannot be read.
+    """
+    folder = images.root.parent
+    known: NDArray[np.int64] | None = None
+    if layout.exists(folder.parent, folder.name):
+        known = layout.load_sizes(folder.parent, folder.name, images)
+
+    def find(row: int) -> tuple[int, int] | None:
+        if known is None or not known[row, :2].all():
+            return stored_size(images.file(row), exif=exif)
+        width, height, orientation = (int(value) for value in known[row])
+        return (width, height) if exif and orientation >= TURNED else (height, width)
+
+    return find
 
 
 def load(path: Path, box: Box | None, plan: Frame, protocol: Protocol) -> Tensor:

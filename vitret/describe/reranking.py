@@ -17,7 +17,7 @@ from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol
 from vitret.core.records import Images
 from vitret.describe.extract import PIXELS
-from vitret.describe.framing import Frame, box_of, frame, load, padded, stacked, stored_size
+from vitret.describe.framing import Frame, box_of, frame, load, padded, size_finder, stacked
 from vitret.describe.scales import rescaled
 from vitret.models.model import Retriever
 from vitret.models.reranking import Local
@@ -47,6 +47,7 @@ class LocalFeatures:
     ) -> None:
         self.model, self.images, self.protocol, self.keep = model.to(device).eval(), images, protocol, keep
         self.device, self.scales, self.workers, self.most = device, tuple(scales), max(1, workers), most
+        self.size = size_finder(images, exif=protocol.exif == "apply")
         self.kept: OrderedDict[int, Local] = OrderedDict()
         self.bytes = 0
 
@@ -87,9 +88,8 @@ class LocalFeatures:
         return found
 
     def _frame(self, row: int) -> Frame:
-        size = stored_size(self.images.file(row), exif=self.protocol.exif == "apply")
         box = box_of(self.images.box(row), self.protocol)
-        return frame(size or (1, 1), box, self.protocol, patch=self.model.patch)
+        return frame(self.size(row) or (1, 1), box, self.protocol, patch=self.model.patch)
 
     def _load(self, row: int, plan: Frame) -> Tensor | None:
         try:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitret.core.errors import MachineError, UserError
+from vitret.core.errors import UserError
 from vitret.core.recipes import Recipe
+from vitret.describe.devices import autocast_dtype
 from vitret.learn import distributed
 from vitret.learn.batch_norm import buffers_kept, learns_batch_norm, share_batch_norm
 from vitret.learn.checkpoints import random_state, set_random_state
@@ -17,23 +18,6 @@ from vitret.learn.loading import Batch, forward
 from vitret.learn.objective import Objective, build_objective
 from vitret.learn.optimise import batch_norm_to_eval, make_optimiser, update_copy
 from vitret.models.model import Retriever, build_model
-
-
-def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """The type that matrix products run in; None for float32 throughout.
-
-    "auto" is bf16 on a CUDA device that has it, fp16 on one that has not, float32 elsewhere.
-    """
-    if precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    known = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision not in known:
-        raise UserError(f"precision '{precision}' is not known. Choose auto, fp32, bf16 or fp16.")
-    if precision == "fp16" and device.type == "cpu":
-        raise MachineError("training in fp16 needs a GPU. Use `--precision fp32` or bf16.")
-    return known[precision]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ are in neither.
 """
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ def count_flops(model: nn.Module, height: int, width: int) -> Flops:
 
     The pass runs on shapes alone (torch's meta device); nothing is computed and no activation is stored.
     """
-    shapes = copy.deepcopy(model).to("meta").eval()
+    shapes = model if _is_shape_only(model) else copy.deepcopy(model).to("meta").eval()
     images = torch.empty(1, 3, height, width, device="meta")
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -44,17 +45,13 @@ def count_flops(model: nn.Module, height: int, width: int) -> Flops:
     return Flops(linear=sum(counts.values()) - between, attention=sum(counts.values()))
 
 
+def _is_shape_only(model: nn.Module) -> bool:
+    """Whether a pass would change nothing: no number is stored, and no module trains."""
+    stored = itertools.chain(model.parameters(), model.buffers())
+    return all(value.is_meta for value in stored) and not any(m.training for m in model.modules())
+
+
 def shape_only(spec: ModelSpec) -> Retriever:
-    """A system's network without any weights: parameters and layers on torch's meta device, nothing pre-trained."""
+    """A system's network without any weights: parameters and layers on torch's meta device, in evaluation mode."""
     with torch.device("meta"):
-        return build_model(without_weights(spec))
-
-
-def flops_of(spec: ModelSpec, *, size: int) -> Flops:
-    """Operations of a system's network on a square image, without making its weights.
-
-    `size` is rounded down to a multiple of the network's patch.
-    """
-    model = shape_only(spec)
-    side = size - size % model.patch
-    return count_flops(model, side, side)
+        return build_model(without_weights(spec)).eval()

@@ -17,7 +17,8 @@ from vitret.core.config import validate
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
-from vitret.models.checkpoints_of_others import Loaded, load_checkpoint
+from vitret.models.foreign.fill import Loaded, load_checkpoint
+from vitret.models.states import load_state
 
 # Options of a backbone that only say where weights come from; the weights themselves are in the state.
 _ORIGIN = ("pretrained", "weights")
@@ -145,14 +146,12 @@ def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
     """Read what `save_model` wrote; needs no other weights and no network. In evaluation mode, on the CPU."""
     spec = read_spec(path)
     model = build_model(without_weights(spec))
-    state = safetensors.torch.load_file(path)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise DataError(
-            f"{path}: the weights do not fit the model they describe ({error}). "
-            "Was a part changed after the file was written?"
-        ) from error
+    load_state(
+        model,
+        safetensors.torch.load_file(path),
+        source=f"{path}: what it holds",
+        advice="The file describes this network itself: was a part changed after it was written?",
+    )
     return Retriever(model.backbone, model.head, spec).eval(), spec
 
 

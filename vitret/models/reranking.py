@@ -22,6 +22,7 @@ from vitret.core.errors import DataError
 from vitret.core.reranking import MatcherSpec
 from vitret.core.store import parse_json, write_bytes
 from vitret.models.reranking_rrt import GridRrt, LandmarkRrt, scale_index
+from vitret.models.states import load_state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,5 +147,7 @@ def load_matcher(path: Path) -> Matcher:
             f"{path}: not a whole file of a matcher ({error}). Remove it; it is trained again."
         ) from error
     matcher = Matcher(validate(MatcherSpec, spec, str(path)), inputs=inputs, global_dim=global_dim)
-    matcher.load_state_dict(state)
+    load_state(
+        matcher, state, source=f"{path}: what it holds", advice="Remove the file; it is trained again."
+    )
     return matcher.eval()

@@ -6,6 +6,7 @@ Sources of the exchangeable pieces stand at each. Serves the backbones that timm
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -58,6 +59,30 @@ class ConvStem(nn.Module):
         x = self.act(self.bn2(self.conv2(x)))
         y: Tensor = self.proj(self.act(self.bn3(self.conv3(x))))
         return y
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """What the blocks of a transformer are made of.
+
+    Residual branches are divided by `residual_scale`; `drop_path` is the last block's rate, the first one's is 0.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    attention: Literal["dot", "distance"] = "dot"
+    activation: Callable[[Tensor], Tensor] = functional.gelu
+    residual_scale: float = 1.0
+    drop_path: float = 0.0
+    eps: float = 1e-6
+
+    def build(self) -> nn.ModuleList:
+        """The blocks, with random weights."""
+        last = max(1, self.depth - 1)
+        return nn.ModuleList(Block(self, drop_path=self.drop_path * i / last) for i in range(self.depth))
 
 
 class DotAttention(nn.Module):
@@ -117,24 +142,15 @@ class DropPath(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block; each branch is divided by `scale` before it is added: (B, N, D) -> same shape."""
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        attention: nn.Module,
-        mlp_ratio: float,
-        activation: Callable[[Tensor], Tensor],
-        drop_path: float,
-        scale: float,
-        eps: float,
-    ) -> None:
+    def __init__(self, spec: Blocks, *, drop_path: float) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.attn = attention
-        self.norm2 = nn.LayerNorm(width, eps=eps)
-        self.mlp = Mlp(width, ratio=mlp_ratio, activation=activation)
+        kind = DotAttention if spec.attention == "dot" else DistanceAttention
+        self.norm1 = nn.LayerNorm(spec.width, eps=spec.eps)
+        self.attn: nn.Module = kind(spec.width, heads=spec.heads, qkv_bias=spec.qkv_bias)
+        self.norm2 = nn.LayerNorm(spec.width, eps=spec.eps)
+        self.mlp = Mlp(spec.width, ratio=spec.mlp_ratio, activation=spec.activation)
         self.drop_path = DropPath(drop_path)
-        self.scale = scale
+        self.scale = spec.residual_scale
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x))) / self.scale
@@ -191,29 +207,21 @@ class VisionTransformer(nn.Module):
 
     def __init__(
         self,
+        blocks: Blocks,
         *,
         stem: nn.Module,
         patch: int,
         grid: tuple[int, int],
-        width: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        attention: Literal["dot", "distance"] = "dot",
         position: Literal["learned", "sincos"] = "learned",
         class_token: bool = True,
-        activation: Callable[[Tensor], Tensor] = functional.gelu,
-        residual_scale: float = 1.0,
-        drop_path: float = 0.0,
-        eps: float = 1e-6,
         layers: int | Sequence[int] = 1,
         norm: str = "shared_final",
     ) -> None:
         super().__init__()
+        width = blocks.width
         self.patch = patch
         self.grid = grid
-        self.layers = chosen_layers(layers, depth)
+        self.layers = chosen_layers(layers, blocks.depth)
         self.widths: tuple[int, ...] = (width,) * len(self.layers)
         self.prefix_tokens = int(class_token)
         self.mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -225,20 +233,8 @@ class VisionTransformer(nn.Module):
         if position == "sincos":
             table[0, self.prefix_tokens :] = sincos_grid(*grid, width)
         self.pos_embed = nn.Parameter(table, requires_grad=position == "learned")
-        kind = DotAttention if attention == "dot" else DistanceAttention
-        self.blocks = nn.ModuleList(
-            Block(
-                width,
-                attention=kind(width, heads=heads, qkv_bias=qkv_bias),
-                mlp_ratio=mlp_ratio,
-                activation=activation,
-                drop_path=drop_path * i / max(1, depth - 1),
-                scale=residual_scale,
-                eps=eps,
-            )
-            for i in range(depth)
-        )
-        self.norm = nn.LayerNorm(width, eps=eps)
+        self.blocks = blocks.build()
+        self.norm = nn.LayerNorm(width, eps=blocks.eps)
         self._initialise(position)
 
     def _initialise(self, position: str) -> None:

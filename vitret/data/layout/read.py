@@ -113,10 +113,18 @@ def load_images(data_root: Path, name: str) -> ImageSet:
 
 
 def load_sizes(data_root: Path, name: str, images: Images) -> NDArray[np.int64]:
-    """(n, 3) stored width, height and EXIF orientation of a prepared set's images, without opening any."""
+    """(n, 3) stored width, height and EXIF orientation of a prepared set's images, without opening any.
+
+    Zeros for a file that lies in the set's folder and is not of the set.
+    """
     files = read_table(data_root / name / "files.parquet")
-    rows = np.searchsorted(files["path"], images.paths)
-    return np.stack([files[key][rows].astype(np.int64) for key in ("width", "height", "orientation")], axis=1)
+    if not len(files["path"]):
+        return np.zeros((len(images), 3), np.int64)
+    rows = np.searchsorted(files["path"], images.paths).clip(max=len(files["path"]) - 1)
+    sizes = np.stack(
+        [files[key][rows].astype(np.int64) for key in ("width", "height", "orientation")], axis=1
+    )
+    return np.where((files["path"][rows] == images.paths)[:, None], sizes, 0)
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ weights of a patchify stem cannot be carried over.
 from collections.abc import Sequence
 from typing import Literal
 
-from vitret.models.vision_transformer import ConvStem, VisionTransformer
+from vitret.models.vision_transformer import Blocks, ConvStem, VisionTransformer
 
 
 def build(
@@ -26,8 +26,7 @@ def build(
     norm: Literal["shared_final", "none"] = "shared_final",
 ) -> VisionTransformer:
     """ViT-S/16 with the stem unless told otherwise; `channels` is the stem's width."""
-    return VisionTransformer(
-        stem=ConvStem(width, channels=channels, batch_norm=batch_norm, relu=relu),
-        patch=16, grid=(img_size // 16, img_size // 16), width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
-        drop_path=drop_path, layers=layers, norm=norm,
-    )  # fmt: skip
+    blocks = Blocks(width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, drop_path=drop_path)
+    stem = ConvStem(width, channels=channels, batch_norm=batch_norm, relu=relu)
+    side = img_size // 16
+    return VisionTransformer(blocks, stem=stem, patch=16, grid=(side, side), layers=layers, norm=norm)

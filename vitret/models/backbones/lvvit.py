@@ -14,10 +14,10 @@ import safetensors
 from torch import Tensor, nn
 
 from vitret.core.errors import UserError, did_you_mean
-from vitret.models.checkpoints_of_others import fill, load_backbone
+from vitret.models.foreign.fill import fill, load_backbone
 from vitret.models.model import load_model
 from vitret.models.token_labels import Box, LabelLogits
-from vitret.models.vision_transformer import ConvStem, VisionTransformer
+from vitret.models.vision_transformer import Blocks, ConvStem, VisionTransformer
 
 # width, depth, heads, what residual branches are divided by, channels of the stem
 ARCHITECTURES = {
@@ -59,11 +59,6 @@ class LvVit(VisionTransformer):
             patches = _exchanged(patches.permute(0, 3, 1, 2), box).permute(0, 2, 3, 1)
         return LabelLogits(image=self.head(tokens.prefix[-1][:, 0]), patches=patches, box=box)
 
-    def class_logits(self, images: Tensor) -> Tensor:
-        """Inference: class token's logits plus half the greatest over patch tokens; (B, 3, H, W) -> (B, C)."""
-        found = self.label_logits(images)
-        return found.image + 0.5 * found.patches.amax(dim=(1, 2))
-
 
 def _exchanged(grid: Tensor, box: Box) -> Tensor:
     top, left, bottom, right = box
@@ -98,11 +93,13 @@ def build(
         raise UserError(f"lvvit has no architecture '{arch}'. {did_you_mean(arch, ARCHITECTURES)}")
     named = ARCHITECTURES[arch]
     inner = width or named[0]
-    model = LvVit(
-        stem=ConvStem(inner, channels=channels or named[4]), patch=16, grid=(img_size // 16, img_size // 16),
+    blocks = Blocks(
         width=inner, depth=depth or named[1], heads=heads or named[2], mlp_ratio=3.0, qkv_bias=False,
-        residual_scale=named[3], drop_path=drop_path, eps=1e-5, layers=layers, norm=norm,
+        residual_scale=named[3], drop_path=drop_path, eps=1e-5,
     )  # fmt: skip
+    stem = ConvStem(inner, channels=channels or named[4])
+    side = img_size // 16
+    model = LvVit(blocks, stem=stem, patch=16, grid=(side, side), layers=layers, norm=norm)
     if classes:
         model.with_classifiers(classes, patch_classes)
     if weights is not None:

@@ -12,8 +12,8 @@ from typing import Literal
 from torch import nn
 
 from vitret.core.errors import UserError, did_you_mean
-from vitret.models.checkpoints_of_others import load_backbone
-from vitret.models.vision_transformer import DotAttention, PatchStem, VisionTransformer
+from vitret.models.foreign.fill import load_backbone
+from vitret.models.vision_transformer import Blocks, DotAttention, PatchStem, VisionTransformer
 
 # width, depth, heads
 ARCHITECTURES = {"vit_small": (384, 12, 12), "vit_base": (768, 12, 12)}
@@ -41,11 +41,12 @@ def build(
         raise UserError(f"mocov3_vit has no architecture '{arch}'. {did_you_mean(arch, ARCHITECTURES)}")
     named = ARCHITECTURES[arch]
     channels = width or named[0]
+    blocks = Blocks(width=channels, depth=depth or named[1], heads=heads or named[2], drop_path=drop_path)
+    stem = PatchStem(channels, patch=patch)
+    side = img_size // patch
     model = VisionTransformer(
-        stem=PatchStem(channels, patch=patch), patch=patch, grid=(img_size // patch, img_size // patch),
-        width=channels, depth=depth or named[1], heads=heads or named[2], position="sincos", drop_path=drop_path,
-        layers=layers, norm=norm,
-    )  # fmt: skip
+        blocks, stem=stem, patch=patch, grid=(side, side), position="sincos", layers=layers, norm=norm
+    )
     _initialise(model, channels, patch)
     for parameter in model.patch_embed.parameters():
         parameter.requires_grad_(not freeze_patches)

@@ -9,7 +9,7 @@ from typing import Literal
 from torch.nn import functional
 
 from vitret.core.errors import UserError, did_you_mean
-from vitret.models.vision_transformer import PatchStem, VisionTransformer
+from vitret.models.vision_transformer import Blocks, PatchStem, VisionTransformer
 
 # patch, width, depth, heads, image side
 ARCHITECTURES = {
@@ -41,10 +41,13 @@ def build(
     named = ARCHITECTURES[arch]
     side, inner = patch or named[0], width or named[1]
     cells = (img_size or named[4]) // side
+    blocks = Blocks(
+        width=inner, depth=depth or named[2], heads=heads or named[3], qkv_bias=False, activation=functional.relu6,
+        drop_path=drop_path, eps=1e-5,
+    )  # fmt: skip
     model = VisionTransformer(
-        stem=PatchStem(inner, patch=side), patch=side, grid=(cells, cells), width=inner, depth=depth or named[2],
-        heads=heads or named[3], qkv_bias=False, class_token=False, activation=functional.relu6, drop_path=drop_path,
-        eps=1e-5, layers=layers, norm=norm,
+        blocks, stem=PatchStem(inner, patch=side), patch=side, grid=(cells, cells), class_token=False, layers=layers,
+        norm=norm,
     )  # fmt: skip
     model.mean, model.std = MEAN, STD
     return model

@@ -7,7 +7,7 @@ switch; both off is a plain ViT. Nobody published retrieval results with them: a
 from collections.abc import Sequence
 from typing import Literal
 
-from vitret.models.vision_transformer import PatchStem, VisionTransformer
+from vitret.models.vision_transformer import Blocks, PatchStem, VisionTransformer
 
 
 def build(
@@ -26,8 +26,9 @@ def build(
 ) -> VisionTransformer:
     """ViT-S unless told otherwise; `overlap` pixels beyond each patch, by default a quarter of it (our decision)."""
     seen = patch // 4 if overlap is None else overlap
-    return VisionTransformer(
-        stem=PatchStem(width, patch=patch, overlap=seen), patch=patch, grid=(img_size // patch, img_size // patch),
-        width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, attention=attention, drop_path=drop_path,
-        layers=layers, norm=norm,
-    )  # fmt: skip
+    stem = PatchStem(width, patch=patch, overlap=seen)
+    blocks = Blocks(
+        width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, attention=attention, drop_path=drop_path
+    )
+    side = img_size // patch
+    return VisionTransformer(blocks, stem=stem, patch=patch, grid=(side, side), layers=layers, norm=norm)

@@ -9,6 +9,8 @@ Wants two maps, shallow to deep: of Swin the stages 3 and 4 (`layers: 2`). Maps 
 to whole windows and the padding is masked.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +19,11 @@ from vitret.models.attention import CrossAttention, Mlp, SpatialAttention, Windo
 from vitret.models.pooling import generalised_mean, orthogonal_part
 from vitret.models.tokens import Tokens
 
-FUSIONS = ("cross2", "cross1", "concat", "hadamard", "orthogonal", "none")
-POOLS = ("gem", "mean", "attention")
+CHOICES = {
+    "fusion": ("cross2", "cross1", "concat", "hadamard", "orthogonal", "none"),
+    "global_pool": ("gem", "mean", "attention"),
+    "output": ("concat", "query"),
+}
 
 
 class AttentionPool(nn.Module):
@@ -82,22 +87,54 @@ class CrossLevel(nn.Module):
         return y
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fusion:
+    """How the branches meet: one of `CHOICES`, the width they meet at, heads and MLP ratio of a cross-attention."""
+
+    kind: str
+    width: int
+    heads: int
+    ratio: float
+    output: str
+
+    @property
+    def levels(self) -> int:
+        """Levels of cross-attention."""
+        return {"cross1": 1, "cross2": 2}.get(self.kind, 0)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the fused vector: those of one branch, or of two side by side."""
+        beside = self.kind in ("concat", "orthogonal") or (self.levels > 0 and self.output == "concat")
+        return 2 * self.width if beside else self.width
+
+
 class Dalg(nn.Module):
+    """`pool` is a learned pooling of the deep map, `p` the power of a GeM; without both the map is averaged."""
+
     def __init__(
-        self, *, pool: nn.Module | None, p: nn.Parameter | None, global_fc: nn.Linear, local: LocalBranch | None,
-        coarse: nn.Module | None, levels: nn.ModuleList, fusion: str, output: str, fc: nn.Linear,
-    ) -> None:  # fmt: skip
+        self,
+        width: int,
+        *,
+        dim: int,
+        pool: nn.Module | None,
+        p: nn.Parameter | None,
+        local: LocalBranch | None,
+        fusion: Fusion,
+    ) -> None:
         super().__init__()
-        self.dim = fc.out_features
+        self.dim = dim
         self.pool = pool
         self.p = p
-        self.global_fc = global_fc
+        self.global_fc = nn.Linear(width, fusion.width)
         self.local_branch = local
-        self.coarse = coarse
-        self.levels = levels
-        self.fusion = fusion
-        self.output = output
-        self.fc = fc
+        self.coarse = nn.Conv2d(width, fusion.width, 1) if fusion.levels == 2 else None
+        self.levels = nn.ModuleList(
+            CrossLevel(fusion.width, heads=fusion.heads, ratio=fusion.ratio) for _ in range(fusion.levels)
+        )
+        self.fusion = fusion.kind
+        self.output = fusion.output
+        self.fc = nn.Linear(fusion.outputs, dim)
 
     def forward(self, tokens: Tokens) -> Tensor:
         deep = tokens.grids[-1]
@@ -153,39 +190,30 @@ def build(
     [global; query] ("concat") or the query ("query") of a cross-attention. `local_heads` defaults to 32 channels a
     head as in Swin; `local_blocks: 0` takes window attention away, `spatial_attention: false` the other.
     """
-    for option, value, known in (
-        ("fusion", fusion, FUSIONS),
-        ("global_pool", global_pool, POOLS),
-        ("output", output, ("concat", "query")),
-    ):
-        if value not in known:
-            raise UserError(f"head dalg: {option} is '{value}'. Known: {', '.join(known)}.")
+    _check_choices(fusion=fusion, global_pool=global_pool, output=output)
     if len(widths) < 2 and fusion != "none":
         raise UserError(
             "head dalg reads two maps, the backbone gives one. Set the backbone's option layers: 2."
         )
-    cross = {"cross1": 1, "cross2": 2}.get(fusion, 0)
-    local = (
-        LocalBranch(
+    local = None
+    if fusion != "none":
+        local = LocalBranch(
             widths[-2], fusion_width, blocks=local_blocks, window=window,
             heads=local_heads or max(1, widths[-2] // 32), mlp_ratio=mlp_ratio, attend=spatial_attention,
-        )
-        if fusion != "none"
-        else None
-    )  # fmt: skip
-    doubled = fusion in ("concat", "orthogonal") or (cross > 0 and output == "concat")
+        )  # fmt: skip
+    attentive = global_pool == "attention"
     return Dalg(
-        pool=AttentionPool(widths[-1], heads=max(1, widths[-1] // 32))
-        if global_pool == "attention"
-        else None,
+        widths[-1],
+        dim=dim,
+        pool=AttentionPool(widths[-1], heads=max(1, widths[-1] // 32)) if attentive else None,
         p=nn.Parameter(torch.tensor([gem_p]), requires_grad=gem_learn) if global_pool == "gem" else None,
-        global_fc=nn.Linear(widths[-1], fusion_width),
         local=local,
-        coarse=nn.Conv2d(widths[-1], fusion_width, 1) if cross == 2 else None,
-        levels=nn.ModuleList(
-            CrossLevel(fusion_width, heads=fusion_heads, ratio=fusion_ratio) for _ in range(cross)
-        ),
-        fusion=fusion,
-        output=output,
-        fc=nn.Linear(2 * fusion_width if doubled else fusion_width, dim),
+        fusion=Fusion(kind=fusion, width=fusion_width, heads=fusion_heads, ratio=fusion_ratio, output=output),
     )
+
+
+def _check_choices(**chosen: str) -> None:
+    """Refuse a word that is not among an option's choices."""
+    for option, value in chosen.items():
+        if value not in CHOICES[option]:
+            raise UserError(f"head dalg: {option} is '{value}'. Known: {', '.join(CHOICES[option])}.")

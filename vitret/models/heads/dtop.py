@@ -16,7 +16,7 @@ the backbone's option `norm` (`shared_final` or `none`); `norm_tokens: per_layer
 position embedding a network takes images of its own size alone: `arch_options: {dynamic_img_size: false}`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -65,19 +65,29 @@ class MixedLayers(nn.Module):
 
 
 class LocalBranch(nn.Module):
-    """Maps of k layers reduced to one, made more local, pooled: (B, k, D, h, w) -> (B, N)."""
+    """Maps of k layers reduced to one, made more local, pooled: (B, k, D, h, w) -> (B, N).
+
+    `elm` makes the reduced map more local; `p` is the power of a GeM, without it the map is averaged.
+    """
 
     def __init__(
-        self, layers: int, width: int, dim: int, *, reduce: str, elm: nn.Module | None, residual: bool, pool: str,
-        gem_p: float, gem_learn: bool,
-    ) -> None:  # fmt: skip
+        self,
+        layers: int,
+        width: int,
+        dim: int,
+        *,
+        reduce: str,
+        elm: nn.Module | None,
+        residual: bool,
+        p: nn.Parameter | None,
+    ) -> None:
         super().__init__()
         self.reduce: nn.Module = (
             nn.Conv2d(layers * width, width, 1) if reduce == "conv" else nn.Conv3d(layers, 1, 1)
         )
         self.elm = elm
         self.residual = residual
-        self.p = nn.Parameter(torch.tensor([gem_p]), requires_grad=gem_learn) if pool == "gem" else None
+        self.p = p
         self.fc = nn.Linear(width, dim)
 
     def forward(self, grids: Tensor) -> Tensor:
@@ -178,36 +188,29 @@ def build(
     set side by side and nothing follows, so that both branches give 2N values. `global_tokens: mean` averages the
     patch tokens in place of the class token, for backbones that have none.
     """
-    for option, known in CHOICES.items():
-        value = locals()[option]
-        if value not in known:
-            raise UserError(f"head dtop: {option} is '{value}'. Known: {', '.join(known)}.")
+    _check_choices(
+        {
+            "branches": branches, "global_tokens": global_tokens, "global_form": global_form,
+            "norm_tokens": norm_tokens, "reduce": reduce, "locality": locality, "waveblock": waveblock, "pool": pool,
+            "fusion": fusion,
+        }
+    )  # fmt: skip
     if len(set(widths)) > 1:
         raise UserError(
             f"head dtop stacks layers of one width; this backbone gives {widths}. Set its layers: 1."
         )
     width, layers = widths[-1], len(widths)
     inner = dim or 2 * width
-    elm = (
-        EnhancedLocality(
+    elm = None
+    if locality != "off":
+        elm = EnhancedLocality(
             width, parts=locality, expansion=expansion, aspp_width=aspp_width, dilations=dilations,
             waveblock=waveblock, stripe=wave_stripe, rate=wave_rate,
-        )
-        if locality != "off"
-        else None
-    )  # fmt: skip
+        )  # fmt: skip
+    p = nn.Parameter(torch.tensor([gem_p]), requires_grad=gem_learn) if pool == "gem" else None
+    # Made even where it is not used: the random numbers of what follows, and so the runs in results/, depend on it.
+    local = LocalBranch(layers, width, inner, reduce=reduce, elm=elm, residual=residual, p=p)
     form = FlattenedLayers if global_form == "flatten" else MixedLayers
-    local = LocalBranch(
-        layers,
-        width,
-        inner,
-        reduce=reduce,
-        elm=elm,
-        residual=residual,
-        pool=pool,
-        gem_p=gem_p,
-        gem_learn=gem_learn,
-    )
     both = 2 * inner if branches == "both" else inner
     return Dtop(
         norms=nn.ModuleList(nn.LayerNorm(width) for _ in widths) if norm_tokens == "per_layer" else None,
@@ -217,3 +220,10 @@ def build(
         head=Fusion(both, inner, dropout=dropout, batch_norm=batch_norm) if fusion == "fc" else nn.Identity(),
         dim=inner if fusion == "fc" else both,
     )
+
+
+def _check_choices(chosen: Mapping[str, str]) -> None:
+    """Refuse a word that is not among an option's choices."""
+    for option, known in CHOICES.items():
+        if chosen[option] not in known:
+            raise UserError(f"head dtop: {option} is '{chosen[option]}'. Known: {', '.join(known)}.")

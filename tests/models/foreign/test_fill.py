@@ -14,8 +14,9 @@ from torch.nn import functional as fn
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
-from vitret.models.checkpoints_of_others import fill, load_backbone, load_checkpoint, read_checkpoint
-from vitret.models.layouts import LAYOUTS
+from vitret.models.foreign.fill import fill, load_backbone, load_checkpoint
+from vitret.models.foreign.layouts import LAYOUTS
+from vitret.models.foreign.read import read_checkpoint
 from vitret.models.model import build_model
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
