@@ -79,14 +79,15 @@ def worker(root: Path, name: str) -> int:
     """What `vitret prepare NAME --accept-terms` does, with shorter pauses; the small card is an included part."""
     from vitret.core.errors import VitretError
     from vitret.data.fetch.download import Patience
-    from vitret.data.prepare import sources as obtain
+    from vitret.data.prepare import from_hosts as obtain
+    from vitret.data.prepare.request import Request
     from vitret.data.prepare.run import prepare
 
     quick = Patience(attempts=4, first=0.01, longest=0.05, timeout=2.0)
     obtain.fetch = functools.partial(obtain.fetch, patience=quick)
     obtain.extract_shards = functools.partial(obtain.extract_shards, patience=quick)
     try:
-        prepare(name, data_root=root, accept_terms=True, workers=0)
+        prepare(Request(name, data_root=root, accept_terms=True, workers=0))
     except VitretError as error:
         print(error, file=sys.stderr)
         return error.exit_code

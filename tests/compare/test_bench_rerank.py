@@ -11,6 +11,7 @@ from vitret.compare import results
 from vitret.compare.bench import Machine, bench
 from vitret.compare.work import Places, plan, resolve
 from vitret.core.errors import DataError, UserError
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 from vitret.models.matching import load_matcher
 
@@ -53,11 +54,7 @@ def places(tmp_path: Path) -> Places:
     with LayoutWriter(found.data, "test", workers=1) as writer:
         names, labels = linked(writer, images[:24]), [i // 4 for i in range(24)]
         writer.evaluation(
-            names,
-            names,
-            database_labels=labels,
-            query_labels=labels,
-            query_rows=np.arange(24, dtype=np.int64),
+            Side(names, labels=labels), Side(names, labels=labels), query_rows=np.arange(24, dtype=np.int64)
         )
         finish(writer)
     with LayoutWriter(found.data, "far", workers=1) as writer:

@@ -11,6 +11,7 @@ from vitret.compare import results
 from vitret.compare.bench import Machine, bench
 from vitret.compare.work import Places, missing_rows, needed_sets, resolve
 from vitret.core.errors import DataError, UserError
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 from vitret.describe import whitening
 from vitret.describe.cache import ls
@@ -42,7 +43,7 @@ def places(tmp_path: Path) -> Places:
         names = linked(writer, images[:9])
         labels = [i // 3 for i in range(9)]
         writer.evaluation(
-            names, names, database_labels=labels, query_labels=labels, query_rows=np.arange(9, dtype=np.int64)
+            Side(names, labels=labels), Side(names, labels=labels), query_rows=np.arange(9, dtype=np.int64)
         )
         writer.card({"title": "test"})
         writer.finish()

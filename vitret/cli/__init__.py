@@ -40,6 +40,7 @@ def build_app() -> typer.Typer:
         prepare,
         results,
         train,
+        verify,
     )
     from vitret.cli import eval as eval_
 
@@ -55,6 +56,7 @@ def build_app() -> typer.Typer:
     )
     app.command()(demo.demo)
     app.command()(prepare.prepare)
+    app.command()(verify.verify)
     app.command()(train.train)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)

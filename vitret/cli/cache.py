@@ -52,7 +52,9 @@ def _line(entry: "Entry") -> str:
 
 @app.command()
 def verify() -> None:
-    """Read everything that is kept and compare it with its checksum; exit code 1 when something is damaged.
+    """Read everything that is kept and compare it with its checksum.
+
+    Exit code 1 when something is damaged.
 
     Examples:
       vitret cache verify
@@ -74,13 +76,15 @@ def verify() -> None:
 @app.command()
 def prune(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Beginnings of names, as `ls` shows them.")
+        list[str] | None, typer.Argument(help="Beginnings of names, as `vitret cache ls` shows them.")
     ] = None,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="What was never finished.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Remove entries that were never finished.")
+    ] = False,
     older_than: Annotated[
-        float | None, typer.Option(min=0, help="What was made more than so many days ago.")
+        float | None, typer.Option(min=0, help="Remove entries made more than so many days ago.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would go; touch nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be removed; change nothing.")] = False,
 ) -> None:
     """Remove kept descriptors; they are made again when they are needed.
 
@@ -112,7 +116,9 @@ def why(
     name: Annotated[str, typer.Argument(help="The beginning of an entry's name.")],
     other: Annotated[str | None, typer.Argument(help="Another; default: the one most like it.")] = None,
 ) -> None:
-    """Say in which settings two entries differ, that is, why one was not used for the other.
+    """Show the settings in which two kept entries differ.
+
+    They are the reason why one was not used for the other.
 
     Examples:
       vitret cache why 3f2a9c

@@ -17,7 +17,7 @@ def quiet() -> bool:
 
 
 def say(text: str) -> None:
-    """One line for the person, on stderr."""
+    """One line for the user, on stderr."""
     if not quiet():
         print(text, file=sys.stderr, flush=True)
 
@@ -122,7 +122,7 @@ def transfers() -> Iterator[Transfers]:
 
 def _byte_lines() -> Transfers:
     """Says how far each file has come, at most once in `LINE_EVERY` seconds."""
-    from vitret.data.prepare.plan import readable
+    from vitret.data.prepare.disk_budget import readable
 
     begun: dict[str, tuple[float, int]] = {}
     said: dict[str, float] = {}

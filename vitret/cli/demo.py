@@ -28,6 +28,7 @@ def demo(
     from vitret.cli.bench import run_and_print
     from vitret.compare.work import Places, needed_sets, resolve
     from vitret.core import config
+    from vitret.data.prepare.request import Request
     from vitret.data.prepare.run import prepare
     from vitret.pages import leaderboard
 
@@ -39,7 +40,7 @@ def demo(
     }
     places = Places.default()
     for name in needed_sets(places, TRACKS):
-        prepare(name, data_root=places.data, report=console.say)
+        prepare(Request(name, data_root=places.data, report=console.say))
     for track in TRACKS:
         run_and_print(resolve(places, track), device=device, precision=precision, workers=workers)
     for path in leaderboard.write(places.results):
