@@ -22,6 +22,7 @@ from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import open_run
 from vitret.data import layout
 from vitret.data.layout.verify import verify
+from vitret.data.prepare.request import Choices
 from vitret.describe.extract import extract
 from vitret.describe.request import Request
 from vitret.learn.train import train
@@ -178,7 +179,7 @@ def test_a_packed_set_trains_the_step_that_the_loose_one_does(
     """Paths in the tars sort otherwise than loose ones, so the one step is on other images: it is only run."""
     monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
     miniature = small("gldv2-clean", tmp_path, official_server)
-    miniature.prepare(tmp_path / "packed", choices=miniatures.Choices(packed=True))
+    miniature.prepare(tmp_path / "packed", choices=Choices(packed=True))
     model = one_step("gldv2-clean", tmp_path / "packed", tmp_path / "home", BY_LABELS)
     images = layout.load_train(tmp_path / "packed", "gldv2-clean").images
     assert b".tar/" in images.paths[0]

@@ -58,6 +58,7 @@ import numpy as np
 from PIL import Image
 
 from vitret.data.card import Card, Licence
+from vitret.data.layout import Side
 
 CARD = Card(
     name="stripes", title="Stripes", kind=("train", "eval"), homepage="here", citation="nobody", needs_disk=100_000,
@@ -80,9 +81,8 @@ def build(*, classes=6, each=6):
         train, test = range(classes), range(classes, 2 * classes)
         labels = np.repeat(np.arange(classes), each)
         writer.train(names(train), labels)
-        writer.evaluation(
-            names(test), names(test), database_labels=labels, query_labels=labels, query_rows=np.arange(len(labels))
-        )
+        side = Side(names(test), labels=labels)
+        writer.evaluation(side, side, query_rows=np.arange(len(labels)))
 
     return convert
 """

@@ -48,14 +48,15 @@ def prepared(root: Path, name: str) -> tuple[int, str]:
     """Exit code and message of one preparation."""
     from vitret.core.errors import VitretError
     from vitret.data.fetch.patience import Patience
-    from vitret.data.prepare import sources as obtain
+    from vitret.data.prepare import from_hosts
+    from vitret.data.prepare.request import Request
     from vitret.data.prepare.run import prepare
 
     quick = Patience(attempts=4, first=0.01, longest=0.05, timeout=2.0)
-    obtain.fetch = functools.partial(obtain.fetch, patience=quick)
-    obtain.extract_shards = functools.partial(obtain.extract_shards, patience=quick)
+    from_hosts.fetch = functools.partial(from_hosts.fetch, patience=quick)
+    from_hosts.extract_shards = functools.partial(from_hosts.extract_shards, patience=quick)
     try:
-        prepare(name, data_root=root, accept_terms=True, workers=0)
+        prepare(Request(name, data_root=root, accept_terms=True, workers=0))
     except VitretError as error:
         return error.exit_code, str(error)
     return 0, ""

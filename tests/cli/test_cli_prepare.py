@@ -11,9 +11,9 @@ from official_server import OfficialServer
 from PIL import Image
 from typer.testing import CliRunner
 
+from vitret import cli
 from vitret.cli import console
 from vitret.cli.prepare import prepare
-from vitret.core import plugins
 from vitret.core.errors import CheckError, DataError, PartialError, UserError
 from vitret.core.store import read_json
 from vitret.data.layout.read import list_sets
@@ -62,8 +62,29 @@ def test_verify_finds_what_changed(photos: Path):
         run("zoo", "--verify")
 
 
+def test_verify_is_a_verb_of_its_own(photos: Path, capsys: pytest.CaptureFixture[str]):
+    run("zoo", "--from", str(photos))
+    run("hive", "--from", str(photos))
+    assert cli.run(["verify", "zoo", "hive"]) == 0
+    assert "zoo, hive: every image and table is as it was prepared." in capsys.readouterr().err
+    (photos / "bee" / "1.jpg").unlink()
+    assert cli.run(["verify", "zoo", "hive", "--workers", "0"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "zoo: bee/1.jpg: no such file.\nhive: bee/1.jpg: no such file.\n"
+    assert "2 images or tables differ from what was prepared" in err
+    assert "vitret prepare zoo hive --replace" in err
+    assert cli.run(["verify", "zooo"]) == 3
+    assert "Did you mean 'zoo'? 'zoo' is prepared." in capsys.readouterr().err
+
+
+def test_one_wrong_request_stops_before_anything_is_prepared(own_home: Path):
+    with pytest.raises(UserError, match="rgldv2-clean needs --set exclude"):
+        run("minitown-sfm", "rgldv2-clean", "--accept-terms")
+    assert not (own_home / "data").exists()
+
+
 def test_wrong_uses_are_told(photos: Path):
-    with pytest.raises(UserError, match="--from gives one set"):
+    with pytest.raises(UserError, match="--from prepares one set"):
         run("a", "b", "--from", str(photos))
     with pytest.raises(DataError, match="--from DIR"):
         run("nothing-of-this-name")
@@ -71,15 +92,10 @@ def test_wrong_uses_are_told(photos: Path):
 
 @pytest.fixture
 def small(tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch) -> Small:
-    """Makes miniatures whose cards stand in for the real ones, served by the mirror."""
-    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
+    """Makes miniatures whose cards stand in for the real ones, published by one server."""
 
     def make(*names: str) -> list[Miniature]:
-        made = [miniatures.build(name, tmp_path / "small" / name) for name in names]
-        for miniature in made:
-            monkeypatch.setattr(plugins.load("datasets", miniature.name), "CARD", miniature.card)
-            shutil.copytree(miniature.published, official_server.folder, dirs_exist_ok=True)
-        return made
+        return miniatures.publish(names, tmp_path / "small", official_server, monkeypatch)
 
     return make
 

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from vitret.data.prepare.request import Request
 from vitret.data.prepare.run import prepare
 
 _SCRIPT = Path(__file__).parent / "support" / "tiny_training.py"
@@ -35,5 +36,5 @@ def patterns(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path
 def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a small minitown-sfm: 54 photographs of 8 clusters, 4 of them for validation, with pairs."""
     root = tmp_path_factory.mktemp("town")
-    prepare("minitown-sfm", data_root=root, options={"quarters": 2, "photos": 6}, workers=1)
+    prepare(Request("minitown-sfm", data_root=root, options={"quarters": 2, "photos": 6}, workers=1))
     return root

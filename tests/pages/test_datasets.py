@@ -4,8 +4,6 @@ import miniatures
 import pytest
 from official_server import OfficialServer
 
-from vitret.data.prepare.official import prepare_official
-from vitret.data.prepare.sources import Choices
 from vitret.pages.datasets import cards, page, rows
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
@@ -25,16 +23,7 @@ def test_rows_say_what_is_prepared(tmp_path: Path, official_server: OfficialServ
     before = rows(tmp_path / "data")["holidays"]
     assert (before["state"], before["images"], before["size"]) == ("not prepared", None, "needs 5.5 GB")
     miniature = miniatures.build("holidays", tmp_path / "miniature")
-    prepare_official(
-        miniature.card,
-        miniature.convert(),
-        data_root=tmp_path / "data",
-        source=miniature.peer,
-        accept_terms=False,
-        choices=Choices(),
-        stated={},
-        workers=0,
-    )
+    miniature.prepare(tmp_path / "data", miniature.peer, accept=False)
     after = rows(tmp_path / "data")["holidays"]
     assert (after["state"], after["images"], after["version"]) == ("prepared", 10, "adopted, not confirmed")
 

@@ -3,7 +3,7 @@
     miniature = build("roxford5k", folder)
     miniature.card       # the set's card with sizes, hashes, shard numbers and counts of the miniature
     miniature.published  # folder/<host>/<path>, for OfficialServer.serve
-    miniature.by_hand    # all its files in one folder, as a person would put them there
+    miniature.by_hand    # all its files in one folder, as a user would put them there
     miniature.peer       # the tree unpacked as some other tool keeps it (cirtorch, revisitop, torchvision, …)
     miniature.options    # what `build` of the part needs
 
@@ -15,9 +15,10 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,13 +26,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 import scipy.io
+from official_server import OfficialServer
 from PIL import Image
 
 from vitret.core import plugins
 from vitret.data.card import Card, Count
 from vitret.data.prepare.official import prepare_official
-from vitret.data.prepare.sources import Choices
+from vitret.data.prepare.request import Request, resolve_known
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>302 Found</title></head><body>moved</body></html>\n"
 
@@ -75,24 +78,17 @@ class Miniature:
         self, data_root: Path, source: Path | None = None, *, accept: bool = True, **more: Any
     ) -> Path:
         """`prepare_official` of the small card; without a source, from the mirror that VITRET_MIRROR names."""
-        settings = {"choices": Choices(), "stated": {"kind": "part", "options": {}}, "workers": 0, **more}
-        return prepare_official(
-            self.card,
-            self.convert(),
-            data_root=data_root,
-            source=source,
-            accept_terms=accept,
-            wanted=getattr(plugins.load("datasets", self.name), "wanted", None),
-            **settings,
-        )
+        settings = {"options": self.options, "workers": 0, **more}
+        request = Request(self.name, data_root=data_root, source=source, accept_terms=accept, **settings)
+        return prepare_official(resolve_known(request, self.card))
 
 
-# Sets that only a person can get.
+# Sets that only a user can get.
 GATED = frozenset({"cars196", "gldv1", "inaturalist2018", "inshop", "landmarks-clean", "nc-noisy"})
 
 
 def names() -> list[str]:
-    """Every official set, in the order of `vitret list datasets`; drawn sets have nothing to be made small."""
+    """Every official set, in the order of `vitret list datasets`; synthetic sets have nothing to be made small."""
     return [name for name in plugins.names("datasets") if plugins.load("datasets", name).CARD.tree]
 
 
@@ -141,6 +137,18 @@ def build(name: str, folder: Path) -> Miniature:
         options=options,
         expected=content.expected,
     )
+
+
+def publish(
+    names: Sequence[str], folder: Path, server: OfficialServer, monkeypatch: pytest.MonkeyPatch
+) -> list[Miniature]:
+    """Make miniatures below `folder`; their cards stand in for the real ones, and one server has all their files."""
+    monkeypatch.setenv("VITRET_MIRROR", server.mirror)
+    made = [build(name, folder / name) for name in names]
+    for miniature in made:
+        monkeypatch.setattr(plugins.load("datasets", miniature.name), "CARD", miniature.card)
+        shutil.copytree(miniature.published, server.folder, dirs_exist_ok=True)
+    return made
 
 
 def _publish(folder: Path, url: str, data: bytes) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from vitret.compare.work import Places
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 
@@ -58,5 +59,5 @@ def write_categories(writer: LayoutWriter, images: list[Path], *, views: int) ->
     """An evaluation set in which each image asks for the others of its pattern."""
     names, labels = linked(writer, images), [i // views for i in range(len(images))]
     rows = np.arange(len(images), dtype=np.int64)
-    writer.evaluation(names, names, database_labels=labels, query_labels=labels, query_rows=rows)
+    writer.evaluation(Side(names, labels=labels), Side(names, labels=labels), query_rows=rows)
     finish(writer)

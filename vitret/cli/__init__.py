@@ -75,6 +75,7 @@ def build_app() -> typer.Typer:
         prepare,
         results,
         train,
+        verify,
     )
     from vitret.cli import eval as eval_
 
@@ -89,7 +90,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.command()(demo.demo)
-    app.command(short_help="Download or link datasets, check and store them.")(prepare.prepare)
+    app.command()(prepare.prepare)
+    app.command()(verify.verify)
     app.command()(train.train)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)

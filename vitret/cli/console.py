@@ -144,7 +144,7 @@ def transfers() -> Iterator[Transfers]:
 
 def _byte_lines() -> Transfers:
     """Print the progress of each file at most once every `LINE_EVERY` seconds."""
-    from vitret.data.prepare.plan import readable
+    from vitret.data.prepare.disk_budget import readable
 
     begun: dict[str, tuple[float, int]] = {}
     said: dict[str, float] = {}

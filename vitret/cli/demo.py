@@ -29,6 +29,7 @@ def demo(
     from vitret.cli.bench import run_and_print
     from vitret.compare.work import Places, Request, needed_sets, resolve
     from vitret.core import config
+    from vitret.data.prepare.request import Request as DatasetRequest
     from vitret.data.prepare.run import prepare
     from vitret.pages import leaderboard
 
@@ -40,7 +41,7 @@ def demo(
     }
     places = Places.default()
     for name in needed_sets(places, TRACKS):
-        prepare(name, data_root=places.data, report=console.say)
+        prepare(DatasetRequest(name, data_root=places.data, report=console.say))
     for track in TRACKS:
         work = resolve(places, Request(train_set=track))
         run_and_print(places, work, device=device, precision=precision, workers=workers)

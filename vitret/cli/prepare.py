@@ -1,14 +1,16 @@
-"""`vitret prepare`: official, drawn and own data into the one layout."""
+"""`vitret prepare`: official, synthetic and own data into the one layout."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitret.cli import console
+from vitret.cli.verify import Workers, verify_sets
 
 if TYPE_CHECKING:
-    from vitret.data.prepare.sources import Choices
+    from vitret.data.prepare.request import KnownSet, OwnSet, Request
 
 _COUNTS = (
     "train",
@@ -24,88 +26,80 @@ _COUNTS = (
 )
 
 
-def prepare(
-    names: Annotated[list[str], typer.Argument(help="Sets; `vitret list datasets` shows the known ones.")],
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="Your own data: gnd_NAME.pkl beside jpg/, a table (label, path, split, is_query, is_gallery), or one "
-            "folder per class. For a known set: the official files that you have.",
-        ),
-    ] = None,
-    hold_out: Annotated[
-        float,
-        typer.Option(help="With class folders: the fraction of classes, last by name, kept for evaluation."),
-    ] = 0.0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the set: key=value.")] = None,
-    accept_terms: Annotated[bool, typer.Option(help="You have read the set's terms and agree.")] = False,
-    replace: Annotated[
-        bool, typer.Option(help="Build anew what is there; the old set stays until then.")
-    ] = False,
-    verify: Annotated[bool, typer.Option(help="Hash every image and table of a prepared set again.")] = False,
-    plan: Annotated[
-        bool,
-        typer.Option(help="Say what would be fetched, how much room it needs, and the terms; touch nothing."),
-    ] = False,
-    shards: Annotated[
-        str | None,
-        typer.Option(help="Of a set in many archives only these, as 0-9,12; a valid, named subset."),
-    ] = None,
-    max_disk: Annotated[
-        str | None,
-        typer.Option(help="Of a set in many archives as many as fit, as 200GB; a valid, named subset."),
-    ] = None,
-    exclude: Annotated[
-        Path | None, typer.Option(help="Of rgldv2-clean: a file of landmark ids to leave out, one a line.")
-    ] = None,
-    keep_downloads: Annotated[bool, typer.Option(help="Keep the archives when the set is whole.")] = False,
-    packed: Annotated[
-        bool, typer.Option(help="Of a set in many tars: leave the images in them and read them there.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The plan for programs.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that check images; default: all cores.")
-    ] = None,
-) -> None:
-    """Prepare data sets: link or fetch the images, check and hash each, write the tables.
+Names = Annotated[list[str], typer.Argument(help="Sets; `vitret list datasets` shows the known ones.")]
+Source = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="Your own data: gnd_NAME.pkl beside jpg/, a table (label, path, split, is_query, is_gallery), or one "
+        "folder per class. For a known set: the official files that you have.",
+    ),
+]
+HoldOut = Annotated[
+    float,
+    typer.Option(help="With class folders: the fraction of classes, last by name, kept for evaluation."),
+]
+Options = Annotated[list[str] | None, typer.Option("--set", help="An option of the set: key=value.")]
+AcceptTerms = Annotated[bool, typer.Option(help="You have read the set's terms and agree.")]
+Replace = Annotated[
+    bool, typer.Option(help="Build the set again; the old one stays until the new one is whole.")
+]
+Verify = Annotated[bool, typer.Option(help="The same as `vitret verify NAMES`.")]
+Plan = Annotated[bool, typer.Option(help="Show the downloads, the disk space and the terms; change nothing.")]
+Shards = Annotated[
+    str | None,
+    typer.Option(help="Prepare only these shards, e.g. 0-9,12; results are labelled as a subset."),
+]
+MaxDisk = Annotated[
+    str | None,
+    typer.Option(help="Prepare as many shards as fit, e.g. 200GB; results are labelled as a subset."),
+]
+Exclude = Annotated[
+    Path | None, typer.Option(help="For rgldv2-clean: a file of landmark ids to leave out, one a line.")
+]
+KeepDownloads = Annotated[bool, typer.Option(help="Keep the archives when the set is whole.")]
+Packed = Annotated[
+    bool, typer.Option(help="For a set of many tars: leave the images inside and read them there.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 
-    Archives that a prepared set came from are not fetched again: a sister set links its images.
+
+def prepare(
+    names: Names,
+    source: Source = None,
+    hold_out: HoldOut = 0.0,
+    set_: Options = None,
+    accept_terms: AcceptTerms = False,
+    replace: Replace = False,
+    verify: Verify = False,
+    plan: Plan = False,
+    shards: Shards = None,
+    max_disk: MaxDisk = None,
+    exclude: Exclude = None,
+    keep_downloads: KeepDownloads = False,
+    packed: Packed = False,
+    as_json: AsJson = False,
+    workers: Workers = None,
+) -> None:
+    """Prepare datasets: link or fetch images, and write the tables.
+
+    Every image is opened and hashed. An archive that another prepared set was made
+    from is not fetched again: its images are linked.
 
     Examples:
       vitret prepare roxford5k rparis6k --plan
       vitret prepare sop --accept-terms
       vitret prepare roxford5k --from ~/cirtorch/data
       vitret prepare my-shop --from ~/photos/shop
-      vitret prepare my-shop --verify
     """
-    import json
-    import os
+    from vitret.core import config
+    from vitret.data.prepare.disk_budget import size_in_bytes
+    from vitret.data.prepare.request import Choices, Request
 
-    from vitret.core import config, plugins
-    from vitret.core.errors import CheckError, DataError, PartialError, UserError
-    from vitret.core.recipes import unalias
-    from vitret.data.layout.read import load_manifest
-    from vitret.data.layout.verify import verify as check
-    from vitret.data.own.detect import read_own
-    from vitret.data.prepare.plan import check_cut, size_in_bytes
-    from vitret.data.prepare.run import prepare as prepare_set
-    from vitret.data.prepare.shared_archives import fullest_first
-    from vitret.data.prepare.sources import Choices
-
-    data_root = config.location("data").path
-    for name in names:
-        if unalias(name) != name:
-            console.say(f"{name} stands for {unalias(name)}.")
-    names = fullest_first([unalias(name) for name in names])
-    if source is not None and len(names) > 1:
-        raise UserError(f"--from gives one set; {len(names)} names were given.")
-    if plan and source is not None and names[0] not in plugins.names("datasets"):
-        own = read_own(source, names[0], hold_out=hold_out)
-        facts = {"set": names[0], "kind": own.kind, "images": len(own.paths), "notes": list(own.notes)}
-        console.put(
-            json.dumps(facts) if as_json else f"{names[0]}: {own.kind}, {len(own.paths)} images to link"
-        )
+    names = _in_order(names)
+    _check_source(names, source)
+    if verify and not plan:
+        verify_sets(names, workers=workers)
         return
     choices = Choices(
         shards=shards,
@@ -113,97 +107,135 @@ def prepare(
         keep_downloads=keep_downloads,
         packed=packed,
     )
+    requests = [
+        Request(
+            name,
+            data_root=config.location("data").path,
+            source=source,
+            accept_terms=accept_terms,
+            options=_options(set_ or [], exclude),
+            choices=choices,
+            hold_out=hold_out,
+            replace=replace,
+            workers=workers,
+            report=console.say,
+        )
+        for name in names
+    ]
     if plan:
-        _plan(names, data_root, choices, adopt=source is not None, as_json=as_json)
-        return
-    if verify:
-        wrong = 0
-        for name in names:
-            found = check(
-                name, data_root=data_root, workers=os.cpu_count() or 1 if workers is None else workers
-            )
-            for sentence in found:
-                console.put(f"{name}: {sentence}")
-            wrong += len(found)
-        if wrong:
-            raise CheckError(
-                f"{wrong} images or tables differ from what was prepared. Build anew: vitret prepare … --replace"
-            )
-        console.say(f"{', '.join(names)}: every image and table is as it was prepared.")
-        return
-    for name in set(names) & set(plugins.names("datasets")):
-        check_cut(plugins.load("datasets", name).CARD, shards=shards, max_disk=choices.max_disk)
-    options = config.assign({}, set_ or [])
+        _plan(requests, as_json=as_json)
+    else:
+        _prepare(requests)
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+    """The names that aliases stand for, in the order in which later sets can link what earlier ones fetched."""
+    from vitret.core.recipes import unalias
+    from vitret.data.prepare.shared_archives import fullest_first
+
+    for name in names:
+        if unalias(name) != name:
+            console.say(f"{name} stands for {unalias(name)}.")
+    return fullest_first([unalias(name) for name in names])
+
+
+def _check_source(names: Sequence[str], source: Path | None) -> None:
+    from vitret.core.errors import UserError
+
+    if source is not None and len(names) > 1:
+        raise UserError(f"--from prepares one set; {len(names)} names were given.")
+
+
+def _options(assignments: list[str], exclude: Path | None) -> dict[str, Any]:
+    """The options of the set's part; the file of `--exclude` is found from any folder."""
+    from vitret.core import config
+
+    options = dict(config.assign({}, assignments))
     if exclude is not None:
         options["exclude"] = str(exclude.absolute())
-    broken, failed = [], {}
-    for name in names:
-        try:
-            with console.transfers() as progress:
-                folder = prepare_set(
-                    name,
-                    data_root=data_root,
-                    source=source,
-                    accept_terms=accept_terms,
-                    report=console.say,
-                    options=options,
-                    choices=choices,
-                    hold_out=hold_out,
-                    replace=replace,
-                    workers=workers,
-                    progress=progress,
-                )
-        except DataError as error:
-            # A host that is down, or terms that were not accepted, say nothing about the other sets.
-            if len(names) == 1:
-                raise
-            console.complain(f"{name}: {error}")
-            failed[name] = error
-            continue
-        manifest = load_manifest(data_root, name)
-        counts = ", ".join(
-            f"{manifest['counts'][what]} {what}" for what in _COUNTS if manifest["counts"].get(what)
-        )
-        console.put(f"{folder}: {manifest['images']} images; {counts}")
-        for left in manifest["failed"]:
-            console.say(f"left out: {left['path']} {left['reason']}")
-        if manifest["failed"]:
-            broken.append(
-                f"{name}: {len(manifest['failed'])} broken images were left out; first: {manifest['failed'][0]['path']}"
-            )
-    if failed:
-        told = f"{len(failed)} of {len(names)} sets could not be prepared: {', '.join(failed)}; the reasons are above."
-        again = f"Then run again what is missing: vitret prepare {' '.join(failed)}"
-        if len(failed) == len(names):
-            raise DataError(f"{told} {again}")
-        raise PartialError(" ".join([told, again + ".", *broken]))
-    if broken:
-        raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
+    return options
 
 
-def _plan(names: list[str], data_root: Path, choices: "Choices", *, adopt: bool, as_json: bool) -> None:
+def _plan(requests: "Sequence[Request]", *, as_json: bool) -> None:
     """Print what each set would cost."""
     import json
 
     from vitret.core import plugins
-    from vitret.data.prepare.plan import make_plan
+    from vitret.data.prepare.plan import plan_request
 
-    plans = [
-        make_plan(
-            plugins.load("datasets", name).CARD,
-            data_root,
-            shards=choices.shards,
-            max_disk=choices.max_disk,
-            adopt=adopt,
-            packed=choices.packed,
-            keep=choices.keep_downloads,
-            before=names[:i],
-        )
-        for i, name in enumerate(names)
-    ]
+    first = requests[0]
+    if first.source is not None and first.name not in plugins.names("datasets"):
+        _plan_own(first, first.source, as_json=as_json)
+        return
+    names = [request.name for request in requests]
+    plans = [plan_request(request, before=names[:i]) for i, request in enumerate(requests)]
     if as_json:
         console.put(json.dumps([plan.as_dict() for plan in plans], indent=2, ensure_ascii=False))
         return
     for plan in plans:
         for line in plan.lines():
             console.put(line)
+
+
+def _plan_own(request: "Request", source: Path, *, as_json: bool) -> None:
+    """Print what a folder of the user's own photographs holds."""
+    import json
+
+    from vitret.data.own.detect import read_own
+
+    own = read_own(source, request.name, hold_out=request.hold_out)
+    facts = {"set": request.name, "kind": own.kind, "images": len(own.paths), "notes": list(own.notes)}
+    words = f"{request.name}: {own.kind}, {len(own.paths)} images to link"
+    console.put(json.dumps(facts) if as_json else words)
+
+
+def _prepare(requests: "Sequence[Request]") -> None:
+    """Prepare sets one after the other; what fails for one does not stop the others, and is told at the end."""
+    from vitret.core.errors import DataError
+    from vitret.data.prepare.request import resolve
+
+    jobs = [resolve(request) for request in requests]
+    failed: list[str] = []
+    broken: list[str] = []
+    for job in jobs:
+        try:
+            broken += _prepare_one(job)
+        except DataError as error:
+            # A host that is down, or terms that were not accepted, say nothing about the other sets.
+            if len(jobs) == 1:
+                raise
+            console.complain(f"{job.request.name}: {error}")
+            failed.append(job.request.name)
+    _raise_what_is_missing(len(jobs), failed, broken)
+
+
+def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
+    """Prepare a set and print its folder and counts; returns a sentence where broken images were left out."""
+    from vitret.data.layout.read import load_manifest
+    from vitret.data.prepare.run import carry_out
+
+    name = job.request.name
+    with console.transfers() as progress:
+        folder = carry_out(job, progress)
+    manifest = load_manifest(job.request.data_root, name)
+    found, failed = manifest["counts"], manifest["failed"]
+    counts = ", ".join(f"{found[what]} {what}" for what in _COUNTS if found.get(what))
+    console.put(f"{folder}: {manifest['images']} images; {counts}")
+    for image in failed:
+        console.say(f"left out: {image['path']} {image['reason']}")
+    if not failed:
+        return []
+    return [f"{name}: {len(failed)} broken images were left out; first: {failed[0]['path']}"]
+
+
+def _raise_what_is_missing(total: int, failed: Sequence[str], broken: Sequence[str]) -> None:
+    from vitret.core.errors import DataError, PartialError
+
+    if failed:
+        said = f"{len(failed)} of {total} sets could not be prepared: {', '.join(failed)}; the reasons are above."
+        again = f"Then run again: vitret prepare {' '.join(failed)}"
+        if len(failed) == total:
+            raise DataError(f"{said} {again}")
+        raise PartialError(" ".join([said, again + ".", *broken]))
+    if broken:
+        raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")

@@ -1,4 +1,4 @@
-"""What is known about a data set before its first byte: where it lives, what one may do with it, what to expect.
+"""What is known about a dataset before its first byte: where it lives, what one may do with it, what to expect.
 
 A card is data. It says how sure each fact is: a count that was verified must be met, one that is only remembered
 ("expected, unconfirmed") is shown and never fails a preparation. Facts come from the publishers' pages, code and
@@ -110,7 +110,7 @@ class Licence(_Record):
 
 
 class Terms(_Record):
-    """What a person agrees to before the first byte is fetched."""
+    """What the user agrees to before the first byte is fetched."""
 
     text: str = ""
     url: str = ""
@@ -136,7 +136,7 @@ class Card(_Record):
     """All facts of one set.
 
     `tree` names each part of the official tree that the conversion reads, with the relative paths where it may stand in
-    the layouts people have (first: where our own download puts it). `expected` keys are those the conversion counts:
+    the layouts users have (first: where our own download puts it). `expected` keys are those the conversion counts:
     train, validation, classes, pairs, queries, database, easy, hard, junk, positive. `warning` is what every page that
     shows the set's numbers must say.
     """

@@ -1,1 +1,1 @@
-"""The drawn world: landmarks by a small architectural grammar, photographed by a virtual camera."""
+"""The synthetic town: landmarks by a small architectural grammar, photographed by a virtual camera."""

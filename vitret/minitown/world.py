@@ -241,7 +241,7 @@ def plan_revisited(
 
 
 def _query_shot(building: Landmark, dice: Dice) -> tuple[Shot, Sight]:
-    """A photograph somebody would ask with: most of the landmark, daylight or so, and room around it."""
+    """A photograph to query with: most of the landmark, daylight or so, and room around it."""
     while True:
         shot = replace(shoot(dice, hard=0.15), fill=dice.uniform(0.55, 0.9), grey=False)
         shown = sight(building, shot)

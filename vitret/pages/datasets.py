@@ -12,7 +12,7 @@ from vitret.core.errors import DataError
 from vitret.core.store import read_json
 from vitret.data import layout
 from vitret.data.card import Card, Count, File
-from vitret.data.prepare.plan import readable
+from vitret.data.prepare.disk_budget import readable
 from vitret.data.prepare.status import begun, unfinished
 from vitret.pages.markdown import markdown_table
 

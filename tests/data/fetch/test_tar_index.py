@@ -20,24 +20,9 @@ from vitret.data.fetch.tar_index import index_path, make_index
 from vitret.data.images import check, check_all, decode
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.verify import verify
-from vitret.data.prepare.sources import Choices
+from vitret.data.prepare.request import Choices
 
 PACKED = Choices(packed=True)
-
-
-@pytest.fixture
-def small(
-    tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Miniature]:
-    """A miniature by its card's name, published on a server."""
-    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
-
-    def make(name: str) -> Miniature:
-        miniature = miniatures.build(name, tmp_path / "miniature" / name)
-        official_server.serve(miniature.published)
-        return miniature
-
-    return make
 
 
 def tar_of(folder: Path, files: dict[str, bytes]) -> Path:

@@ -21,6 +21,7 @@ from vitret.data.layout import (
     load_sizes,
     load_train,
 )
+from vitret.data.layout.parts import Side
 
 
 def jpeg(seed: int, size: tuple[int, int] = (40, 30)) -> bytes:
@@ -46,9 +47,8 @@ def small_set(root: Path, photos: list[Path], *, replace: bool = False) -> Path:
         names = [f"all/{i}.jpg" for i in range(6)]
         writer.train(names[:3], [9, 5, 9], pairs=np.array([[0, 2]]))
         writer.evaluation(
-            names[3:],
-            [names[2]],
-            boxes=np.array([[1.0, 2.0, 20.0, 25.0]]),
+            Side(names[3:]),
+            Side([names[2]], boxes=np.array([[1.0, 2.0, 20.0, 25.0]])),
             judgements=Truth(
                 judgements={"easy": Ragged.of([[2]]), "hard": Ragged.of([[0]]), "junk": Ragged.of([[]])}
             ),
@@ -119,7 +119,7 @@ def test_labels_make_the_truth_and_the_own_image_is_junk(tmp_path: Path):
         names = [f"{i}.jpg" for i in range(5)]
         labels = ["cat", "dog", "cat", "dog", "cat"]
         writer.evaluation(
-            names, names[:2], database_labels=labels, query_labels=labels[:2], query_rows=np.array([0, 1])
+            Side(names, labels=labels), Side(names[:2], labels=labels[:2]), query_rows=np.array([0, 1])
         )
         writer.finish()
     evaluation = load_eval(tmp_path, "pets")
@@ -176,7 +176,7 @@ def test_a_replacement_that_fails_leaves_the_old_set(tmp_path: Path):
     assert tree(tmp_path / "small") == before
 
 
-def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path):
+def test_a_kill_between_the_two_renames_is_repaired(tmp_path: Path):
     photos = photographs(tmp_path / "photos", 6)
     small_set(tmp_path, photos)
     (tmp_path / "small").rename(tmp_path / "small.old")
@@ -209,7 +209,7 @@ def judged_set(root: Path, photos: list[Path], rows: dict[str, list[list[int]]])
             writer.link(photo, f"{i}.jpg")
         names = [f"{i}.jpg" for i in range(len(photos))]
         truth = Truth(judgements={kind: Ragged.of(lists) for kind, lists in rows.items()})
-        writer.evaluation(names[1:], names[:1], judgements=truth)
+        writer.evaluation(Side(names[1:]), Side(names[:1]), judgements=truth)
         return writer.finish()
 
 
@@ -249,17 +249,15 @@ def test_boxes_without_a_pixel_are_refused(tmp_path: Path):
 
 def test_queries_in_the_database_must_be_declared(tmp_path: Path):
     with LayoutWriter(tmp_path, "loop") as writer, pytest.raises(DataError, match="also in the database"):
-        writer.evaluation(["a", "b"], ["b"], database_labels=[1, 1], query_labels=[1])
+        writer.evaluation(Side(["a", "b"], labels=[1, 1]), Side(["b"], labels=[1]))
 
 
 def test_repeated_database_images_are_refused_unless_their_boxes_differ(tmp_path: Path):
     boxes = np.array([[0.0, 0, 5, 5], [5.0, 5, 9, 9]])
     with LayoutWriter(tmp_path, "twice") as writer:
         with pytest.raises(DataError, match=r"more than once; first: a\.jpg"):
-            writer.evaluation(["a.jpg", "a.jpg"], ["q.jpg"], database_labels=[1, 1], query_labels=[1])
-        writer.evaluation(
-            ["a.jpg", "a.jpg"], ["q.jpg"], database_labels=[1, 1], query_labels=[1], database_boxes=boxes
-        )
+            writer.evaluation(Side(["a.jpg", "a.jpg"], labels=[1, 1]), Side(["q.jpg"], labels=[1]))
+        writer.evaluation(Side(["a.jpg", "a.jpg"], labels=[1, 1], boxes=boxes), Side(["q.jpg"], labels=[1]))
 
 
 def test_classes_on_both_sides_of_the_validation_are_refused(tmp_path: Path):
@@ -281,7 +279,7 @@ def test_images_cannot_leave_the_set(tmp_path: Path, path: str):
 
 def test_unknown_sets_are_answered_with_near_names(tmp_path: Path):
     small_set(tmp_path, photographs(tmp_path / "photos", 6))
-    with pytest.raises(DataError, match=r"Did you mean 'small'.*vitret prepare smal"):
+    with pytest.raises(DataError, match=r"Did you mean 'small'. 'small' is prepared"):
         load_eval(tmp_path, "smal")
 
 
@@ -312,3 +310,13 @@ def test_copies_stand_in_where_links_are_refused(tmp_path: Path, monkeypatch: py
     copied = folder / "images" / "all" / "0.jpg"
     assert not copied.is_symlink()
     assert copied.read_bytes() == photos[0].read_bytes()
+
+
+def test_the_command_for_an_unknown_set_is_that_of_the_near_name(tmp_path: Path):
+    for name, words in (
+        ("minitown-cleen", r"Did you mean 'minitown-clean'.* Prepare it: vitret prepare minitown-clean$"),
+        ("minitown-clean", r"Prepare it: vitret prepare minitown-clean$"),
+        ("xyzzy", r"For your own images: vitret prepare xyzzy --from DIR$"),
+    ):
+        with pytest.raises(DataError, match=words):
+            load_manifest(tmp_path, name)

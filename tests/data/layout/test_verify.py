@@ -98,5 +98,5 @@ def test_leaving_out_the_longest_name_leaves_a_set_that_verifies(tmp_path: Path)
         writer.train(["a.jpg", "b.jpg", "much-longer.jpg"], np.array([1, 2, 2]))
         writer.finish()
     assert found(tmp_path / "holes") == []
-    forget_files(tmp_path / "holes")  # Now the digests are taken anew.
+    forget_files(tmp_path / "holes")  # Now the digests are computed again.
     assert found(tmp_path / "holes") == []

@@ -8,6 +8,7 @@ from PIL import Image
 from vitret.core.errors import DataError, EmptyError
 from vitret.core.store import read_json
 from vitret.data.layout.read import load_eval, load_train
+from vitret.data.prepare.request import Request
 from vitret.data.prepare.run import prepare
 
 HEADER = "label,path,split,is_query,is_gallery"
@@ -32,7 +33,7 @@ def folder(tmp_path: Path, rows: tuple[str, ...] = GOOD, header: str = HEADER) -
 
 def test_a_table_becomes_a_training_and_an_evaluation_part(tmp_path: Path):
     root = tmp_path / "data"
-    prepare("shop", data_root=root, source=folder(tmp_path))
+    prepare(Request("shop", data_root=root, source=folder(tmp_path)))
     train, evaluation = load_train(root, "shop"), load_eval(root, "shop")
     assert train.labels.tolist() == [1, 0, 1]
     assert read_json(root / "shop" / "labels.json") == {"train": [3, 7], "evaluation": [5]}
@@ -47,20 +48,20 @@ def test_a_table_becomes_a_training_and_an_evaluation_part(tmp_path: Path):
 @pytest.mark.parametrize("kind", ["parquet", "pandas csv"])
 def test_what_pandas_writes_is_read_alike(tmp_path: Path, kind: str):
     source = folder(tmp_path)
-    prepare("one", data_root=tmp_path, source=source)
+    prepare(Request("one", data_root=tmp_path, source=source))
     frame = pd.read_csv(source / "df.csv")
     (source / "df.csv").unlink()
     if kind == "parquet":
         frame.to_parquet(source / "df.parquet")
     else:
         frame.to_csv(source / "df.csv")  # With its unnamed index column.
-    prepare("two", data_root=tmp_path, source=source)
+    prepare(Request("two", data_root=tmp_path, source=source))
     assert load_train(tmp_path, "one").digest == load_train(tmp_path, "two").digest
     assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
 
 
 def test_coil20_as_it_is_given(tmp_path: Path, shared: Path):
-    prepare("coil20", data_root=tmp_path, source=shared / "coil20")
+    prepare(Request("coil20", data_root=tmp_path, source=shared / "coil20"))
     train, evaluation = load_train(tmp_path, "coil20"), load_eval(tmp_path, "coil20")
     assert (len(train.images), train.classes) == (720, 10)
     assert (len(evaluation.queries), len(evaluation.database)) == (720, 720)
@@ -76,7 +77,7 @@ def test_boxes_make_items_of_one_image(tmp_path: Path):
         ("1,a.png,train,0,0,5,5", "2,a.png,train,5,0,9,5", "1,b.png,train,,,,"),
         "label,path,split,x_1,y_1,x_2,y_2",
     )
-    prepare("items", data_root=tmp_path, source=source)
+    prepare(Request("items", data_root=tmp_path, source=source))
     train = load_train(tmp_path, "items")
     assert train.images.box(1) == (5.0, 0.0, 9.0, 5.0)
     assert train.images.box(2) is None
@@ -86,7 +87,7 @@ def test_words_are_labels_and_without_sides_all_ask_all(tmp_path: Path):
     said: list[str] = []
     rows = ("owl,a.png,validation", "owl,b.png,validation", "ant,c.png,validation")
     source = folder(tmp_path, rows, "label,path,split")
-    prepare("birds", data_root=tmp_path, source=source, report=said.append)
+    prepare(Request("birds", data_root=tmp_path, source=source, report=said.append))
     evaluation = load_eval(tmp_path, "birds")
     assert evaluation.truth.judgements["positive"].lengths().tolist() == [1, 1, 0]
     assert any("asks all the others" in word for word in said)
@@ -116,7 +117,7 @@ def test_labels_are_kept_as_they_are_written(
     if kind == "parquet":
         pd.read_csv(source / "df.csv", dtype=str).to_parquet(source / "df.parquet")
         (source / "df.csv").unlink()
-    prepare("shop", data_root=tmp_path, source=source)
+    prepare(Request("shop", data_root=tmp_path, source=source))
     assert read_json(tmp_path / "shop" / "labels.json")["train"] == originals
     assert len(set(load_train(tmp_path, "shop").labels.tolist())) == 3
 
@@ -127,7 +128,7 @@ def test_images_elsewhere_keep_their_whole_path(tmp_path: Path):
     far.parent.mkdir()
     Image.new("RGB", (9, 9)).save(far)
     (source / "df.csv").write_text(f"label,path,split\n1,{far},train\n1,../far/../photos/a.png,train\n")
-    prepare("spread", data_root=tmp_path / "data", source=source)
+    prepare(Request("spread", data_root=tmp_path / "data", source=source))
     train = load_train(tmp_path / "data", "spread")
     assert train.images.name(0) == str(far).lstrip("/")
     assert train.images.name(1) == "a.png"
@@ -153,7 +154,7 @@ def test_images_elsewhere_keep_their_whole_path(tmp_path: Path):
 )
 def test_wrong_rows_are_named_by_their_line(tmp_path: Path, change: tuple[str, ...], said: str):
     with pytest.raises(DataError, match=said):
-        prepare("shop", data_root=tmp_path / "data", source=folder(tmp_path, change))
+        prepare(Request("shop", data_root=tmp_path / "data", source=folder(tmp_path, change)))
     assert not (tmp_path / "data" / "shop").exists()
 
 
@@ -169,7 +170,7 @@ def test_wrong_rows_are_named_by_their_line(tmp_path: Path, change: tuple[str, .
 )
 def test_wrong_columns_are_named(tmp_path: Path, header: str, said: str):
     with pytest.raises(DataError, match=said.replace(".", r"\.")):
-        prepare("shop", data_root=tmp_path / "data", source=folder(tmp_path, header=header))
+        prepare(Request("shop", data_root=tmp_path / "data", source=folder(tmp_path, header=header)))
 
 
 @pytest.mark.parametrize(
@@ -184,26 +185,26 @@ def test_wrong_columns_are_named(tmp_path: Path, header: str, said: str):
 def test_wrong_boxes_are_named(tmp_path: Path, box: str, said: str):
     source = folder(tmp_path, (f"1,a.png,train,{box}",), "label,path,split,x_1,y_1,x_2,y_2")
     with pytest.raises(DataError, match=said):
-        prepare("shop", data_root=tmp_path / "data", source=source)
+        prepare(Request("shop", data_root=tmp_path / "data", source=source))
 
 
 def test_empty_and_unreadable_tables(tmp_path: Path):
     with pytest.raises(EmptyError, match="holds no row"):
-        prepare("shop", data_root=tmp_path, source=folder(tmp_path, ()))
+        prepare(Request("shop", data_root=tmp_path, source=folder(tmp_path, ())))
     source = folder(tmp_path)
     (source / "df.csv").unlink()
     (source / "df.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match="not readable as a table"):
-        prepare("shop", data_root=tmp_path, source=source)
+        prepare(Request("shop", data_root=tmp_path, source=source))
 
 
 def test_a_broken_training_image_is_left_out_a_broken_test_image_stops(tmp_path: Path):
     source = folder(tmp_path)
     (source / "b.png").write_bytes(b"<html>")
-    prepare("shop", data_root=tmp_path, source=source)
+    prepare(Request("shop", data_root=tmp_path, source=source))
     assert load_train(tmp_path, "shop").classes == 1
     assert read_json(tmp_path / "shop" / "labels.json")["train"] == [7]
     (source / "e.png").write_bytes(b"<html>")
     with pytest.raises(DataError, match=r"queries or positives.*e\.png"):
-        prepare("other", data_root=tmp_path, source=source)
+        prepare(Request("other", data_root=tmp_path, source=source))
     assert np.array_equal(load_train(tmp_path, "shop").labels, [0, 0])

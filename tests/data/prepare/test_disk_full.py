@@ -16,7 +16,7 @@ from vitret.data import layout
 from vitret.data.layout.verify import verify
 
 SMALL, ENOUGH = "600k", "40m"
-# The town is drawn with few photographs: what is tested is the disk.
+# The town has few photographs: what is tested is the disk.
 TOWN = ("--set", "quarters=2", "--set", "photos=4", "--workers", "0")
 
 
@@ -60,7 +60,7 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-def test_a_drawn_set_on_a_full_disk_says_so_and_is_finished_later(disk: Path, tmp_path: Path):
+def test_a_synthetic_set_on_a_full_disk_says_so_and_is_finished_later(disk: Path, tmp_path: Path):
     (disk / "ballast").write_bytes(bytes(450_000))
     first = run(disk / "data", "minitown-clean", *TOWN)
     check_refusal(first, disk / "data", "minitown-clean")

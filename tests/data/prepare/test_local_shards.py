@@ -1,4 +1,4 @@
-"""Shards and lists that somebody fetched, as their publisher lays them, flat, in part, damaged, packed."""
+"""Shards and lists that a user fetched, as their publisher lays them, flat, in part, damaged, packed."""
 
 import shutil
 from collections.abc import Callable
@@ -8,13 +8,14 @@ from typing import Any
 import miniatures
 import pytest
 from folders import tree
-from miniatures import Choices, Miniature
+from miniatures import Miniature
 from official_server import OfficialServer
 
 from vitret.core.errors import DataError, UserError
 from vitret.data import layout
 from vitret.data.layout.verify import verify
-from vitret.data.prepare.local_shards import held_shards
+from vitret.data.prepare.local_shards import find_local_shards
+from vitret.data.prepare.request import Choices
 
 # Where a publisher lays a set below its host.
 BASES = {
@@ -128,15 +129,15 @@ def test_what_is_missing_is_named(make: Any, tmp_path: Path) -> None:
 
 def test_archives_beside_their_unpacked_tree_are_not_unpacked_again(make: Any) -> None:
     miniature, source = make("gldv2-clean")
-    assert [len(series) for series in held_shards(miniature.card, source)] == [3]
+    assert [len(series) for series in find_local_shards(miniature.card, source)] == [3]
     (source / "train" / "0").mkdir()
-    assert held_shards(miniature.card, source) == [[]]
-    assert [len(series) for series in held_shards(miniature.card, source, packed=True)] == [3]
+    assert find_local_shards(miniature.card, source) == [[]]
+    assert [len(series) for series in find_local_shards(miniature.card, source, packed=True)] == [3]
 
 
 def test_a_name_that_two_series_share_tells_nothing_without_its_folder(make: Any, tmp_path: Path) -> None:
     miniature, source = make("gldv2-retrieval")
     shutil.copy(source / "test" / "images_000.tar", tmp_path)
-    assert held_shards(miniature.card, tmp_path) == [[], []]
+    assert find_local_shards(miniature.card, tmp_path) == [[], []]
     shutil.copy(source / "test" / "images_000.tar", tmp_path / "test_images_000.tar")
-    assert [len(series) for series in held_shards(miniature.card, tmp_path)] == [0, 1]
+    assert [len(series) for series in find_local_shards(miniature.card, tmp_path)] == [0, 1]

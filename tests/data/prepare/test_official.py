@@ -21,8 +21,8 @@ from vitret.data import layout
 from vitret.data.card import Count
 from vitret.data.formats.revisited import read_revisited
 from vitret.data.layout.verify import verify
-from vitret.data.prepare.official import prepare_official
-from vitret.data.prepare.sources import Choices
+from vitret.data.prepare.request import Choices, Request
+from vitret.data.prepare.run import prepare as prepare_set
 
 NAMES = miniatures.names()
 FETCHED = [name for name in NAMES if name not in miniatures.GATED]
@@ -99,7 +99,7 @@ def test_a_set_is_adopted_from_a_tree_of_another_tool(
 
 
 @pytest.mark.parametrize("name", ["cars196", "inshop", "sop", "roxford5k", "instre", "met-mini"])
-def test_archives_that_a_person_fetched_are_unpacked(
+def test_archives_that_a_user_fetched_are_unpacked(
     name: str, make: Callable[[str], Miniature], prepare: Callable[..., Path], tmp_path: Path
 ) -> None:
     miniature = make(name)
@@ -418,16 +418,7 @@ def test_the_real_ground_truth_meets_the_counts_of_its_card(name: str, shared: P
         for stem in stems:
             (tree / "jpg" / f"{stem}.jpg").symlink_to(tree / f"{size}.jpg")
     shutil.copy(pickled, tree)
-    prepare_official(
-        card,
-        plugins.build("datasets", name),
-        data_root=tmp_path / "data",
-        source=tree,
-        accept_terms=False,
-        choices=Choices(),
-        stated={},
-        workers=0,
-    )
+    prepare_set(Request(name, data_root=tmp_path / "data", source=tree, workers=0))
     counts = layout.load_manifest(tmp_path / "data", name)["counts"]
     assert {key: counts[key] for key in card.expected} == {
         key: count.value for key, count in card.expected.items()

@@ -15,6 +15,7 @@ from PIL import Image
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.data.layout.read import list_sets, load_eval, load_images, load_manifest, load_train
 from vitret.data.layout.verify import verify
+from vitret.data.prepare.request import Request
 from vitret.data.prepare.run import prepare
 
 
@@ -32,7 +33,7 @@ def classes(folder: Path) -> Path:
 
 
 def test_minilandmarks_as_it_is_given(tmp_path: Path, shared: Path):
-    prepare("minilandmarks", data_root=tmp_path, source=shared / "minilandmarks")
+    prepare(Request("minilandmarks", data_root=tmp_path, source=shared / "minilandmarks"))
     evaluation = load_eval(tmp_path, "minilandmarks")
     assert (len(evaluation.database), len(evaluation.queries)) == (277, 67)
     assert evaluation.queries.boxes is not None
@@ -45,7 +46,7 @@ def test_minilandmarks_as_it_is_given(tmp_path: Path, shared: Path):
 
 
 def test_one_folder_per_class_trains(tmp_path: Path):
-    prepare("zoo", data_root=tmp_path, source=classes(tmp_path / "photos"))
+    prepare(Request("zoo", data_root=tmp_path, source=classes(tmp_path / "photos")))
     train = load_train(tmp_path, "zoo")
     assert train.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     with pytest.raises(DataError, match="no queries"):
@@ -53,7 +54,7 @@ def test_one_folder_per_class_trains(tmp_path: Path):
 
 
 def test_held_out_classes_evaluate(tmp_path: Path):
-    prepare("zoo", data_root=tmp_path, source=classes(tmp_path / "photos"), hold_out=0.5)
+    prepare(Request("zoo", data_root=tmp_path, source=classes(tmp_path / "photos"), hold_out=0.5))
     assert load_train(tmp_path, "zoo").classes == 2
     evaluation = load_eval(tmp_path, "zoo")
     assert len(evaluation.queries) == len(evaluation.database) == 6
@@ -63,29 +64,33 @@ def test_held_out_classes_evaluate(tmp_path: Path):
 
 def test_a_flat_folder_is_a_set_of_distractors(tmp_path: Path):
     prepare(
-        "crowd", data_root=tmp_path, source=photographs(tmp_path / "photos", ["b.jpg", "a.PNG", "note.jpeg"])
+        Request(
+            "crowd",
+            data_root=tmp_path,
+            source=photographs(tmp_path / "photos", ["b.jpg", "a.PNG", "note.jpeg"]),
+        )
     )
     assert len(load_images(tmp_path, "crowd").images) == 3
 
 
 def test_the_same_source_twice_is_nothing_to_do(tmp_path: Path):
     source = classes(tmp_path / "photos")
-    prepare("zoo", data_root=tmp_path, source=source)
+    prepare(Request("zoo", data_root=tmp_path, source=source))
     before = tree(tmp_path / "zoo")
     stamp = (tmp_path / "zoo" / "manifest.json").stat().st_mtime_ns
-    prepare("zoo", data_root=tmp_path, source=source)
+    prepare(Request("zoo", data_root=tmp_path, source=source))
     assert (tmp_path / "zoo" / "manifest.json").stat().st_mtime_ns == stamp
     photographs(source, ["eel/0.jpg"])
     with pytest.raises(UserError, match="--replace"):
-        prepare("zoo", data_root=tmp_path, source=source)
+        prepare(Request("zoo", data_root=tmp_path, source=source))
     assert tree(tmp_path / "zoo") == before
-    prepare("zoo", data_root=tmp_path, source=source, replace=True)
+    prepare(Request("zoo", data_root=tmp_path, source=source, replace=True))
     assert load_train(tmp_path, "zoo").classes == 5
 
 
 def test_manifests_hold_no_place_and_no_time(tmp_path: Path):
     for root in ("one", "two"):
-        prepare("zoo", data_root=tmp_path / root, source=classes(tmp_path / root / "photos"))
+        prepare(Request("zoo", data_root=tmp_path / root, source=classes(tmp_path / root / "photos")))
     for name in ("manifest.json", "files.parquet", "train.parquet", "card.json", "labels.json"):
         assert (tmp_path / "one/zoo" / name).read_bytes() == (tmp_path / "two/zoo" / name).read_bytes(), name
     assert str(tmp_path) not in (tmp_path / "one/zoo/manifest.json").read_text()
@@ -93,7 +98,7 @@ def test_manifests_hold_no_place_and_no_time(tmp_path: Path):
 
 def test_verify_names_what_changed(tmp_path: Path):
     source = classes(tmp_path / "photos")
-    prepare("zoo", data_root=tmp_path, source=source)
+    prepare(Request("zoo", data_root=tmp_path, source=source))
     assert verify("zoo", data_root=tmp_path, workers=0) == []
     shutil.copy(source / "ant/0.jpg", source / "ant/1.jpg")
     (source / "bee/0.jpg").unlink()
@@ -105,7 +110,8 @@ def preparing(name: str, root: Path, source: Path) -> subprocess.Popen[bytes]:
     """`prepare` in a process group of its own."""
     code = (
         "import sys; from pathlib import Path; from vitret.data.prepare.run import prepare; "
-        "prepare(sys.argv[1], data_root=Path(sys.argv[2]), source=Path(sys.argv[3]), workers=0)"
+        "from vitret.data.prepare.request import Request; "
+        "prepare(Request(sys.argv[1], data_root=Path(sys.argv[2]), source=Path(sys.argv[3]), workers=0))"
     )
     return subprocess.Popen([sys.executable, "-c", code, name, root, source], start_new_session=True)
 
@@ -121,7 +127,7 @@ def test_two_processes_at_once_give_one_set(tmp_path: Path):
 @pytest.mark.slow
 def test_kill_at_random_moments_changes_nothing(tmp_path: Path, shared: Path):
     source = shared / "coil20"
-    prepare("coil20", data_root=tmp_path / "calm", source=source, workers=0)
+    prepare(Request("coil20", data_root=tmp_path / "calm", source=source, workers=0))
     expected = tree(tmp_path / "calm" / "coil20")
     moments = random.Random(7)
     for _ in range(4):
@@ -129,13 +135,13 @@ def test_kill_at_random_moments_changes_nothing(tmp_path: Path, shared: Path):
         time.sleep(moments.uniform(0.5, 2.5))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    prepare("coil20", data_root=tmp_path / "rough", source=source, workers=0)
+    prepare(Request("coil20", data_root=tmp_path / "rough", source=source, workers=0))
     assert tree(tmp_path / "rough" / "coil20") == expected
 
 
 def test_a_ground_truth_of_another_name_is_proposed(tmp_path: Path, shared: Path):
     with pytest.raises(UserError, match="vitret prepare minilandmarks"):
-        prepare("mini", data_root=tmp_path, source=shared / "minilandmarks")
+        prepare(Request("mini", data_root=tmp_path, source=shared / "minilandmarks"))
 
 
 def test_missing_images_of_a_ground_truth_are_counted(tmp_path: Path, shared: Path):
@@ -143,40 +149,42 @@ def test_missing_images_of_a_ground_truth_are_counted(tmp_path: Path, shared: Pa
     (source / "jpg").mkdir(parents=True)
     shutil.copy(shared / "minilandmarks" / "gnd_minilandmarks.json", source)
     with pytest.raises(DataError, match="344 of 344 images are missing; first: "):
-        prepare("minilandmarks", data_root=tmp_path, source=source)
+        prepare(Request("minilandmarks", data_root=tmp_path, source=source))
 
 
 def test_wrong_sources_are_told_what_is_accepted(tmp_path: Path):
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(EmptyError, match=r"0 images found.*one folder per class"):
-        prepare("zoo", data_root=tmp_path, source=empty)
+        prepare(Request("zoo", data_root=tmp_path, source=empty))
     with pytest.raises(EmptyError, match="hold none directly"):
-        prepare("zoo", data_root=tmp_path, source=classes(tmp_path / "outer" / "inner").parent)
+        prepare(Request("zoo", data_root=tmp_path, source=classes(tmp_path / "outer" / "inner").parent))
     with pytest.raises(UserError, match="no such folder"):
-        prepare("zoo", data_root=tmp_path, source=tmp_path / "nowhere")
+        prepare(Request("zoo", data_root=tmp_path, source=tmp_path / "nowhere"))
     (tmp_path / "list.txt").write_text("")
     with pytest.raises(UserError, match="must be a table"):
-        prepare("zoo", data_root=tmp_path, source=tmp_path / "list.txt")
+        prepare(Request("zoo", data_root=tmp_path, source=tmp_path / "list.txt"))
     for name in ("one.csv", "two.csv"):
         (empty / name).write_text("label,path,split\n")
     with pytest.raises(UserError, match="several tables"):
-        prepare("zoo", data_root=tmp_path, source=empty)
+        prepare(Request("zoo", data_root=tmp_path, source=empty))
     with pytest.raises(DataError, match="beside the class folders"):
-        prepare("zoo", data_root=tmp_path, source=photographs(classes(tmp_path / "mixed"), ["x.jpg"]))
+        prepare(
+            Request("zoo", data_root=tmp_path, source=photographs(classes(tmp_path / "mixed"), ["x.jpg"]))
+        )
 
 
 @pytest.mark.parametrize("fraction", [0.99, 0.01, 1.0, -0.5])
 def test_a_hold_out_that_leaves_a_side_empty_is_refused(tmp_path: Path, fraction: float):
     with pytest.raises(UserError, match="--hold-out"):
-        prepare("zoo", data_root=tmp_path, source=classes(tmp_path / "photos"), hold_out=fraction)
+        prepare(Request("zoo", data_root=tmp_path, source=classes(tmp_path / "photos"), hold_out=fraction))
 
 
 def test_unknown_sets_without_data_are_answered(tmp_path: Path):
     with pytest.raises(DataError, match="vitret prepare zoo --from DIR"):
-        prepare("zoo", data_root=tmp_path)
+        prepare(Request("zoo", data_root=tmp_path))
     with pytest.raises(UserError, match="no options"):
-        prepare("zoo", data_root=tmp_path, options={"seed": 1})
+        prepare(Request("zoo", data_root=tmp_path, options={"seed": 1}))
 
 
 def test_only_broken_images_prepare_nothing(tmp_path: Path):
@@ -184,11 +192,11 @@ def test_only_broken_images_prepare_nothing(tmp_path: Path):
     for path in source.rglob("*.jpg"):
         path.write_bytes(b"<html>")
     with pytest.raises(DataError, match=r"no image can be read: ant/0\.jpg is a web page"):
-        prepare("zoo", data_root=tmp_path / "data", source=source)
+        prepare(Request("zoo", data_root=tmp_path / "data", source=source))
     assert list_sets(tmp_path / "data") == []
 
 
-def test_a_drawn_set_comes_from_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_synthetic_set_comes_from_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     part = tmp_path / "mine" / "datasets" / "two_dots.py"
     part.parent.mkdir(parents=True)
     part.write_text(
@@ -206,13 +214,13 @@ def test_a_drawn_set_comes_from_its_part(tmp_path: Path, monkeypatch: pytest.Mon
         "    return convert\n"
     )
     monkeypatch.setenv("VITRET_INCLUDE", str(tmp_path / "mine"))
-    prepare("two-dots", data_root=tmp_path)
+    prepare(Request("two-dots", data_root=tmp_path))
     assert load_train(tmp_path, "two-dots").card["title"] == "Dots"
-    prepare("two-dots", data_root=tmp_path)
+    prepare(Request("two-dots", data_root=tmp_path))
     with pytest.raises(UserError, match="other options"):
-        prepare("two-dots", data_root=tmp_path, options={"grey": 20})
-    with pytest.raises(UserError, match="leave --from out"):
-        prepare("two-dots", data_root=tmp_path / "other", source=tmp_path)
+        prepare(Request("two-dots", data_root=tmp_path, options={"grey": 20}))
+    with pytest.raises(UserError, match="Leave --from out"):
+        prepare(Request("two-dots", data_root=tmp_path / "other", source=tmp_path))
 
 
 def test_an_official_set_is_prepared_from_the_files_at_hand(tmp_path: Path, shared: Path):
@@ -220,4 +228,4 @@ def test_an_official_set_is_prepared_from_the_files_at_hand(tmp_path: Path, shar
     (source / "jpg").mkdir(parents=True)
     shutil.copy(shared / "groundtruth" / "gnd_roxford5k.pkl", source)
     with pytest.raises(DataError, match=r"not there|missing"):
-        prepare("roxford5k", data_root=tmp_path / "data", source=source)
+        prepare(Request("roxford5k", data_root=tmp_path / "data", source=source))

@@ -5,42 +5,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import miniatures
 import pytest
 from miniatures import Miniature
 from official_server import OfficialServer
 
-from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.data import layout
+from vitret.data.prepare.request import Choices, Request
 from vitret.data.prepare.run import prepare
-from vitret.data.prepare.sources import Choices
-
-
-@pytest.fixture
-def small(
-    tmp_path: Path, official_server: OfficialServer, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Miniature]:
-    """A miniature whose card stands in for the real one, served by the mirror."""
-    monkeypatch.setenv("VITRET_MIRROR", official_server.mirror)
-
-    def make(name: str) -> Miniature:
-        miniature = miniatures.build(name, tmp_path / "miniature")
-        monkeypatch.setattr(plugins.load("datasets", name), "CARD", miniature.card)
-        official_server.serve(miniature.published)
-        return miniature
-
-    return make
 
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Callable[..., list[str]]:
-    """What the person reads when a set is asked for."""
+    """What the user reads when a set is asked for."""
 
     def run(name: str, **more: Any) -> list[str]:
         said: list[str] = []
         settings: dict[str, Any] = {"accept_terms": True, "workers": 0, "report": said.append, **more}
-        prepare(name, data_root=tmp_path / "data", **settings)
+        prepare(Request(name, data_root=tmp_path / "data", **settings))
         return said
 
     return run
@@ -52,7 +34,7 @@ def shards(root: Path, name: str) -> int | None:
     return None if named is None else sum(map(len, named.values()))
 
 
-def test_after_a_full_disk_budget_the_same_request_goes_on(
+def test_after_a_full_disk_budget_the_same_request_continues(
     small: Callable[[str], Miniature],
     ask: Callable[..., list[str]],
     official_server: OfficialServer,
@@ -67,7 +49,7 @@ def test_after_a_full_disk_budget_the_same_request_goes_on(
     assert (tmp_path / "data/gldv2-noisy/manifest.json").stat().st_mtime_ns == stamp
     before = len(official_server.requests)
     said = ask("gldv2-noisy")
-    assert any("a subset, 1 of 3 shards; going on" in line for line in said)
+    assert any("a subset, 1 of 3 shards; continuing" in line for line in said)
     later = [request.path for request in official_server.requests[before:] if request.path.endswith(".tar")]
     assert sorted(Path(path).name for path in later) == ["images_001.tar", "images_002.tar"]
     assert shards(tmp_path, "gldv2-noisy") is None
@@ -143,7 +125,7 @@ def test_options_that_do_not_apply_are_refused_and_not_recorded(
     with pytest.raises(UserError, match="--shards is for known sets"):
         ask("mine", source=peer / "images", choices=Choices(shards="0-9"))
     shutil.rmtree(tmp_path / "miniature")
-    with pytest.raises(UserError, match="is for what is fetched"):
+    with pytest.raises(UserError, match="is an unpacked tree"):
         ask("gldv2-noisy", source=small("gldv2-noisy").peer, choices=Choices(shards="0"))
     assert layout.list_sets(tmp_path / "data") == []
 
@@ -158,7 +140,7 @@ def test_shards_are_recorded_by_their_numbers(
     assert "already prepared" in said
 
 
-def test_a_set_with_one_door_is_known_again_without_its_folder(
+def test_a_gated_set_is_recognised_without_its_folder(
     small: Callable[[str], Miniature], ask: Callable[..., list[str]]
 ):
     miniature = small("nc-noisy")
@@ -166,13 +148,13 @@ def test_a_set_with_one_door_is_known_again_without_its_folder(
     assert ask("nc-noisy")[0].startswith("nc-noisy: is already prepared, adopted, linked to")
 
 
-def test_shards_of_a_folder_are_known_again_confirmed_or_not(
+def test_shards_of_a_folder_are_recognised_confirmed_or_not(
     small: Callable[[str], Miniature], ask: Callable[..., list[str]], tmp_path: Path
 ):
     source = small("gldv2-clean").published / "s3.amazonaws.com" / "google-landmark"
     shutil.rmtree(source / "md5sum")
-    for held in ("images_000.tar", "images_002.tar"):
-        (source / "train" / held).rename(tmp_path / held)
+    for archive in ("images_000.tar", "images_002.tar"):
+        (source / "train" / archive).rename(tmp_path / archive)
     ask("gldv2-clean", source=source)
     again = ask("gldv2-clean", source=source)
     assert again[-1] == "gldv2-clean: a subset, 1 of 3 shards, as before."

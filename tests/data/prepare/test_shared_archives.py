@@ -8,13 +8,14 @@ from typing import Any
 import miniatures
 import pytest
 from folders import tree
-from miniatures import Choices, Miniature
+from miniatures import Miniature
 from official_server import OfficialServer
 
 from vitret.core import plugins
 from vitret.data import layout
 from vitret.data.layout.verify import verify
 from vitret.data.prepare.plan import make_plan
+from vitret.data.prepare.request import Choices
 from vitret.data.prepare.shared_archives import fullest_first, offers
 
 # First set, second set, and the one whose archives both have: in small they would differ by a photograph.
@@ -71,7 +72,7 @@ def make(tmp_path: Path) -> Callable[..., Miniature]:
 
 
 @pytest.mark.parametrize(("first", "second", "archives"), PAIRS)
-def test_a_sister_is_linked_and_is_what_a_fetch_gives(
+def test_a_set_of_the_same_archives_is_linked_and_is_what_a_fetch_gives(
     first: str, second: str, archives: str, make: Any, prepare: Any, tmp_path: Path
 ) -> None:
     assert prepare(make(first, archives))
@@ -88,13 +89,13 @@ def test_a_sister_is_linked_and_is_what_a_fetch_gives(
     assert offers(small.card, tmp_path / "data")
 
 
-def test_what_a_sister_threw_away_is_fetched(make: Any, prepare: Any, tmp_path: Path) -> None:
+def test_what_the_other_set_threw_away_is_fetched(make: Any, prepare: Any, tmp_path: Path) -> None:
     prepare(make("gldv2-clean"))
     assert len(prepare(make("gldv2-noisy"))) == 3
     assert layout.load_manifest(tmp_path / "data", "gldv2-noisy")["counts"]["train"] == 40
 
 
-def test_a_photograph_that_no_list_of_the_sister_asks_for_is_fetched(
+def test_a_photograph_that_no_list_of_the_other_set_names_is_fetched(
     make: Any, prepare: Any, tmp_path: Path
 ) -> None:
     """The archive of roxford5k in small has one that its ground truth does not name; oxford5k takes all."""
@@ -125,7 +126,7 @@ def test_an_archive_of_another_hash_or_size_is_another(make: Any, prepare: Any) 
     assert prepare(make("roxford5k")) == ["oxbuild_images-v1.tgz"]  # In small, another size.
 
 
-def test_an_adopted_sister_vouches_for_nothing(make: Any, prepare: Any, tmp_path: Path) -> None:
+def test_an_adopted_set_vouches_for_nothing(make: Any, prepare: Any, tmp_path: Path) -> None:
     small = make("gldv2-noisy")
     small.prepare(tmp_path / "data", small.peer)
     assert len(prepare(make("gldv2-clean"))) == 3
@@ -138,7 +139,7 @@ def test_a_subset_gives_the_shards_it_has(make: Any, prepare: Any, tmp_path: Pat
 
 
 def test_packed_shards_are_linked_as_they_are(make: Any, prepare: Any, tmp_path: Path) -> None:
-    packed = {"choices": Choices(packed=True), "stated": {"packed": True}}
+    packed = {"choices": Choices(packed=True)}
     prepare(make("gldv2-retrieval"), **packed)
     public = make("gldv2-retrieval-public")
     assert prepare(public, **packed) == []
@@ -152,7 +153,7 @@ def test_packed_shards_are_linked_as_they_are(make: Any, prepare: Any, tmp_path:
     assert prepare(public, **packed) == ["images_000.tar"]
 
 
-def test_a_set_built_anew_links_its_own_images(make: Any, prepare: Any, tmp_path: Path) -> None:
+def test_a_set_built_again_links_its_own_images(make: Any, prepare: Any, tmp_path: Path) -> None:
     small = make("gldv2-clean")
     prepare(small)
     before = tree(tmp_path / "data" / "gldv2-clean")
@@ -187,7 +188,7 @@ def test_a_plan_says_who_gives_the_images(make: Any, prepare: Any, tmp_path: Pat
     plan = make_plan(card["gldv2-clean"], tmp_path / "data")
     assert plan.images == "3 of 500 archives: linked from gldv2-noisy, the others are fetched"
     assert plan.fetch_bytes == 497 * 10**9
-    assert make_plan(card["gldv2-clean"], tmp_path / "data", shards="0-2").disk_needed == 0
+    assert make_plan(card["gldv2-clean"], tmp_path / "data", choices=Choices(shards="0-2")).disk_needed == 0
 
 
 def test_sets_that_keep_all_of_an_archive_come_first() -> None:

@@ -14,6 +14,7 @@ from vitret.data.fetch.tar_index import loose_and_packed
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import walk_files
 from vitret.data.layout.parquet import Bytes, text_column
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 Converter = Callable[[Path, LayoutWriter], None]
@@ -80,9 +81,7 @@ def add_self_queries(writer: LayoutWriter, root: Path, listed: Labelled) -> None
     hand_over(writer, root, listed.paths)
     labels = numbered(listed.labels)
     rows = np.arange(len(listed.paths), dtype=np.int64)
-    writer.evaluation(
-        listed.paths, listed.paths, database_labels=labels, query_labels=labels, query_rows=rows
-    )
+    writer.evaluation(Side(listed.paths, labels=labels), Side(listed.paths, labels=labels), query_rows=rows)
 
 
 def add_category_set(writer: LayoutWriter, root: Path, train: Labelled, test: Labelled) -> None:

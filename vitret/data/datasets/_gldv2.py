@@ -1,4 +1,4 @@
-"""What the GLDv2 sets share: Google's bucket, lists, shards with published md5, people's folders."""
+"""What the GLDv2 sets share: Google's bucket, lists, shards with published md5, folders users have."""
 
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from vitret.data.formats.gldv2 import (
 )
 from vitret.data.formats.trees import first_existing, layouts, locate
 from vitret.data.layout.parquet import text_column
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 BASE = "https://s3.amazonaws.com/google-landmark"
@@ -125,7 +126,7 @@ def convert_train(card: Card, *, exclude: Path | None = None) -> Converter:
 
 
 def retrieval_card(name: str, usage: Usage, queries: int) -> Card:
-    """The card of the index and the queries of one usage, whose number was read by people, not confirmed."""
+    """The card of the index and the queries of one usage, whose number is stated by others and not confirmed."""
     return Card(
         name=name,
         title=f"Google Landmarks v2 retrieval, {usage} queries",
@@ -169,10 +170,12 @@ def convert_retrieval(card: Card, usage: Usage) -> Converter:
             raise DataError(f"{tree['truth']}: names {stray[0]}, which {tree['list'].name} does not have.")
         asked = text_column(image_paths(pa.array(solution.queries, pa.string())))
         there, asking = among(tree["test"], asked, "queries")
-        writer.lack(len(there), len(asked), "queries")
+        writer.note_missing(len(there), len(asked), "queries")
         positives = [sorted(row_of[i] for i in solution.positives[q] if i in row_of) for q in there.tolist()]
         database = hand_over_folder(writer, tree["index"], searched, "index")
         queries = hand_over_folder(writer, tree["test"], asking, "test")
-        writer.evaluation(database, queries, judgements=Truth(judgements={"positive": Ragged.of(positives)}))
+        writer.evaluation(
+            Side(database), Side(queries), judgements=Truth(judgements={"positive": Ragged.of(positives)})
+        )
 
     return convert

@@ -6,6 +6,7 @@ from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.met import read_database, read_queries
 from vitret.data.formats.trees import layouts, locate
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 BASE = "http://ptak.felk.cvut.cz/met/dataset"
@@ -67,6 +68,6 @@ def convert(card: Card) -> Converter:
         asked, exhibits = read_queries(found["queries"])
         require(root, paths + asked, "photographs")
         hand_over(writer, root, paths + asked)
-        writer.evaluation(paths, asked, database_labels=labels, query_labels=exhibits)
+        writer.evaluation(Side(paths, labels=labels), Side(asked, labels=exhibits))
 
     return from_tree

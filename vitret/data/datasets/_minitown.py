@@ -1,10 +1,11 @@
-"""What the six drawn sets share: their card's common facts, and handing a drawn plan to the writer."""
+"""What the six synthetic sets share: their card's common facts, and handing a plan to the writer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vitret.core.records import Ragged, Truth
 from vitret.data.card import Card, Count, Kind, Licence, Overlap
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 from vitret.minitown.draw import draw
 from vitret.minitown.world import EvalPlan, Photo, TrainPlan, plan_revisited
@@ -20,12 +21,12 @@ REVISITED_PROTOCOL = (
     "Boxed queries, easy/medium/hard; junk leaves before ranks are counted; queries are not in the database."
 )
 REVISITED_NOTES = (
-    "Judgements follow from the geometry that drew the pictures: shared surface, visible part, angle, scale, light.",
+    "Judgements follow from the geometry behind the pictures: shared surface, visible part, angle, scale, light.",
     "The database holds the neighbours of every landmark that is asked about: one style, other details.",
 )
 
 
-def drawn_card(
+def synthetic_card(
     name: str,
     title: str,
     *,
@@ -36,14 +37,14 @@ def drawn_card(
     overlaps: tuple[Overlap, ...] = (),
     protocol: str = "",
 ) -> Card:
-    """A card for a set that is drawn here: nothing to fetch, nothing to agree to; counts are those of the defaults."""
-    source = "drawn with the default options"
+    """A card for a synthetic set: nothing to fetch, nothing to agree to; counts are those of the defaults."""
+    source = "made with the default options"
     return Card(
         name=name,
         title=title,
         kind=(kind,),
         homepage="docs/minitown.md",
-        citation="The drawn world of vitret.",
+        citation="minitown, the synthetic town of vitret.",
         licence=Licence(
             text="As the code that draws it.", spdx="Apache-2.0", commercial=True, redistribution=True
         ),
@@ -72,9 +73,8 @@ def write_eval(writer: LayoutWriter, plan: EvalPlan, *, workers: int | None) -> 
     write_photos(writer, (*plan.queries, *plan.database), workers=workers)
     judged = {"easy": plan.easy, "hard": plan.hard, "junk": plan.junk}
     writer.evaluation(
-        [photo.path for photo in plan.database],
-        [photo.path for photo in plan.queries],
-        boxes=plan.boxes,
+        Side([photo.path for photo in plan.database]),
+        Side([photo.path for photo in plan.queries], boxes=plan.boxes),
         judgements=Truth(judgements={word: Ragged.of(rows) for word, rows in judged.items()}),
     )
 
@@ -87,9 +87,9 @@ def write_photos(writer: LayoutWriter, photos: Sequence[Photo], *, workers: int 
 
 def revisited_card(district: str, *, easy: int, hard: int, junk: int) -> Card:
     """The card of a district in the revisited form; the counts hold for the defaults of `revisited_build`."""
-    return drawn_card(
+    return synthetic_card(
         f"rminitown-{district}",
-        f"Drawn town, {district}, revisited form",
+        f"Synthetic town, {district}, revisited form",
         kind="eval",
         expected={"queries": 60, "database": 400, "easy": easy, "hard": hard, "junk": junk},
         needs_disk=10_000_000,

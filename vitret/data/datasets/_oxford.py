@@ -12,6 +12,7 @@ from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.formats.oxford import OxfordQuery, read_oxford
 from vitret.data.formats.revisited import GroundTruth, read_revisited
 from vitret.data.formats.trees import first_existing, locate, walk_files
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 QueryImage = Literal["as_listed", "junk"]
@@ -27,7 +28,7 @@ def convert_revisited(card: Card) -> Converter:
             raise DataError(f"{tree['truth']}: judges ok and junk; {card.name} needs easy, hard and junk.")
         database, queries = (_files(tree["images"], names) for names in (truth.database, truth.queries))
         hand_over(writer, tree["images"], database + queries)
-        writer.evaluation(database, queries, boxes=truth.boxes, judgements=truth.judgements)
+        writer.evaluation(Side(database), Side(queries, boxes=truth.boxes), judgements=truth.judgements)
 
     return convert
 
@@ -54,7 +55,9 @@ def convert_original(card: Card, query_image: QueryImage) -> Converter:
         judgements = _own_as_junk(truth.judgements, own) if query_image == "junk" else truth.judgements
         database, queries = (_files(tree["images"], names) for names in (truth.database, truth.queries))
         hand_over(writer, tree["images"], database)
-        writer.evaluation(database, queries, boxes=truth.boxes, judgements=judgements, query_rows=own)
+        writer.evaluation(
+            Side(database), Side(queries, boxes=truth.boxes), judgements=judgements, query_rows=own
+        )
 
     return convert
 

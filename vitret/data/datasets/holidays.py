@@ -9,6 +9,7 @@ from vitret.data.card import Card, File, Licence, Terms
 from vitret.data.datasets._conversion import Converter, hand_over
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.trees import layouts, locate, walk_files
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 BASE = "ftp://ftp.inrialpes.fr/pub/lear/douze/data"
@@ -55,10 +56,8 @@ def build() -> Converter:
         asks = np.flatnonzero(number % 100 == 0)
         hand_over(writer, root, names)
         writer.evaluation(
-            names,
-            [names[i] for i in asks],
-            database_labels=number // 100,
-            query_labels=number[asks] // 100,
+            Side(names, labels=number // 100),
+            Side([names[i] for i in asks], labels=number[asks] // 100),
             query_rows=asks,
         )
 

@@ -10,6 +10,7 @@ from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.text import lines
 from vitret.data.formats.trees import layouts, locate
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 BASE = "https://vrg.fel.cvut.cz/ilias_data"
@@ -75,11 +76,12 @@ def build() -> Converter:
         require(root, queries + positives, "images")
         hand_over(writer, root, queries + positives)
         writer.evaluation(
-            positives,
-            queries,
-            boxes=np.array([_box(root / name) for name in queries]),
-            database_labels=[name.partition("/")[0] for name in positives],
-            query_labels=[name.partition("/")[0] for name in queries],
+            Side(positives, labels=[name.partition("/")[0] for name in positives]),
+            Side(
+                queries,
+                labels=[name.partition("/")[0] for name in queries],
+                boxes=np.array([_box(root / name) for name in queries]),
+            ),
         )
 
     return convert

@@ -7,6 +7,7 @@ from vitret.data.datasets._conversion import Converter, add_train, hand_over, nu
 from vitret.data.datasets._sources import verified
 from vitret.data.formats.text import inshop as read_inshop
 from vitret.data.formats.trees import layouts, locate
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 FOLDERS = ("", "In-shop Clothes Retrieval Benchmark", "InShop_Clothes", "inshop", "data/inshop")
@@ -64,10 +65,8 @@ def build() -> Converter:
         require(root, query.paths + gallery.paths, "test images")
         hand_over(writer, root, query.paths + gallery.paths)
         writer.evaluation(
-            gallery.paths,
-            query.paths,
-            database_labels=numbered(gallery.labels),
-            query_labels=numbered(query.labels),
+            Side(gallery.paths, labels=numbered(gallery.labels)),
+            Side(query.paths, labels=numbered(query.labels)),
         )
 
     return convert

@@ -10,6 +10,7 @@ from vitret.data.datasets._conversion import Converter, hand_over, require
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.mat import InstreTruth, read_instre
 from vitret.data.formats.trees import layouts, locate
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 BASE = "ftp://ftp.irisa.fr/local/texmex/corpus/instre"
@@ -70,9 +71,8 @@ def build(*, boxes: Literal["xyxy", "xywh"] = "xyxy") -> Converter:
         if boxes == "xywh":
             corners[:, 2:] += corners[:, :2]
         writer.evaluation(
-            truth.database,
-            truth.queries,
-            boxes=corners,
+            Side(truth.database),
+            Side(truth.queries, boxes=corners),
             judgements=Truth(judgements={"positive": Ragged.of(truth.positives)}),
         )
 

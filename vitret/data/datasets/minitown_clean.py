@@ -1,15 +1,15 @@
-"""Drawn training classes without errors, in the manner of GLDv2-clean."""
+"""Synthetic training classes without errors, in the manner of GLDv2-clean."""
 
 from pathlib import Path
 
 from vitret.data.card import Overlap
-from vitret.data.datasets._minitown import Build, drawn_card, write_train
+from vitret.data.datasets._minitown import Build, synthetic_card, write_train
 from vitret.data.layout.write import LayoutWriter
 from vitret.minitown.world import plan_classes
 
-CARD = drawn_card(
+CARD = synthetic_card(
     "minitown-clean",
-    "Drawn town, clean classes",
+    "Synthetic town, clean classes",
     kind="train",
     expected={"train": 1_578, "classes": 96, "validation": 132},
     needs_disk=20_000_000,

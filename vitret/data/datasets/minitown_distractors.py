@@ -1,14 +1,14 @@
-"""Drawn photographs that nobody asks for, in the manner of R1M: other buildings and plain streets."""
+"""Synthetic photographs that are no query's answer, in the manner of R1M: other buildings and plain streets."""
 
 from pathlib import Path
 
-from vitret.data.datasets._minitown import Build, drawn_card, write_photos
+from vitret.data.datasets._minitown import Build, synthetic_card, write_photos
 from vitret.data.layout.write import LayoutWriter
 from vitret.minitown.world import plan_distractors
 
-CARD = drawn_card(
+CARD = synthetic_card(
     "minitown-distractors",
-    "Drawn town, distractors",
+    "Synthetic town, distractors",
     kind="distractors",
     expected={"database": 1000},
     needs_disk=10_000_000,

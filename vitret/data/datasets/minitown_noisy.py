@@ -1,15 +1,15 @@
-"""Drawn training classes with wrong labels and stray photographs, in the manner of GLDv2-noisy."""
+"""Synthetic training classes with wrong labels and stray photographs, in the manner of GLDv2-noisy."""
 
 from pathlib import Path
 
 from vitret.data.card import Overlap
-from vitret.data.datasets._minitown import Build, drawn_card, write_train
+from vitret.data.datasets._minitown import Build, synthetic_card, write_train
 from vitret.data.layout.write import LayoutWriter
 from vitret.minitown.world import plan_noisy
 
-CARD = drawn_card(
+CARD = synthetic_card(
     "minitown-noisy",
-    "Drawn town, noisy classes",
+    "Synthetic town, noisy classes",
     kind="train",
     expected={"train": 1_856, "classes": 96, "validation": 148},
     needs_disk=20_000_000,

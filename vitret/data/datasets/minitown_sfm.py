@@ -1,14 +1,14 @@
-"""Drawn clusters with query–positive pairs of photographs that share a surface, in the manner of SfM-120k."""
+"""Synthetic clusters with query–positive pairs of photographs that share a surface, in the manner of SfM-120k."""
 
 from pathlib import Path
 
-from vitret.data.datasets._minitown import Build, drawn_card, write_train
+from vitret.data.datasets._minitown import Build, synthetic_card, write_train
 from vitret.data.layout.write import LayoutWriter
 from vitret.minitown.world import plan_clusters
 
-CARD = drawn_card(
+CARD = synthetic_card(
     "minitown-sfm",
-    "Drawn town, clusters with pairs",
+    "Synthetic town, clusters with pairs",
     kind="train",
     expected={"train": 1_280, "classes": 96, "validation": 223, "pairs": 767},
     needs_disk=20_000_000,

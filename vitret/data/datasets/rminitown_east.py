@@ -1,4 +1,4 @@
-"""Drawn evaluation set, east of the town, in the revisited form: boxed queries, easy, hard and junk from geometry."""
+"""Synthetic evaluation set, east of the town, in the revisited form: boxed queries; easy, hard, junk from geometry."""
 
 from vitret.data.datasets._minitown import revisited_build, revisited_card
 

@@ -13,6 +13,7 @@ from vitret.data.datasets._conversion import Converter, add_self_queries, hand_o
 from vitret.data.datasets._sources import unconfirmed
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import layouts, locate, walk_files
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 
 NAME = re.compile(r"ukbench[0-9]{5}\.jpg")
@@ -65,8 +66,8 @@ def build(*, own_image: Literal["positive", "junk"] = "positive") -> Converter:
         hand_over(writer, root, names)
         rows = [np.arange(start, start + 4) for start in range(0, len(names), 4) for _ in range(4)]
         return writer.evaluation(
-            names,
-            names,
+            Side(names),
+            Side(names),
             judgements=Truth(judgements={"positive": Ragged.of(rows)}),
             query_rows=np.arange(len(names)),
         )

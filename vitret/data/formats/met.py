@@ -36,4 +36,6 @@ def _exhibits(path: Path, key: str, *, every: bool) -> Exhibits:
         numbers = np.array([int(entry[key]) for entry in kept], dtype=np.int64)
         return Exhibits([str(entry["path"]) for entry in kept], numbers)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: an entry lacks {key} or path ({type(error).__name__}: {error}).") from error
+        raise DataError(
+            f"{path}: {key} or path is missing in an entry ({type(error).__name__}: {error})."
+        ) from error

@@ -1,4 +1,4 @@
-"""Where the parts of an official distribution stand in the folders people have."""
+"""Where the parts of an official distribution stand in the folders users have."""
 
 from collections.abc import Iterable, Iterator
 from os import scandir

@@ -19,6 +19,7 @@ a query's positives are the database images of its label; its own image, where i
 A digest covers the table and the sha256 of every image it names, not times, places or the library that wrote the file.
 """
 
+from vitret.data.layout.parts import Side
 from vitret.data.layout.read import (
     list_sets,
     load_eval,
@@ -34,6 +35,7 @@ from vitret.data.layout.write import AlreadyThereError, LayoutWriter, exists
 __all__ = [
     "AlreadyThereError",
     "LayoutWriter",
+    "Side",
     "exists",
     "list_sets",
     "load_eval",

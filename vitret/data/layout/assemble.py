@@ -50,7 +50,7 @@ class Contents:
                 shown = _listing(sorted({name.decode() for name in needed.tolist()}), inventory.problems)
                 raise DataError(
                     f"{self.name}: images that are queries or positives are broken, and leaving them out would change "
-                    f"the measure. Mend them or take them out of the list: {shown}"
+                    f"the measure. Fix them or take them out of the list: {shown}"
                 )
             evaluation = evaluation.keep(np.flatnonzero(usable))
         if train is not None:

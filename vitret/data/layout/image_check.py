@@ -24,7 +24,7 @@ from vitret.data.layout.parquet import Bytes
 
 # A process takes seconds to start on a busy machine, in which this many small photographs are checked.
 FILES_PER_WORKER = 1000
-# Seconds between two words to the person, and between two flushes of the journal.
+# Seconds between two words to the user, and between two flushes of the journal.
 TELL_EVERY = 5.0
 FACTS = np.dtype(
     [("sha256", "V32"), ("size", "i8"), ("width", "i4"), ("height", "i4"), ("orientation", "i1")]

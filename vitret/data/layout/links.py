@@ -29,9 +29,17 @@ def hard_link_or_copy(target: Path, place: Path) -> None:
             # A user's own archive on another disk stays there.
             place.symlink_to(target.resolve())
             return
-        fresh = place.with_name(f".{place.name}.new")
+        copy_whole(target, place)
+
+
+def copy_whole(target: Path, place: Path) -> None:
+    """Copy a file or a folder; the copy has its name only when it is whole."""
+    fresh = place.with_name(f".{place.name}.new")
+    if target.is_dir():
+        shutil.copytree(target, fresh, dirs_exist_ok=True)
+    else:
         shutil.copyfile(target, fresh)
-        fresh.replace(place)
+    fresh.replace(place)
 
 
 def symlink_or_copy(target: Path, place: Path) -> None:
@@ -45,9 +53,4 @@ def symlink_or_copy(target: Path, place: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        fresh = place.with_name(f".{place.name}.new")
-        if target.is_dir():
-            shutil.copytree(target, fresh, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(target, fresh)
-        fresh.replace(place)
+        copy_whole(target, place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,19 @@ class Train:
         return {"query": self.pairs[:, 0].astype(np.int64), "positive": self.pairs[:, 1].astype(np.int64)}
 
 
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of an evaluation, its database or its queries: paths, with a label and a box each where there are any.
+
+    `boxes` (n, 4) are pixels of the stored image, NaN rows for whole images.
+    """
+
+    paths: Sequence[str] | Bytes
+    _: KW_ONLY
+    labels: Labels | None = None
+    boxes: Float64 | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
     """Rows of database.parquet and queries.parquet and the truth; no truth means truth by labels."""
@@ -109,36 +122,32 @@ class Evaluation:
     @classmethod
     def of(
         cls,
-        database_paths: Sequence[str] | Bytes,
-        query_paths: Sequence[str] | Bytes,
+        database: Side,
+        queries: Side,
         *,
-        boxes: Float64 | None,
-        database_boxes: Float64 | None,
         judgements: Truth | None,
-        database_labels: Labels | None,
-        query_labels: Labels | None,
         query_rows: Int64 | None,
     ) -> Evaluation:
         """Checks lengths, repeated database rows, indices of the truth, and queries that are also in the database."""
-        database, queries = encoded(database_paths), encoded(query_paths)
-        _same_length(database, database_labels=database_labels, database_boxes=database_boxes)
-        _same_length(queries, query_labels=query_labels, boxes=boxes, query_rows=query_rows)
-        if len(queries) == 0 or len(database) == 0:
+        stored, asked = encoded(database.paths), encoded(queries.paths)
+        _same_length(stored, database_labels=database.labels, database_boxes=database.boxes)
+        _same_length(asked, query_labels=queries.labels, boxes=queries.boxes, query_rows=query_rows)
+        if len(asked) == 0 or len(stored) == 0:
             raise EmptyError(
-                f"{len(queries)} queries and {len(database)} database images were found: both are needed."
+                f"{len(asked)} queries and {len(stored)} database images were found: both are needed."
             )
         names: Names = []
         numbered: tuple[Int64, Int64] | None = None
-        if database_labels is not None and query_labels is not None:
-            joint, names = number_labels([*database_labels, *query_labels])
-            numbered = joint[: len(database)], joint[len(database) :]
+        if database.labels is not None and queries.labels is not None:
+            joint, names = number_labels([*database.labels, *queries.labels])
+            numbered = joint[: len(stored)], joint[len(stored) :]
         if judgements is None and numbered is None:
             raise ValueError("an evaluation needs judgements or labels of queries and database")
         made = cls(
-            database=database,
-            queries=queries,
-            boxes=boxes,
-            database_boxes=database_boxes,
+            database=stored,
+            queries=asked,
+            boxes=queries.boxes,
+            database_boxes=database.boxes,
             truth=judgements,
             database_labels=None if numbered is None else numbered[0],
             query_labels=None if numbered is None else numbered[1],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitret.core import plugins
 from vitret.core.errors import DataError, did_you_mean
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
 from vitret.core.store import read_json
@@ -28,9 +29,7 @@ def list_sets(data_root: Path) -> list[str]:
 def load_manifest(data_root: Path, name: str) -> dict[str, Any]:
     """The manifest of a set; an unknown set raises `DataError` with near names and the command that prepares it."""
     if not exists(data_root, name):
-        known = list_sets(data_root)
-        hint = f" {did_you_mean(name, known)}" if known else ""
-        raise DataError(f"There is no set '{name}' in {data_root}.{hint} Prepare it: vitret prepare {name}")
+        raise DataError(f"There is no set '{name}' in {data_root}. {_instead(data_root, name)}")
     manifest: dict[str, Any] = read_json(data_root / name / "manifest.json")
     version = manifest.get("version") if isinstance(manifest, dict) else None
     if version != VERSION:
@@ -39,6 +38,21 @@ def load_manifest(data_root: Path, name: str) -> dict[str, Any]:
             f"Prepare it again: vitret prepare {name} --replace"
         )
     return manifest
+
+
+def _instead(data_root: Path, name: str) -> str:
+    """What to do about a set that is not there: prepare it, or the known or prepared set of a near name."""
+    known, prepared = plugins.names("datasets"), list_sets(data_root)
+    if name in known:
+        return f"Prepare it: vitret prepare {name}"
+    hint = did_you_mean(name, {*known, *prepared})
+    if not hint.startswith("Did you mean"):
+        there = f"Prepared: {', '.join(prepared)}. " if prepared else ""
+        return f"{there}For your own images: vitret prepare {name} --from DIR"
+    near = hint.split("'")[1]
+    return (
+        f"{hint} '{near}' is prepared." if near in prepared else f"{hint} Prepare it: vitret prepare {near}"
+    )
 
 
 def load_train(data_root: Path, name: str) -> TrainSet:

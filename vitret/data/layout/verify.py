@@ -74,7 +74,7 @@ def _other_digests(folder: Path, known: Mapping[str, str]) -> list[str]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """The digests of a set, taken anew from its tables."""
+    """The digests of a set, computed again from its tables."""
 
     def columns(name: str) -> dict[str, Any]:
         path = folder / f"{name}.parquet"

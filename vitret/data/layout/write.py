@@ -17,12 +17,12 @@ from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.locks import locked
 from vitret.core.records import Float64, Truth
 from vitret.core.store import file_sha256, machine_error, read_json, write_json
-from vitret.data.fetch.tar_index import index_path
 from vitret.data.layout.assemble import Contents
 from vitret.data.layout.image_check import take_inventory
-from vitret.data.layout.links import hard_link_or_copy, symlink_or_copy
+from vitret.data.layout.leftovers import remove_leftovers
+from vitret.data.layout.links import copy_whole, hard_link_or_copy, symlink_or_copy
 from vitret.data.layout.parquet import Bytes, encoded
-from vitret.data.layout.parts import Evaluation, Train
+from vitret.data.layout.parts import Evaluation, Side, Train
 
 VERSION = 1
 UNFINISHED = (".part", ".old")
@@ -81,7 +81,7 @@ class LayoutWriter:
         self._workers = os.cpu_count() or 1 if workers is None else workers
         self._report = report
         self._hard = hard
-        self._held = contextlib.ExitStack()
+        self._lock = contextlib.ExitStack()
         self._train: Train | None = None
         self._evaluation: Evaluation | None = None
         self._distractors: Bytes | None = None
@@ -90,10 +90,10 @@ class LayoutWriter:
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
         self._left_out: dict[str, int] = {}
-        self.lacking: list[str] = []
+        self.missing: list[str] = []
 
     def __enter__(self) -> LayoutWriter:
-        self._held.enter_context(locked(self.final.parent / f".{self.name}.lock"))
+        self._lock.enter_context(locked(self.final.parent / f".{self.name}.lock"))
         try:
             if self._old.exists() and not self.final.exists():
                 self._old.rename(self.final)  # A kill between the two renames of a replacement.
@@ -102,12 +102,12 @@ class LayoutWriter:
         if exists(self.final.parent, self.name):
             self.replaced = read_json(self.final / "manifest.json")
             if not (self._replace or (self._grow and self.replaced["shards"])):
-                self._held.close()
-                raise AlreadyThereError(f"{self.final}: is already prepared. To build it anew: --replace")
+                self._lock.close()
+                raise AlreadyThereError(f"{self.final}: is already prepared. To build it again: --replace")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        self._lock.close()
 
     def has(self, relative: str) -> bool:
         """True where this image is already in place, perhaps from an interrupted attempt."""
@@ -125,13 +125,13 @@ class LayoutWriter:
         try:
             self._make_folder(place.parent)
             if self._hard:
-                self._second_name(target, place)
+                self._hard_link(target, place)
             else:
                 symlink_or_copy(target, place)
         except OSError as error:
             raise machine_error(place, error) from error
 
-    def _second_name(self, target: Path, place: Path) -> None:
+    def _hard_link(self, target: Path, place: Path) -> None:
         if not target.is_dir():
             hard_link_or_copy(target, place)
             return
@@ -149,9 +149,7 @@ class LayoutWriter:
             if self._hard:
                 hard_link_or_copy(source, place)
             else:
-                fresh = place.with_name(f".{place.name}.new")
-                shutil.copyfile(source, fresh)
-                fresh.replace(place)
+                copy_whole(source, place)
         except OSError as error:
             raise machine_error(place, error) from error
         self._attached.add(source.name)
@@ -194,31 +192,18 @@ class LayoutWriter:
 
     def evaluation(
         self,
-        database_paths: Sequence[str] | Bytes,
-        query_paths: Sequence[str] | Bytes,
+        database: Side,
+        queries: Side,
         *,
-        boxes: Float64 | None = None,
         judgements: Truth | None = None,
-        database_labels: Sequence[int] | Sequence[str] | NDArray[Any] | None = None,
-        query_labels: Sequence[int] | Sequence[str] | NDArray[Any] | None = None,
         query_rows: NDArray[np.int64] | None = None,
-        database_boxes: Float64 | None = None,
     ) -> None:
-        """Set the evaluation part: judgements, or labels for both sides.
+        """Set the evaluation part: judgements, or labels for both sides. Boxes of queries crop them.
 
-        `boxes` (Q, 4) crop the queries. `query_rows` (Q,) is each query's own database row, −1 for none; a query that
-        is in the database without being said so here, or judged junk for itself, raises `DataError`.
+        `query_rows` (Q,) is each query's own database row, −1 for none; a query that is in the database without being
+        said so here, or judged junk for itself, raises `DataError`.
         """
-        self._evaluation = Evaluation.of(
-            database_paths,
-            query_paths,
-            boxes=boxes,
-            database_boxes=database_boxes,
-            judgements=judgements,
-            database_labels=database_labels,
-            query_labels=query_labels,
-            query_rows=query_rows,
-        )
+        self._evaluation = Evaluation.of(database, queries, judgements=judgements, query_rows=query_rows)
 
     def distractors(self, paths: Sequence[str] | Bytes) -> None:
         """Set the database of a set that nobody asks about."""
@@ -232,17 +217,17 @@ class LayoutWriter:
             self._left_out[what] = number
             self._report(f"{self.name}: left out: {number:,} {what}")
 
-    def lack(self, found: int, listed: int, what: str) -> None:
-        """Note how many of the listed are there: a set that lacks some is a subset, or is refused."""
+    def note_missing(self, found: int, listed: int, what: str) -> None:
+        """Note how many of the listed are there: a set of which some are missing is a subset, or is refused."""
         if found < listed:
-            self.lacking.append(f"{found:,} of {listed:,} {what}")
+            self.missing.append(f"{found:,} of {listed:,} {what}")
 
     def card(self, facts: Mapping[str, Any]) -> None:
         """Set what is known about the set; `image_set_version` and `shards` also go to the manifest."""
         self._card = facts
 
     def source(self, facts: Mapping[str, Any]) -> None:
-        """Set by what the set was made from it is known again: digests and options, no places and no times."""
+        """Set what the set was made from, by which the same request is recognised: digests and options, no places."""
         self._source = facts
 
     def counts(self) -> dict[str, int]:
@@ -284,7 +269,7 @@ class LayoutWriter:
             if self._left_out:
                 facts["left_out"] = self._left_out
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
-            self._purge({*beside, "manifest.json"}, inventory.files["path"])
+            remove_leftovers(self.part, {*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
         except OSError as error:
             raise machine_error(self.part, error) from error
@@ -302,30 +287,6 @@ class LayoutWriter:
         if folder not in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-
-    def _purge(self, tables: set[str], paths: Bytes) -> None:
-        """Remove what an earlier attempt left that the tables do not name."""
-        for entry in self.part.iterdir():
-            if entry.name not in tables and entry.name != "images":
-                entry.unlink()
-        named = {path.decode() for path in paths.tolist()}
-        for tar in {name[: name.index(".tar/") + 4] for name in named if ".tar/" in name}:
-            named |= {tar, index_path(Path(tar)).as_posix()}
-        images = self.part / "images"
-        for folder, subfolders, files in os.walk(images, topdown=False):
-            here = Path(folder)
-            inside = here.relative_to(images)
-            for name in files:
-                if (inside / name).as_posix() not in named:
-                    (here / name).unlink()
-            for name in subfolders:
-                place = here / name
-                if place.is_symlink():
-                    prefix = f"{(inside / name).as_posix()}/"
-                    if not any(path.startswith(prefix) for path in named):
-                        place.unlink()
-                elif not any(place.iterdir()):
-                    place.rmdir()
 
     def _rename(self) -> None:
         shutil.rmtree(self._old, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""A person's own photographs: which of the accepted forms a folder has, and what it holds, before anything is written.
+"""The user's own photographs: which of the accepted forms a folder has, and what it holds, before anything is written.
 
 In this order: `gnd_NAME.json` or `.pkl` beside `jpg/` (the revisited form); a table, CSV or parquet, in the column
-names of Open Metric Learning (`own_table.py`); one folder per class; a flat folder of images, a set of distractors.
+names of Open Metric Learning (`table.py`); one folder per class; a flat folder of images, a set of distractors.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 from vitret.core.errors import DataError, UserError
 from vitret.core.store import file_sha256
 from vitret.data.formats.revisited import GroundTruth, read_revisited
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 from vitret.data.own.folders import read_folders
-from vitret.data.own.record import Own
+from vitret.data.own.record import OwnData
 from vitret.data.own.table import read_own_table
 
 TABLES = (".csv", ".parquet")
@@ -22,7 +23,7 @@ TABLES = (".csv", ".parquet")
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp")
 
 
-def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> Own:
+def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> OwnData:
     """Look at a folder (or a table file) and read it; `hold_out` is for class folders only: see `read_folders`."""
     if not source.exists():
         raise UserError(f"--from {source}: there is no such folder or file.")
@@ -46,11 +47,9 @@ def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> Own:
     return read_folders(source, hold_out=hold_out)
 
 
-def _without_hold_out(own: Own, hold_out: float) -> Own:
+def _without_hold_out(own: OwnData, hold_out: float) -> OwnData:
     if hold_out:
-        raise UserError(
-            f"--hold-out is for class folders; this is {own.kind}, which says itself what evaluates."
-        )
+        raise UserError(f"--hold-out is for class folders; this is {own.kind}, which has its own split.")
     return own
 
 
@@ -66,7 +65,7 @@ def _table_in(folder: Path, name: str) -> Path | None:
     raise UserError(f"{folder}: holds several tables ({shown}). Say which: --from {tables[0]}")
 
 
-def read_own_revisited(path: Path) -> Own:
+def read_own_revisited(path: Path) -> OwnData:
     """`gnd_NAME.*` with its images in `jpg/` beside it."""
     truth = read_revisited(path)
     folder = path.parent / "jpg"
@@ -75,7 +74,7 @@ def read_own_revisited(path: Path) -> Own:
     names = _with_endings(path, folder, [*truth.database, *truth.queries])
     database, queries = names[: len(truth.database)], names[len(truth.database) :]
     every = sorted(set(names))
-    return Own(
+    return OwnData(
         kind="revisited ground truth",
         root=folder,
         paths=every,
@@ -88,7 +87,7 @@ def read_own_revisited(path: Path) -> Own:
 def _fill_revisited(
     writer: LayoutWriter, truth: GroundTruth, database: Sequence[str], queries: Sequence[str]
 ) -> None:
-    writer.evaluation(database, queries, boxes=truth.boxes, judgements=truth.judgements)
+    writer.evaluation(Side(database), Side(queries, boxes=truth.boxes), judgements=truth.judgements)
 
 
 def _with_endings(path: Path, folder: Path, names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Own photographs without a table: one folder per class, or a flat folder of distractors."""
+"""OwnData photographs without a table: one folder per class, or a flat folder of distractors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.store import digest
 from vitret.data.images import SUFFIXES
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
-from vitret.data.own.record import Own
+from vitret.data.own.record import OwnData
 
 
-def read_folders(folder: Path, *, hold_out: float) -> Own:
+def read_folders(folder: Path, *, hold_out: float) -> OwnData:
     """One folder per class, images directly inside; without any such folder, a flat folder of distractors.
 
     All classes train, unless `hold_out`, a fraction below 1, keeps the last of them in the order of their names for
@@ -31,13 +32,13 @@ def read_folders(folder: Path, *, hold_out: float) -> Own:
         raise DataError(
             f"{folder}: {len(loose)} images lie beside the class folders; first: {loose[0]}. Move them into one."
         )
-    held = round(hold_out * len(full))
-    if hold_out and not 0 < held < len(full):
+    kept = round(hold_out * len(full))
+    if hold_out and not 0 < kept < len(full):
         raise UserError(f"--hold-out {hold_out:g} of {len(full)} classes leaves no class on one side.")
-    sides = full[: len(full) - held], full[len(full) - held :]
+    sides = full[: len(full) - kept], full[len(full) - kept :]
     train, test = ([f"{name}/{image}" for name in side for image in classes[name]] for side in sides)
     every = [*train, *test]
-    return Own(
+    return OwnData(
         kind="one folder per class",
         root=folder,
         paths=every,
@@ -53,10 +54,10 @@ def _fill_classes(writer: LayoutWriter, train: Sequence[str], test: Sequence[str
     if test:
         labels = [path.partition("/")[0] for path in test]
         rows = np.arange(len(test), dtype=np.int64)
-        writer.evaluation(test, test, database_labels=labels, query_labels=labels, query_rows=rows)
+        writer.evaluation(Side(test, labels=labels), Side(test, labels=labels), query_rows=rows)
 
 
-def _flat(folder: Path, subfolders: Sequence[str], hold_out: float) -> Own:
+def _flat(folder: Path, subfolders: Sequence[str], hold_out: float) -> OwnData:
     images = _images_in(folder)
     if not images:
         inside = f" Its folders ({', '.join(subfolders[:3])}, …) hold none directly." if subfolders else ""
@@ -66,7 +67,7 @@ def _flat(folder: Path, subfolders: Sequence[str], hold_out: float) -> Own:
         )
     if hold_out:
         raise UserError(f"--hold-out needs class folders; {folder} holds images only.")
-    return Own(
+    return OwnData(
         kind="a flat folder of distractors",
         root=folder,
         paths=images,

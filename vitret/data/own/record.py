@@ -1,4 +1,4 @@
-"""What was found in a person's own folder, ready to be written: read and checked before the first link is made."""
+"""What was found in the user's own folder, ready to be written: read and checked before the first link is made."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vitret.data.layout.write import LayoutWriter
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Own:
+class OwnData:
     """What was found: images (path below `root` or absolute → name in the set), and how they fill the tables.
 
-    `source` is how the same source is known again; `notes` are for the person.
+    `source` identifies the folder by its content; `notes` are for the user.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class Own:
     source: dict[str, Any]
     notes: Sequence[str] = field(default_factory=tuple)
 
-    def into(self, writer: LayoutWriter) -> None:
+    def write(self, writer: LayoutWriter) -> None:
         """Hand everything to the writer."""
         writer.images(self.root, self.paths, self.names)
         self.fill(writer)

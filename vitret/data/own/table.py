@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from vitret.core.errors import DataError, EmptyError
 from vitret.core.records import Float64, Int64
 from vitret.core.store import file_sha256
+from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
-from vitret.data.own.record import Own, require_files
+from vitret.data.own.record import OwnData, require_files
 
 REQUIRED = ("label", "path", "split")
 SIDES = ("is_query", "is_gallery")
@@ -36,7 +37,7 @@ SPLITS = ("train", "validation")
 Flags = NDArray[np.bool_]
 
 
-def read_own_table(path: Path) -> Own:
+def read_own_table(path: Path) -> OwnData:
     """Read and check a table; every wrong row is found before anything is written, the first is named by its line."""
     table = _read(path)
     _check_columns(path, table.column_names)
@@ -65,16 +66,12 @@ def read_own_table(path: Path) -> Own:
         if split.any():
             asks, searched = np.flatnonzero(query), np.flatnonzero(gallery)
             writer.evaluation(
-                texts[searched],
-                texts[asks],
-                boxes=_take(boxes, asks),
-                database_boxes=_take(boxes, searched),
-                database_labels=labels[searched],
-                query_labels=labels[asks],
+                Side(texts[searched], labels=labels[searched], boxes=_take(boxes, searched)),
+                Side(texts[asks], labels=labels[asks], boxes=_take(boxes, asks)),
                 query_rows=_own_rows(asks, gallery),
             )
 
-    return Own(
+    return OwnData(
         kind=f"table {path.name}",
         root=path.parent,
         paths=files,
@@ -115,8 +112,8 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
             raise DataError(f"{path}: there is a column '{name}'. Did you mean '{near[0]}'?")
     missing = [name for name in REQUIRED if name not in columns]
     for group in (SIDES, CORNERS):
-        lacking = [name for name in group if name not in columns]
-        missing += lacking if len(lacking) < len(group) else []
+        absent_ones = [name for name in group if name not in columns]
+        missing += absent_ones if len(absent_ones) < len(group) else []
     if missing:
         raise DataError(
             f"{path}: the column {' and '.join(repr(name) for name in missing)} is missing; a table needs label, path, "

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitret.core.errors import UserError
+from vitret.core import plugins
 from vitret.data.card import Card, Shards
-from vitret.data.prepare.disk_budget import affordable
+from vitret.data.prepare.disk_budget import affordable, readable
+from vitret.data.prepare.local_shards import LocalFiles, look_into, select
+from vitret.data.prepare.request import DEFAULT, Choices, Request, chosen_shards, synthetic_reads_nothing
 from vitret.data.prepare.shared_archives import offers
 from vitret.data.prepare.terms import accepted, statement
 
@@ -29,7 +30,7 @@ class PlannedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Bytes to fetch (as far as known), disk needed and free, terms; `by_hand` says what a person must do first."""
+    """Bytes to fetch (as far as known), disk needed and free, terms; `by_hand` says what the user must do first."""
 
     set: str
     title: str
@@ -49,7 +50,7 @@ class Plan:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """The plan for a person, a line a fact."""
+        """The plan as the user reads it, a line a fact."""
         more = f", and {self.sizes_unknown} files whose size nobody states" if self.sizes_unknown else ""
         lines = [
             f"{self.set}: {self.title}",
@@ -74,107 +75,102 @@ def make_plan(
     card: Card,
     data_root: Path,
     *,
-    shards: str | None = None,
-    max_disk: int | None = None,
-    adopt: bool = False,
-    packed: bool = False,
-    keep: bool = False,
+    choices: Choices = DEFAULT,
+    local: LocalFiles | None = None,
     before: Sequence[str] = (),
 ) -> Plan:
-    """The plan for a set; adopting a folder fetches nothing and needs room for the tables only.
+    """The plan for a set; `local` files are not fetched, and need room only for what is unpacked from them.
 
-    Packed, a set keeps its archives whole, with the images that it has no use for; `keep` leaves them beside the
-    images. What a sister set has, prepared or `before` this one in the same command, is linked and takes no room.
+    Packed, a set keeps its archives whole, with the images that it has no use for. What another set has, prepared or
+    `before` this one in the same command, is linked and takes no room.
     Raises UserError for shards or a bound (`max_disk`) that the set cannot be cut by.
     """
-    check_cut(card, shards=shards, max_disk=max_disk)
-    chosen = [choose(series, shards if i == 0 else None) for i, series in enumerate(card.shards)]
-    offered = {} if adopt else offers(card, data_root, packed=packed, before=before)
-    linked = [_among(series, numbers, offered) for series, numbers in zip(card.shards, chosen, strict=True)]
-    fetched = [sorted(set(asked) - set(known)) for asked, known in zip(chosen, linked, strict=True)]
-    if max_disk is not None:
-        fetched = affordable(card, fetched, max_disk, packed=packed, keep=keep)
-        chosen = [sorted({*new, *known}) for new, known in zip(fetched, linked, strict=True)]
-    files = () if adopt else _files(card, fetched, offered)
+    asked = chosen_shards(card, choices)
+    if local is not None:
+        cost = _cost_of_folder(card, asked, choices, local)
+    else:
+        offered = offers(card, data_root, packed=choices.packed, before=before)
+        cost = _cost_of_hosts(card, asked, choices, offered)
+    return _plan(card, data_root, cost, choices)
+
+
+def plan_request(request: Request, *, before: Sequence[str] = ()) -> Plan:
+    """The plan for the known set of a request, and for the user's files where it names a folder."""
+    card: Card = plugins.load("datasets", request.name).CARD
+    if request.source is not None and not card.tree:
+        raise synthetic_reads_nothing(card)
+    packed = request.choices.packed
+    local = None if request.source is None else look_into(request.source, card, packed=packed)
+    return make_plan(card, request.data_root, choices=request.choices, local=local, before=before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cost:
+    """What there is to fetch, the bytes it takes on the disk, the shards the set will have, whose images serve."""
+
+    files: tuple[PlannedFile, ...]
+    disk: int
+    shards: Sequence[Sequence[int]]
+    images: str
+    by_hand: str
+
+
+def _cost_of_folder(card: Card, asked: Sequence[Sequence[int]], choices: Choices, local: LocalFiles) -> _Cost:
+    """A tree is linked; archives stay where they are, and their images need room, unless they stay packed."""
+    shards = asked
+    disk = 0
+    if local.kind == "archives":
+        disk = max(0, card.needs_disk - card.fetch_bytes)
+    elif local.kind == "shards":
+        found = select(card, local.shards, asked, named=choices.shards is not None)
+        shards = [[shard.n for shard in series] for series in found]
+        disk = 0 if choices.packed else _share(card, shards)
+    return _Cost(files=(), disk=disk, shards=shards, images="", by_hand="")
+
+
+def _cost_of_hosts(
+    card: Card, asked: Sequence[Sequence[int]], choices: Choices, offered: Mapping[str, str]
+) -> _Cost:
+    """What is not offered by another set is fetched, as far as the bound on the disk allows."""
+    packed, keep = choices.packed, choices.keep_downloads
+    linked = [_among(series, numbers, offered) for series, numbers in zip(card.shards, asked, strict=True)]
+    fetched = [sorted(set(numbers) - set(known)) for numbers, known in zip(asked, linked, strict=True)]
+    shards = asked
+    if choices.max_disk is not None:
+        fetched = affordable(card, fetched, choices.max_disk, packed=packed, keep=keep)
+        shards = [sorted({*new, *known}) for new, known in zip(fetched, linked, strict=True)]
+    files = _files(card, fetched, offered)
     fetch_bytes = sum(file.size or 0 for file in files)
-    disk_needed = 0 if adopt else fetch_bytes if packed else _disk(card, fetched, offered, keep=keep)
+    disk = fetch_bytes if packed else _disk(card, fetched, offered, keep=keep)
+    if choices.max_disk is not None:
+        disk = min(disk, choices.max_disk)
+    images = _linked(card, shards, offered)
+    return _Cost(files=files, disk=disk, shards=shards, images=images, by_hand=card.by_hand)
+
+
+def _plan(card: Card, data_root: Path, cost: _Cost, choices: Choices) -> Plan:
     existing = next(folder for folder in (data_root, *data_root.absolute().parents) if folder.exists())
+    shards = ", ".join(
+        f"{len(numbers)} of {series.count} ({series.into})"
+        for series, numbers in zip(card.shards, cost.shards, strict=True)
+    )
+    if choices.max_disk is not None:
+        shards += f", about what {readable(choices.max_disk)} hold"
     return Plan(
         set=card.name,
         title=card.title,
-        files=files,
-        fetch_bytes=fetch_bytes,
-        sizes_unknown=sum(file.size is None for file in files),
-        disk_needed=disk_needed if max_disk is None else min(disk_needed, max_disk),
+        files=cost.files,
+        fetch_bytes=sum(file.size or 0 for file in cost.files),
+        sizes_unknown=sum(file.size is None for file in cost.files),
+        disk_needed=cost.disk,
         disk_free=shutil.disk_usage(existing).free,
-        shards=", ".join(
-            f"{len(numbers)} of {series.count} ({series.into})"
-            for series, numbers in zip(card.shards, chosen, strict=True)
-        )
-        + ("" if max_disk is None else f", about what {readable(max_disk)} hold"),
-        images=_linked(card, chosen, offered),
+        shards=shards,
+        images=cost.images,
         terms=statement(card),
         terms_accepted=accepted(data_root, card) is not None,
         gated=card.gated,
-        by_hand="" if adopt else card.by_hand,
+        by_hand=cost.by_hand,
     )
-
-
-def check_cut(card: Card, *, shards: str | None, max_disk: int | None) -> None:
-    """Raise `UserError` where a part is asked for of a set that cannot be had in part."""
-    option = "--max-disk" if max_disk is not None else "--shards" if shards is not None else None
-    if option is not None and not card.shards:
-        raise UserError(
-            f"{option}: {card.name} is no series of archives, so there is no part of it to prepare; it needs "
-            f"{readable(card.needs_disk)} of disk. Leave {option} out."
-        )
-
-
-def choose(series: Shards, text: str | None) -> list[int]:
-    """Shard numbers that a text like `0-9,12` names; all of them for None.
-
-    >>> choose(Shards(name="{n}.tar", url="http://h/{n}.tar", first=1, count=4, bytes_each=1), "2-3,1")
-    [1, 2, 3]
-    """
-    if text is None:
-        return list(series.numbers)
-    chosen: set[int] = set()
-    for part in text.split(","):
-        low, _, high = part.strip().partition("-")
-        if not low.isdecimal() or (high and not high.isdecimal()):
-            raise UserError(
-                f"--shards {text}: '{part}' is not a number or a range. For example: --shards 0-9,12"
-            )
-        chosen.update(range(int(low), int(high or low) + 1))
-    if outside := sorted(chosen - set(series.numbers)):
-        last = series.first + series.count - 1
-        raise UserError(f"--shards {text}: there is no shard {outside[0]}; they are {series.first}-{last}.")
-    return sorted(chosen)
-
-
-def readable(size: int) -> str:
-    """A number of bytes for a person.
-
-    >>> readable(1_938_238_004)
-    '1.94 GB'
-    """
-    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= scale:
-            return f"{size / scale:.3g} {unit}"
-    return f"{size} bytes"
-
-
-def size_in_bytes(text: str) -> int:
-    """A number of bytes as a person writes it.
-
-    >>> size_in_bytes("1.5 GB")
-    1500000000
-    """
-    units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text.strip().lower())
-    if found is None or found[2] not in units:
-        raise UserError(f"--max-disk {text}: this is not a number of bytes. For example: 200GB")
-    return int(float(found[1]) * units[found[2]])
 
 
 def _size(file: PlannedFile) -> str:
@@ -207,13 +203,21 @@ def _disk(card: Card, fetched: Sequence[Sequence[int]], offered: Mapping[str, st
     lists = sum(file.size or file.about or 0 for file in card.files if file.role != "images")
     if not card.shards:
         return lists if all(file.name in offered for file in card.image_files) else card.needs_disk
-    each = [series.bytes_each for series in card.shards]
-    part = sum(size * len(numbers) for size, numbers in zip(each, fetched, strict=True))
-    whole = sum(size * series.count for size, series in zip(each, card.shards, strict=True))
-    if not part:
+    if not any(fetched):
         return lists
-    needed = min(card.needs_disk, int(card.needs_disk * part / whole) + max(each))
-    return needed + (part if keep else 0)
+    largest = max(series.bytes_each for series in card.shards)
+    archives = sum(
+        series.bytes_each * len(numbers) for series, numbers in zip(card.shards, fetched, strict=True)
+    )
+    return min(card.needs_disk, _share(card, fetched) + largest) + (archives if keep else 0)
+
+
+def _share(card: Card, numbers: Sequence[Sequence[int]]) -> int:
+    """Bytes of the images of some shards: their share of the whole set, by the size of the archives."""
+    each = [series.bytes_each for series in card.shards]
+    part = sum(size * len(chosen) for size, chosen in zip(each, numbers, strict=True))
+    whole = sum(size * series.count for size, series in zip(each, card.shards, strict=True))
+    return int(card.needs_disk * part / whole)
 
 
 def _files(

@@ -1,192 +1,121 @@
-"""From a name to a prepared set: an official or drawn set by its part in `datasets/`, otherwise a person's own data."""
+"""From a name to a prepared set.
+
+The way of a request from the command line (`cli/prepare`) to the written set:
+
+1. `request.resolve` checks it once against the set's card, or reads the user's own folder (`own/`);
+2. `run.prepare` (here): a set that is there and the same (`same_request`) is left as it is;
+3. `official.prepare_official` shows the terms (`terms`) and asks for the disk space (`plan`);
+4. `from_hosts.fetch_tree` (with `shared_archives`) or `from_folder.use_folder` (with `local_shards`) gives the official
+   tree, below the work folder that `official_tree` describes;
+5. the part in `datasets/` (or `own/record`) reads it and fills `layout.write.LayoutWriter`, which checks and renames.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitret.core import plugins
-from vitret.core.errors import DataError, UserError, did_you_mean
-from vitret.core.store import file_sha256
-from vitret.data.card import Card
+from vitret.core.errors import DataError, UserError
 from vitret.data.fetch.download import Progress
 from vitret.data.layout import AlreadyThereError, LayoutWriter, exists, load_manifest
-from vitret.data.own.detect import read_own
+from vitret.data.own.record import OwnData
 from vitret.data.prepare.official import prepare_official
-from vitret.data.prepare.plan import check_cut, choose
-from vitret.data.prepare.same_request import settled, whence
-from vitret.data.prepare.sources import Choices, is_tree
-
-Report = Callable[[str], None]
+from vitret.data.prepare.request import KnownSet, OwnSet, Request, near_names, resolve
+from vitret.data.prepare.same_request import describe_source, is_complete
 
 
-def prepare(
-    name: str,
-    *,
-    data_root: Path,
-    source: Path | None = None,
-    accept_terms: bool = False,
-    report: Report = lambda _: None,
-    options: Mapping[str, Any] | None = None,
-    choices: Choices | None = None,
-    hold_out: float = 0.0,
-    replace: bool = False,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Path:
+def prepare(request: Request) -> Path:
+    """Check a request, carry it out, and return the folder of the prepared set: see `carry_out`."""
+    return carry_out(resolve(request))
+
+
+def carry_out(job: KnownSet | OwnSet, progress: Progress | None = None) -> Path:
     """Prepare a set and return its folder; what is already there, from the same source, is left as it is, and said.
 
     A subset of shards grows to what is asked for. A set whose folder exists is replaced only with `replace`, and then
-    only when its successor is whole. `options` are those of the set's part, `choices` those of fetching; `progress`
-    follows the bytes of every file that is fetched or unpacked.
+    only when its successor is whole. `progress` follows the bytes of every file that is fetched or unpacked.
     Broken images that nobody asks about are left out; they stand in the manifest under "failed".
     """
-    choices = choices or Choices()
-    if name in plugins.names("datasets"):
-        if hold_out:
-            raise UserError(f"--hold-out is for your own class folders; {name} says itself what evaluates.")
-        return _official(
-            name,
-            data_root=data_root,
-            source=source,
-            accept_terms=accept_terms,
-            report=report,
-            options=options or {},
-            choices=choices,
-            replace=replace,
-            workers=workers,
-            progress=progress,
-        )
-    if options:
-        raise UserError(f"'{name}' is no known set, so it has no options.{_near(name)}")
-    if choices.shards is not None:
-        raise UserError(f"--shards is for known sets in many archives; '{name}' is none.{_near(name)}")
-    if source is None:
-        if exists(data_root, name):
-            return _there(name, data_root, report)
-        raise DataError(
-            f"'{name}' is no known set.{_near(name)} `vitret list datasets` shows all. For your own images: "
-            f"vitret prepare {name} --from DIR"
-        )
-    own = read_own(source, name, hold_out=hold_out)
-    for note in (f"{source}: {own.kind}, {len(own.paths)} images", *own.notes):
-        report(note)
-    if exists(data_root, name) and not replace:
-        return _same_source(name, data_root, own.source, source, report)
+    if isinstance(job, KnownSet):
+        return _known(job, progress)
+    if job.data is None:
+        return _own_without_folder(job.request)
+    return _own(job.request, job.data)
+
+
+def _known(job: KnownSet, progress: Progress | None) -> Path:
+    request = job.request
+    grow = False
+    if exists(request.data_root, request.name) and not request.replace:
+        if is_complete(job):
+            return _there(request)
+        grow = True
+        job.say(f"is prepared in part, {describe_source(request.data_root / request.name)}; continuing")
     try:
-        with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
-            own.into(writer)
-            return writer.finish()
+        return prepare_official(job, progress, grow=grow) if job.card.tree else _synthetic(job)
     except AlreadyThereError:
-        # Another process was faster.
-        return _same_source(name, data_root, own.source, source, report)
+        # Another process was faster, perhaps with another request.
+        is_complete(job)
+        return _there(request)
 
 
-def _there(name: str, data_root: Path, report: Report) -> Path:
-    folder = data_root / name
-    report(f"{name}: is already prepared, {whence(folder)}.")
-    return folder
+def _synthetic(job: KnownSet) -> Path:
+    """Generate a synthetic set straight into the layout."""
+    with _writer(job.request) as writer:
+        writer.card(job.card.model_dump(mode="json"))
+        job.convert(None, writer)
+        writer.source(job.origin)
+        return writer.finish()
 
 
-def _near(name: str) -> str:
-    """The known names that are like it, if any is; all of them would bury the rest of the message."""
-    hint = did_you_mean(name, plugins.names("datasets"))
-    return f" {hint}" if hint.startswith("Did you mean") else ""
-
-
-def _same_source(name: str, data_root: Path, found: Mapping[str, Any], source: Path, report: Report) -> Path:
-    if load_manifest(data_root, name).get("source") == found:
-        return _there(name, data_root, report)
-    raise UserError(
-        f"'{name}' is already prepared from other data than {source} now holds. Give another name, or build it anew: "
-        f"vitret prepare {name} --from {source} --replace"
+def _own_without_folder(request: Request) -> Path:
+    name = request.name
+    if exists(request.data_root, name):
+        return _there(request)
+    raise DataError(
+        f"'{name}' is no known set.{near_names(name)} `vitret list datasets` shows all. For your own images: "
+        f"vitret prepare {name} --from DIR"
     )
 
 
-def _official(
-    name: str,
-    *,
-    data_root: Path,
-    source: Path | None,
-    accept_terms: bool,
-    report: Report,
-    options: Mapping[str, Any],
-    choices: Choices,
-    replace: bool,
-    workers: int | None,
-    progress: Progress | None,
-) -> Path:
-    module = plugins.load("datasets", name)
-    card: Card = module.CARD
-    if source is not None and not card.tree:
-        raise UserError(f"'{name}' is drawn, not read: leave --from out, or give your own data another name.")
-    check_cut(card, shards=choices.shards, max_disk=choices.max_disk)
-    for key, default in plugins.options("datasets", name).items():
-        if default is inspect.Parameter.empty and key not in options:
-            raise UserError(f"{name} needs --set {key}=…: {inspect.getdoc(module.build)}")
-    convert = plugins.build("datasets", name, **options)
-    resolved = plugins.resolve("datasets", name, options)
-    stated: dict[str, Any] = {"kind": "part", "options": _stated(module.build, resolved)}
-    if choices.shards is not None:
-        stated["shards"] = _chosen(card, source, choices.shards, packed=choices.packed)
-    if choices.packed:
-        stated["packed"] = True
-    grow = False
-    if exists(data_root, name) and not replace:
-        manifest = load_manifest(data_root, name)
-        grow = not settled(data_root / name, manifest, card, source=source, stated=stated)
-        if not grow:
-            return _there(name, data_root, report)
-        report(f"{name}: is there as {whence(data_root / name)}; going on")
+def _own(request: Request, data: OwnData) -> Path:
+    """Link the user's own photographs and write their tables."""
+    for note in (f"{request.source}: {data.kind}, {len(data.paths)} images", *data.notes):
+        request.report(note)
+    if exists(request.data_root, request.name) and not request.replace:
+        return _require_same(request, data.source)
     try:
-        if card.tree:
-            return prepare_official(
-                card,
-                convert,
-                data_root=data_root,
-                source=source,
-                accept_terms=accept_terms,
-                choices=choices,
-                stated=stated,
-                wanted=getattr(module, "wanted", None),
-                replace=replace,
-                grow=grow,
-                workers=workers,
-                report=report,
-                progress=progress,
-            )
-        with LayoutWriter(data_root, name, replace=replace, workers=workers, report=report) as writer:
-            writer.card(card.model_dump(mode="json"))
-            convert(None, writer)
-            writer.source(stated)
+        with _writer(request) as writer:
+            data.write(writer)
             return writer.finish()
     except AlreadyThereError:
-        # Another process was faster, perhaps with another request.
-        settled(data_root / name, load_manifest(data_root, name), card, source=source, stated=stated)
-        return _there(name, data_root, report)
+        # Another process was faster.
+        return _require_same(request, data.source)
 
 
-def _chosen(card: Card, source: Path | None, shards: str, *, packed: bool) -> list[int]:
-    """The shard numbers asked for, of a set that has some."""
-    if source is not None and is_tree(source, card, packed=packed):
-        raise UserError(
-            f"--shards {shards} is for what is fetched; of the tree in {source} all is taken. Leave one out."
-        )
-    return choose(card.shards[0], shards)
+def _require_same(request: Request, source: Mapping[str, Any]) -> Path:
+    """The set that is there, if it was made from this source; otherwise `UserError`."""
+    name = request.name
+    if load_manifest(request.data_root, name).get("source") == source:
+        return _there(request)
+    raise UserError(
+        f"'{name}' is already prepared from other data than {request.source} now holds. Give another name, or build it "
+        f"again: vitret prepare {name} --from {request.source} --replace"
+    )
 
 
-def _stated(build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that change the set, as its manifest names them: a file by its bytes, wherever it lies."""
-    stated = {}
-    for key, parameter in inspect.signature(build).parameters.items():
-        value = options[key]
-        if parameter.annotation in (Path, "Path"):
-            if not Path(value).is_file():
-                raise UserError(f"--{key} {value}: there is no such file.")
-            value = {"sha256": file_sha256(Path(value))}
-        # How many processes work changes no byte.
-        if key != "workers":
-            stated[key] = value
-    return stated
+def _there(request: Request) -> Path:
+    folder = request.data_root / request.name
+    request.report(f"{request.name}: is already prepared, {describe_source(folder)}.")
+    return folder
+
+
+def _writer(request: Request) -> LayoutWriter:
+    return LayoutWriter(
+        request.data_root,
+        request.name,
+        replace=request.replace,
+        workers=request.workers,
+        report=request.report,
+    )

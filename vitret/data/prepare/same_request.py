@@ -7,37 +7,34 @@ from typing import Any
 from vitret.core.errors import UserError
 from vitret.core.store import read_json
 from vitret.data.card import Card
+from vitret.data.layout.read import load_manifest
 from vitret.data.prepare.official import ADOPTED
-from vitret.data.prepare.sources import is_tree
+from vitret.data.prepare.request import KnownSet
 
 
-def settled(
-    folder: Path, manifest: Mapping[str, Any], card: Card, *, source: Path | None, stated: Mapping[str, Any]
-) -> bool:
-    """True when nothing is left to do, False when shards are still to come; another request raises `UserError`.
-
-    `stated` is what the request says of itself, in the words of the manifest's source.
-    """
-    anew = f"vitret prepare {card.name}{f' --from {source}' if source is not None else ''} --replace"
-    if _options(manifest["source"]) != _options(stated):
-        raise UserError(f"'{card.name}' is already prepared with other options. Build it anew: {anew}")
-    if other := _other_place(folder, manifest, card, source):
-        raise UserError(
-            f"'{card.name}' is already prepared, {whence(folder)}, and {other}. Build it anew: {anew}"
-        )
+def is_complete(job: KnownSet) -> bool:
+    """True when nothing is left to do, False when shards are still to come; another request raises `UserError`."""
+    request, card = job.request, job.card
+    folder = request.data_root / request.name
+    manifest = load_manifest(request.data_root, request.name)
+    source = f" --from {request.source}" if request.source is not None else ""
+    again = f"Build it again: vitret prepare {card.name}{source} --replace"
+    if _options(manifest["source"]) != _options(job.origin):
+        raise UserError(f"'{card.name}' is already prepared with other options. {again}")
+    if other := _other_place(job, folder, manifest):
+        raise UserError(f"'{card.name}' is already prepared, {describe_source(folder)}, and {other}. {again}")
     if manifest["source"].get("tree"):
         return True
-    wanted = _shard_names(card, stated.get("shards"))
+    asked = _shard_names(card, job.origin.get("shards"))
     have = manifest["shards"] or _shard_names(card, None)
-    if more := sorted(name for into in wanted for name in set(have.get(into, ())) - set(wanted[into])):
+    if more := sorted(name for into in asked for name in set(have.get(into, ())) - set(asked[into])):
         raise UserError(
-            f"'{card.name}' is already prepared with other shards than --shards asks for; first: {more[0]}. Build it "
-            f"anew: {anew}"
+            f"'{card.name}' is already prepared with other shards than --shards asks for; first: {more[0]}. {again}"
         )
-    return all(set(have.get(into, ())) == set(names) for into, names in wanted.items())
+    return all(set(have.get(into, ())) == set(names) for into, names in asked.items())
 
 
-def whence(folder: Path) -> str:
+def describe_source(folder: Path) -> str:
     """Where a prepared set comes from, in words, and which part of the whole it is."""
     card = read_json(folder / "card.json")
     place = linked_to(folder / "images")
@@ -62,13 +59,14 @@ def _options(source: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in source.items() if key not in ("files", "shards", "tree")}
 
 
-def _other_place(folder: Path, manifest: Mapping[str, Any], card: Card, source: Path | None) -> str:
+def _other_place(job: KnownSet, folder: Path, manifest: Mapping[str, Any]) -> str:
     """How the place asked for is not the one the set comes from; empty where it is the same."""
     adopted = bool(manifest["source"].get("tree"))
-    if source is None:
-        # A set that only a person can get has no other door.
-        return "the official files are asked for" if adopted and card.gated == "none" else ""
-    if not is_tree(source, card, packed=bool(manifest["source"].get("packed"))):
+    if job.local is None:
+        # A set that only a user can get comes from nowhere else.
+        return "the official files are asked for" if adopted and job.card.gated == "none" else ""
+    source = job.local.folder
+    if job.local.kind != "tree":
         return f"the archives in {source} are asked for" if adopted else ""
     if not adopted:
         return f"the tree in {source} is asked for"

@@ -8,7 +8,7 @@ second name, so that what is linked is what the archive holds. Removing one of t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,25 +25,26 @@ from vitret.data.fetch.unpack import read_record, write_record
 from vitret.data.layout.links import hard_link_or_copy
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.write import VERSION, exists
+from vitret.data.prepare.official_tree import WorkFolder
+from vitret.data.prepare.request import KnownSet, Report
 
-Report = Callable[[str], None]
 HASHERS = 3
 
 
 @dataclass(frozen=True)
-class Sister:
-    """A prepared set, its records of archives, and the archives (name → addresses) that it shares with another."""
+class SharingSet:
+    """A prepared set, its records of archives, and the archives (name → addresses) that it shares with another set."""
 
     name: str
     folder: Path
-    work: Path
+    work: WorkFolder
     shared: Mapping[str, tuple[str, ...]]
 
     def record(self, archive: str) -> Path:
-        return self.work / "brought" / f"{archive}.parquet"
+        return self.work.archive_contents / f"{archive}.parquet"
 
     def has(self, archive: File) -> bool:
-        """Whether this very archive was brought here: the same name, the same addresses, the hash that is known."""
+        """Whether the set was made from this very archive: the same name, addresses and known hash."""
         if self.shared.get(archive.name) != archive.urls or not self.record(archive.name).is_file():
             return False
         fetched = self.fetched(archive.name)
@@ -52,7 +53,7 @@ class Sister:
 
     def fetched(self, archive: str) -> Mapping[str, object]:
         """What was noted when the archive was fetched."""
-        path = fetched_note(self.work, archive)
+        path = self.work.first_fetch(archive)
         return dict(read_json(path)) if path.is_file() else {}
 
     @cached_property
@@ -74,21 +75,17 @@ class Sister:
         ]
 
 
-def fetched_note(work: Path, archive: str) -> Path:
-    return work / "downloads" / f"{archive}.fetched.json"
-
-
-def sisters(card: Card, data_root: Path, *, packed: bool = False) -> list[Sister]:
+def sharing_sets(card: Card, data_root: Path, *, packed: bool = False) -> list[SharingSet]:
     """The prepared sets, the set itself among them, that share archives with a card, loose or packed as it will be."""
     found = []
     for name in plugins.names("datasets"):
-        work = data_root / ".work" / f"{name}{'.packed' if packed else ''}"
-        if not (work / "brought").is_dir() or not exists(data_root, name):
+        work = WorkFolder.of(data_root, name, packed=packed)
+        if not work.archive_contents.is_dir() or not exists(data_root, name):
             continue
         shared = _shared(card, name)
         manifest = read_json(data_root / name / "manifest.json")
         if shared and manifest.get("version") == VERSION and bool(manifest["source"].get("packed")) == packed:
-            found.append(Sister(name, data_root / name, work, shared))
+            found.append(SharingSet(name, data_root / name, work, shared))
     return found
 
 
@@ -128,11 +125,11 @@ def fullest_first(names: Sequence[str]) -> list[str]:
 def offers(
     card: Card, data_root: Path, *, packed: bool = False, before: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Archive → the sister that has it, as far as this is known without the lists; for a plan.
+    """Archive → the set that has it, as far as this is known without the lists; for a plan.
 
     `before` are sets that the same command prepares first.
     """
-    near = sisters(card, data_root, packed=packed)
+    sharing = sharing_sets(card, data_root, packed=packed)
     offered: dict[str, str] = {}
     files = [file for file in card.files if file.archive and file.role == "images"]
     files += [series.file(n) for series in card.shards for n in series.numbers]
@@ -140,99 +137,84 @@ def offers(
         if name in plugins.names("datasets") and not exists(data_root, name):
             offered |= dict.fromkeys(_shared(card, name), name)
     for file in files:
-        for sister in near:
-            if sister.has(file) and (
-                card.shards or _wanted(card.name) or not _lacking(sister, file, card, None)
-            ):
-                offered[file.name] = sister.name
+        for other in sharing:
+            if other.has(file) and (card.shards or _wanted(card.name) or _has_all(other, file, card)):
+                offered[file.name] = other.name
                 break
     return offered
 
 
-def _needed(sister: Sister, archive: str, card: Card, wanted: Container[str] | None) -> list[Member]:
+def _needed(other: SharingSet, archive: str, card: Card, wanted: Container[str] | None) -> list[Member]:
     """The members of an archive that a set needs: all, but for those known to be broken, or those of its lists."""
-    members = read_record(sister.record(archive))
+    members = read_record(other.record(archive))
     if wanted is not None:
         return [member for member in members if member.path in wanted]
     broken = {bad.path for bad in card.known_bad}
     return [member for member in members if member.path not in broken]
 
 
-def _lacking(sister: Sister, file: File, card: Card, wanted: Container[str] | None) -> int:
-    return sister.places(_needed(sister, file.name, card, wanted)).count(None)
+def _has_all(other: SharingSet, file: File, card: Card) -> bool:
+    return None not in other.places(_needed(other, file.name, card, None))
 
 
 def link_archive(
-    near: Sequence[Sister],
-    file: File,
-    card: Card,
-    work: Path,
-    *,
-    wanted: Container[str] | None,
-    report: Report,
+    sharing: Sequence[SharingSet], file: File, job: KnownSet, wanted: Container[str] | None
 ) -> str | None:
-    """Link what an archive holds into the tree below `work`, recorded as if unpacked; returns the archive's sha256.
+    """Link what an archive holds into the work tree, recorded as if unpacked; returns the archive's sha256.
 
-    None where no sister has all that is needed of it, unchanged; why is reported.
+    None where no prepared set has all that is needed of it, unchanged; why is reported.
     """
-    for sister in near:
-        if not sister.has(file):
+    for other in sharing:
+        if not other.has(file):
             continue
-        needed = _needed(sister, file.name, card, wanted)
-        if not _link(sister, needed, file.name, work / "tree" / file.into, report):
+        needed = _needed(other, file.name, job.card, wanted)
+        if not _link(other, needed, file.name, job.work.tree / file.into, job.request.report):
             continue
-        write_record(work / "state" / f"{file.name}.parquet", read_record(sister.record(file.name)))
-        _copy_note(sister, file.name, work)
-        report(
-            f"{card.name}: {len(needed)} photographs linked from {sister.name}, {file.name} is not fetched"
-        )
-        return str(sister.fetched(file.name)["sha256"])
+        write_record(job.work.state / f"{file.name}.parquet", read_record(other.record(file.name)))
+        _copy_first_fetch(other, file.name, job.work)
+        job.say(f"{len(needed)} photographs linked from {other.name}, {file.name} is not fetched")
+        return str(other.fetched(file.name)["sha256"])
     return None
 
 
-def link_shards(
-    near: Sequence[Sister],
-    series: Shards,
-    numbers: Sequence[int],
-    card: Card,
-    work: Path,
-    state: Path,
-    *,
-    wanted: Container[str] | None,
-    packed: bool,
-    report: Report,
-) -> None:
-    """Link what sisters have of the shards, each as a whole, and record it in `state` as if unpacked."""
+def link_shards(sharing: Sequence[SharingSet], i: int, job: KnownSet, wanted: Container[str] | None) -> None:
+    """Link what other sets have of the i-th series, each shard as a whole, recorded as if unpacked."""
+    series, numbers = job.card.shards[i], job.numbers[i]
     linked: dict[str, int] = {}
     for file in map(series.file, numbers):
-        record = state / f"{file.name}.parquet"
+        record = job.work.shard_state(i) / f"{file.name}.parquet"
         if record.exists():
             continue
-        for sister in near:
-            if not sister.has(file):
-                continue
-            if packed:
-                brought = _link_tar(sister, series, file, work, report)
-            else:
-                members = read_record(sister.record(file.name))
-                brought = [member for member in members if wanted is None or member.path in wanted]
-                if not _link(sister, brought, file.name, work / "tree" / series.into, report):
-                    brought = []
-            if brought:
+        for other in sharing:
+            if members := _link_shard(other, series, file, job, wanted):
                 record.parent.mkdir(parents=True, exist_ok=True)
-                write_record(record, brought)
-                _copy_note(sister, file.name, work)
-                linked[sister.name] = linked.get(sister.name, 0) + 1
+                write_record(record, members)
+                _copy_first_fetch(other, file.name, job.work)
+                linked[other.name] = linked.get(other.name, 0) + 1
                 break
     for name, count in linked.items():
-        report(f"{card.name}: {count} of {len(numbers)} shards of {series.into}/ linked from {name}")
+        job.say(f"{count} of {len(numbers)} shards of {series.into}/ linked from {name}")
 
 
-def _link(sister: Sister, members: Sequence[Member], archive: str, folder: Path, report: Report) -> bool:
-    """Give the sister's files a second name below `folder`, each once its hash is right; False if one is not there."""
-    places = sister.places(members)
+def _link_shard(
+    other: SharingSet, series: Shards, file: File, job: KnownSet, wanted: Container[str] | None
+) -> list[Member]:
+    """Link one shard from another set, and return its members; none where that set has not all of them, unchanged."""
+    if not other.has(file):
+        return []
+    if job.packed:
+        return _link_tar(other, series, file, job)
+    members = read_record(other.record(file.name))
+    members = [member for member in members if wanted is None or member.path in wanted]
+    linked = _link(other, members, file.name, job.work.tree / series.into, job.request.report)
+    return members if linked else []
+
+
+def _link(other: SharingSet, members: Sequence[Member], archive: str, folder: Path, report: Report) -> bool:
+    """Give the other set's files a second name below `folder`, once their hashes are right; False if one is missing."""
+    places = other.places(members)
     if missing := places.count(None):
-        report(f"{sister.name} has not all of {archive}: {missing} of {len(members)} files; it is fetched")
+        report(f"{other.name} has not all of {archive}: {missing} of {len(members)} files; it is fetched")
         return False
     made: set[Path] = set()
     pool = ThreadPoolExecutor(HASHERS)
@@ -241,7 +223,7 @@ def _link(sister: Sister, members: Sequence[Member], archive: str, folder: Path,
             if place is None or found != member.sha256:
                 report(
                     f"{place}: has other bytes than when it was prepared, so {archive} is fetched. To see all that "
-                    f"changed: vitret prepare {sister.name} --verify"
+                    f"changed: vitret prepare {other.name} --verify"
                 )
                 return False
             target = folder / member.path
@@ -256,13 +238,13 @@ def _link(sister: Sister, members: Sequence[Member], archive: str, folder: Path,
     return True
 
 
-def _link_tar(sister: Sister, series: Shards, file: File, work: Path, report: Report) -> list[Member]:
-    """A packed tar under a second name, indexed anew; nothing where it is not the tar that was fetched."""
-    tar = sister.folder / "images" / series.into / file.name
-    if _sha256(tar) != sister.fetched(file.name)["sha256"]:
-        report(f"{tar}: has other bytes than when it was prepared; it is fetched")
+def _link_tar(other: SharingSet, series: Shards, file: File, job: KnownSet) -> list[Member]:
+    """A packed tar under a second name, with an index of its own; nothing where it is not the tar that was fetched."""
+    tar = other.folder / "images" / series.into / file.name
+    if _sha256(tar) != other.fetched(file.name)["sha256"]:
+        job.request.report(f"{tar}: has other bytes than when it was prepared; it is fetched")
         return []
-    place = work / "tree" / series.into / file.name
+    place = job.work.tree / series.into / file.name
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         hard_link_or_copy(tar, place)
@@ -278,27 +260,26 @@ def _sha256(path: Path | None) -> str | None:
         return None  # Gone, or out of reach: then it is fetched.
 
 
-def _copy_note(sister: Sister, archive: str, work: Path) -> None:
+def _copy_first_fetch(other: SharingSet, archive: str, work: WorkFolder) -> None:
     """The record of first use goes along: should the archive ever be fetched, it must be the same."""
-    source, target = (fetched_note(folder, archive) for folder in (sister.work, work))
+    source, target = (folder.first_fetch(archive) for folder in (other.work, work))
     if source != target:
         copy_file(source, target)
 
 
-def keep_records(work: Path, card: Card, *, confirmed: bool) -> None:
-    """Remember which files each image archive brought; nothing of a set that is not known to be the official one."""
-    brought = work / "brought"
-    shutil.rmtree(brought, ignore_errors=True)
-    if not confirmed:
-        return
-    records = [work / "state" / f"{file.name}.parquet" for file in card.files if file.role == "images"]
-    records += [
-        path for i in range(len(card.shards)) for path in (work / "state" / f"shards{i}").glob("*.parquet")
-    ]
+def forget_contents(work: WorkFolder) -> None:
+    """Remove the records of what each archive held."""
+    shutil.rmtree(work.archive_contents, ignore_errors=True)
+
+
+def record_contents(work: WorkFolder, card: Card) -> None:
+    """Remember which files each image archive held, for sets that share it; only of official files."""
+    records = [work.state / f"{file.name}.parquet" for file in card.files if file.role == "images"]
+    records += [path for i in range(len(card.shards)) for path in work.shard_state(i).glob("*.parquet")]
     try:
         for record in records:
             if record.is_file():
-                brought.mkdir(exist_ok=True)
-                hard_link_or_copy(record, brought / record.name)
+                work.archive_contents.mkdir(exist_ok=True)
+                hard_link_or_copy(record, work.archive_contents / record.name)
     except OSError as error:
-        raise machine_error(brought, error) from error
+        raise machine_error(work.archive_contents, error) from error

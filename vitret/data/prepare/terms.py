@@ -1,4 +1,4 @@
-"""The terms of a set: shown before the first byte, accepted by a person, recorded with who, when and which words."""
+"""The terms of a set: shown before the first byte, accepted by the user, recorded with who, when and which words."""
 
 import getpass
 import os
@@ -14,15 +14,15 @@ from vitret.data.card import Card
 
 
 def statement(card: Card) -> str:
-    """Licence and terms of a set as they are shown to a person."""
+    """Licence and terms of a set as they are shown to the user."""
     where = f" ({card.terms.url})" if card.terms.url else ""
     return f"{card.title}: {card.licence.text} {card.terms.text}{where}".strip()
 
 
 def accepted(data_root: Path, card: Card) -> dict[str, Any] | None:
     """The record of acceptance, if it is for these very words."""
-    known = _known(data_root, card)
-    return known if known is not None and known["accepted"] else None
+    record = _recorded(data_root, card)
+    return record if record is not None and record["accepted"] else None
 
 
 def agree(
@@ -40,9 +40,9 @@ def agree(
     """
     if not card.terms.accept_required:
         return None
-    known = _known(data_root, card)
-    if known is not None and (known["accepted"] or not (accept or ask)):
-        return known
+    earlier = _recorded(data_root, card)
+    if earlier is not None and (earlier["accepted"] or not (accept or ask)):
+        return earlier
     if ask and not accept:
         raise DataError(
             f"{statement(card)}\nNothing was prepared. To accept these terms, run the same command with --accept-terms"
@@ -61,7 +61,7 @@ def agree(
     return record
 
 
-def _known(data_root: Path, card: Card) -> dict[str, Any] | None:
+def _recorded(data_root: Path, card: Card) -> dict[str, Any] | None:
     """The record of these very words; an older one, which was only written on acceptance, does not say so itself."""
     path = _record(data_root, card)
     if not path.is_file():
