@@ -131,7 +131,7 @@ def test_ctrl_c_saves_and_the_next_call_goes_on(
         trained(tiny, patterns, tmp_path / "stopped", recipe, progress=interrupt)
     said: list[str] = []
     again = trained(tiny, patterns, tmp_path / "stopped", recipe, say=said.append)
-    assert "going on after step 7" in said[0]
+    assert "continues after step 7" in said[0]
     assert file_sha256(again) == file_sha256(straight)
 
 

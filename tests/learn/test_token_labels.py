@@ -9,14 +9,9 @@ from typer.testing import CliRunner
 from vitret.cli.labels import app
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
-from vitret.learn import token_labels
-from vitret.learn.token_labels import (
-    Classifier,
-    TokenLabelSpec,
-    cropped,
-    train_token_labels,
-    write_label_maps,
-)
+from vitret.learn import label_maps
+from vitret.learn.label_maps import Classifier, write_label_maps
+from vitret.learn.token_labels import TokenLabelSpec, cropped, train_token_labels
 from vitret.models.backbones.timm_model import timm
 from vitret.models.model import build_model, load_model
 
@@ -59,7 +54,7 @@ def test_maps_are_written_once_and_hold_what_the_classifier_says(tiny, patterns,
 def test_an_interrupted_writing_goes_on_with_the_same_maps(
     tiny, patterns, classifier, maps, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(token_labels, "_BLOCK", 20)
+    monkeypatch.setattr(label_maps, "_BLOCK", 20)
     images, path, seen = tiny.trainset(patterns).images, tmp_path / "killed.npy", []
 
     def killed(done, total, words):
