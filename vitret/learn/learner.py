@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vitret.core.errors import MachineError, UserError
 from vitret.core.recipes import Recipe
+from vitret.describe.devices import PRECISIONS, pick_precision
 from vitret.learn import distributed
 from vitret.learn.batch_norm import buffers_kept, learns_batch_norm, share_batch_norm
 from vitret.learn.checkpoints import Stateful, random_state, set_random_state
@@ -21,18 +22,15 @@ from vitret.models.model import Retriever, build_model
 def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     """The type that matrix products run in; None for float32 throughout.
 
-    "auto" is bf16 on a CUDA device that has it, fp16 on one that has not, float32 elsewhere.
+    "auto" means on a GPU what it means for extraction: bf16 where the hardware multiplies it, else fp32. On a CPU it is
+    fp32 even where that multiplies bf16: the committed rows of small systems were trained so.
     """
-    if precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    known = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision not in known:
-        raise UserError(f"precision '{precision}' is not known. Choose auto, fp32, bf16 or fp16.")
-    if precision == "fp16" and device.type == "cpu":
+    if precision == "auto" and device.type == "cpu":
+        return None
+    chosen = pick_precision(precision, device)
+    if chosen == "fp16" and device.type == "cpu":
         raise MachineError("training in fp16 needs a GPU. Use `--precision fp32` or bf16.")
-    return known[precision]
+    return None if chosen == "fp32" else PRECISIONS[chosen]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,7 @@ def make_learner(
         system.losses, system.memory, dim=model.dim, classes=classes, images=images, batch=recipe.track.batch
     )
     if distributed.world() > 1:
-        share_batch_norm(model)
+        share_batch_norm(model, device)
     model.to(device)
     objective.to(device)
     # Convolutions run faster so, on GPUs and CPUs alike: 1.2 to 1.4 times the steps of small CNNs on a CPU.
