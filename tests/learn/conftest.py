@@ -1,28 +1,33 @@
-"""One set of patterns for all trainings of a test run."""
+"""One set of patterns for all trainings of a test run, and one thread: the networks are too small for more."""
 
-import importlib.util
-import sys
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from vitret.data.prepare.request import Request
 from vitret.data.prepare.run import prepare
 
-_SCRIPT = Path(__file__).parent / "support" / "tiny_training.py"
+_SUPPORT = Path(__file__).parent / "support"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
-def tiny() -> ModuleType:
-    """The module of `support/tiny_training.py`."""
-    spec = importlib.util.spec_from_file_location("tiny_training", _SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tiny_training"] = module
-    spec.loader.exec_module(module)
-    return module
+def tiny() -> Iterator[ModuleType]:
+    """The module of `support/tiny_training.py`, which other processes import by its name too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(_SUPPORT)
+        yield importlib.import_module("tiny_training")
 
 
 @pytest.fixture(scope="session")

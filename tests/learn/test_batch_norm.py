@@ -22,7 +22,7 @@ def test_alone_a_network_computes_the_same_to_the_last_digit_and_names_the_same_
     given = timm.create_model(arch, num_classes=0)
     torch.manual_seed(0)
     changed = timm.create_model(arch, num_classes=0)
-    share_batch_norm(changed)
+    share_batch_norm(changed, CPU)
     assert any(isinstance(module, SharedBatchNorm) for module in changed.modules())
     assert not any(
         type(module) in (nn.BatchNorm2d, timm.layers.BatchNormAct2d) for module in changed.modules()
@@ -34,10 +34,31 @@ def test_alone_a_network_computes_the_same_to_the_last_digit_and_names_the_same_
         assert torch.equal(given(images), changed(images))
 
 
+@pytest.mark.parametrize("arch", ["test_efficientnet", "test_resnet"])
+def test_for_gpus_the_librarys_module_takes_each_place_with_the_same_state(arch: str):
+    torch.manual_seed(0)
+    given = timm.create_model(arch, num_classes=0).eval()
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    expected, names = given(images), [*given.state_dict()]
+    share_batch_norm(given, torch.device("cuda"))
+    norms = [m for m in given.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(m, nn.SyncBatchNorm) and not isinstance(m, SharedBatchNorm) for m in norms)
+    assert [*given.state_dict()] == names
+    assert torch.equal(given.eval()(images), expected)
+
+
+def test_among_processes_on_a_cpu_torchs_own_module_refuses(monkeypatch: pytest.MonkeyPatch):
+    """The reason why ours is there; it may go when this fails."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with pytest.raises(ValueError, match="GPU"):
+        nn.SyncBatchNorm(3).train()(torch.rand(4, 3))
+
+
 def test_a_norm_used_twice_stays_one():
     norm = nn.BatchNorm1d(3)
     model = nn.Sequential(norm, nn.Linear(3, 3), norm)
-    share_batch_norm(model)
+    share_batch_norm(model, CPU)
     assert isinstance(model[0], SharedBatchNorm)
     assert model[0] is model[2]
     assert model[0].weight is norm.weight

@@ -43,23 +43,23 @@ def write(
     from vitret.core.locks import locked
     from vitret.data import layout
     from vitret.describe.devices import pick_device
-    from vitret.learn import holdout, token_labels
+    from vitret.learn import holdout, label_maps
 
     if not classifier.startswith("timm:"):
         raise UserError(f"--classifier {classifier}: expected timm:ARCH, as timm:dm_nfnet_f6.")
     arch = classifier.removeprefix("timm:")
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
-    network = token_labels.timm_classifier(arch, weights)
-    path = token_labels.maps_path(location("home").path / "labels", trainset, network, size=size, k=k)
+    network = label_maps.timm_classifier(arch, weights)
+    path = label_maps.maps_path(location("home").path / "labels", trainset, network, size=size, k=k)
     with locked(path.with_suffix(".lock"), console.say), console.steps(path.stem) as progress:
-        maps = token_labels.write_label_maps(
+        maps = label_maps.write_label_maps(
             path, trainset.images, network, size=size, k=k, device=pick_device(device), progress=progress
         )
-        card = token_labels.MapsCard(
+        card = label_maps.MapsCard(
             set=trainset.name, digest=trainset.digest, classifier=arch, classes=network.classes, size=size,
             shape=maps.shape[1:],
         )  # fmt: skip
-        token_labels.save_card(path, card)
+        label_maps.save_card(path, card)
     console.say(f"{len(maps)} images of {trainset.name}, {network.classes} classes of {arch}.")
     console.put(str(path))
 
@@ -86,32 +86,23 @@ def train(
       vitret labels train minitown-clean --maps maps.npy
       vitret labels train sop --maps maps.npy --set backbone.arch=lvvit_t
     """
-    from vitret.core import plugins
-    from vitret.core.config import assign, location, validate
+    from vitret.core.config import location
     from vitret.core.locks import locked
-    from vitret.core.recipes import ModelSpec, Part
     from vitret.core.store import digest
     from vitret.data import layout
     from vitret.describe.devices import pick_device
-    from vitret.learn import holdout, token_labels
+    from vitret.learn import holdout
+    from vitret.learn.label_maps import read_maps
+    from vitret.learn.token_labels import initial_model, read_specs, train_token_labels
 
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
-    card, labels = token_labels.read_maps(maps, trainset)
-    backbone = plugins.options("backbones", "lvvit")
-    backbone |= {"classes": trainset.classes, "patch_classes": card.classes, "img_size": None}
-    chosen = assign(
-        {**token_labels.TokenLabelSpec().model_dump(mode="json"), "backbone": backbone}, set_ or ()
-    )
-    backbone = chosen.pop("backbone")
-    spec = validate(token_labels.TokenLabelSpec, chosen, "--set")
-    backbone["img_size"] = backbone["img_size"] or spec.size
-    model = token_labels.initial_model(
-        ModelSpec(backbone=Part(name="lvvit", options=backbone), head=Part(name="cls")), seed=spec.seed
-    )
+    card, labels = read_maps(maps, trainset)
+    network, spec = read_specs(set_ or (), trainset, card)
+    model = initial_model(network, seed=spec.seed)
     name = digest([spec.model_dump(mode="json"), model.spec.model_dump(mode="json")])[:8]
-    path = out or maps.with_name(f"{maps.stem}-{backbone['arch']}-{name}.safetensors")
+    path = out or maps.with_name(f"{maps.stem}-{network.backbone.options['arch']}-{name}.safetensors")
     with locked(path.with_suffix(".lock"), console.say), console.steps(path.stem) as progress:
-        token_labels.train_token_labels(
+        train_token_labels(
             model, trainset, labels, path, spec=spec, device=pick_device(device), progress=progress
         )
     console.put(str(path))

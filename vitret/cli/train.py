@@ -1,11 +1,16 @@
 """`vitret train`: train one system on one training set under its track's budget."""
 
-import contextlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vitret.core.recipes import Recipe
+    from vitret.core.records import TrainSet
 
 
 def train(
@@ -41,52 +46,54 @@ def train(
       vitret train --system dtop --train-set sfm120k --set optimiser.lr=1e-4
     """
     from vitret.core.config import location
-    from vitret.core.errors import UserError
-    from vitret.core.locks import locked
-    from vitret.core.recipes import make_recipe, read_published, require_trainable
-    from vitret.core.runs import Run, open_run
+    from vitret.core.recipes import require_trainable
     from vitret.data import layout
 
-    if bool(published) == bool(system and train_set) or (published and (system or train_set)):
-        raise UserError("Give --system and --train-set, or --published alone. Try: vitret list systems")
     configs, home, data = (location(name).path for name in ("configs", "home", "data"))
-    if published:
-        recipe = read_published(configs, published, set_ or ()).model_copy(update={"seed": seed})
-    else:
-        recipe = make_recipe(configs, system, train_set, seed=seed, assignments=set_ or ())
+    recipe = _recipe(configs, system, train_set, published=published, seed=seed, assignments=set_ or [])
     require_trainable(recipe)
     trainset = layout.load_train(data, recipe.track.train_set)
+
     if plan:
-        run = Run(path=home / "runs" / recipe.run_id)
-        doing = "nothing: it is trained" if run.finished else "continue" if run.state.exists() else "train"
-        console.put(
-            f"{run.path}: {doing}; {recipe.track.images_seen:,} images seen in batches of {recipe.track.batch}, "
-            f"of {len(trainset.images):,} in {trainset.name}, budget: {recipe.budget}"
-        )
+        console.put(_planned(recipe, trainset, home))
         return
 
-    from vitret.describe.devices import pick_device
-    from vitret.learn import distributed
-    from vitret.learn import train as training
+    from vitret.learn.launch import launch
 
-    place = distributed.start(pick_device(device))
-    first = distributed.rank() == 0
-    try:
-        run = open_run(home, recipe)
-        with locked(run.path / "run.lock", console.say) if first else contextlib.nullcontext():
-            distributed.from_first(None)  # nobody reads the run before it is ours
-            with console.steps(run.id) if first else contextlib.nullcontext() as progress:
-                checkpoint = training.train(
-                    recipe,
-                    trainset,
-                    run,
-                    device=place,
-                    precision=precision,
-                    workers=workers,
-                    say=console.say if first else None,
-                    progress=progress,
-                )
-    finally:
-        distributed.stop()
-    if first:
+    checkpoint = launch(
+        recipe,
+        trainset,
+        home,
+        device=device,
+        precision=precision,
+        workers=workers,
+        say=console.say,
+        steps=console.steps,
+    )
+    if checkpoint is not None:
         console.put(str(checkpoint))
+
+
+def _recipe(
+    configs: "Path", system: str, train_set: str, *, published: str, seed: int, assignments: list[str]
+) -> "Recipe":
+    """The recipe that the command line names, in one of its two ways."""
+    from vitret.core.errors import UserError
+    from vitret.core.recipes import make_recipe, read_published
+
+    if published and not system and not train_set:
+        return read_published(configs, published, assignments).model_copy(update={"seed": seed})
+    if published or not system or not train_set:
+        raise UserError("Give --system and --train-set, or --published alone. Try: vitret list systems")
+    return make_recipe(configs, system, train_set, seed=seed, assignments=assignments)
+
+
+def _planned(recipe: "Recipe", trainset: "TrainSet", home: "Path") -> str:
+    from vitret.core.runs import Run
+
+    run = Run(path=home / "runs" / recipe.run_id)
+    doing = "nothing: it is trained" if run.finished else "continue" if run.state.exists() else "train"
+    return (
+        f"{run.path}: {doing}; {recipe.track.images_seen:,} images seen in batches of {recipe.track.batch}, "
+        f"of {len(trainset.images):,} in {trainset.name}, budget: {recipe.budget}"
+    )

@@ -1,7 +1,8 @@
 """Batch norm that learns, over several processes: its statistics are those of the whole batch.
 
 Ioffe and Szegedy, ICML 2015, synchronised: processes add up means and squared deviations, so that N of them with B
-images each normalise as one with N·B, have its gradients, and keep the same running statistics.
+images each normalise as one with N·B, have its gradients, and keep the same running statistics. On GPUs that is
+torch's own module, put in by timm. Ours is for CPUs alone: there torch refuses ("expected input tensor to be on a GPU").
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vitret.learn import distributed
+from vitret.models.backbones.timm_model import timm
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -34,7 +36,7 @@ class _Sum(torch.autograd.Function):
 
 
 class SharedBatchNorm(nn.SyncBatchNorm):
-    """torch's synchronised batch norm, which only GPUs have, with a CPU's beside it; then what a subclass adds.
+    """Synchronised batch norm for CPUs; then what a subclass adds.
 
     Takes (B, D, …) with as many values per channel in every process. timm's batch norms apply dropout and activation
     themselves: they stay children here. Parameters and buffers are called as in `nn.BatchNorm2d`.
@@ -42,7 +44,7 @@ class SharedBatchNorm(nn.SyncBatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         alone = not self.training or distributed.world() == 1
-        y: Tensor = super().forward(x) if alone or x.device.type == "cuda" else self._over_processes(x)
+        y: Tensor = super().forward(x) if alone else self._over_processes(x)
         for module in self.children():
             y = module(y)
         return y
@@ -77,8 +79,11 @@ def _sum(x: Tensor) -> Tensor:
     return total
 
 
-def share_batch_norm(model: nn.Module) -> None:
+def share_batch_norm(model: nn.Module, device: torch.device) -> None:
     """Replace every batch norm inside `model` by a shared one with the same parameters, buffers and names."""
+    if device.type == "cuda":
+        timm.layers.convert_sync_batchnorm(model)
+        return
     made: dict[nn.Module, SharedBatchNorm] = {}
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):

@@ -1,4 +1,4 @@
-"""What a training needs to go on as if nothing had happened: one file, whole or absent.
+"""What a training needs to continue as if nothing had happened: one file, whole or absent.
 
 $run/state/trainer.pt holds weights, losses, optimiser, average, memory, random states and the place in the plan. It is
 read with `weights_only`, and goes when the training ends.
@@ -9,12 +9,20 @@ import pickle
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from vitret.core.errors import DataError
 from vitret.core.store import write_text, writing
+
+
+class Stateful(Protocol):
+    """What torch saves and restores: a module, an optimiser, a gradient scaler."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -31,17 +39,17 @@ def load_state(folder: Path, *, recipe: str, processes: int) -> dict[str, Any] |
     if not path.is_file():
         return None
     if not zipfile.is_zipfile(path):  # torch.load would take it for its old format and fail in many ways
-        raise DataError(f"{path}: damaged. Remove it; the training starts over.")
+        raise DataError(f"{path}: damaged. Remove it to start from scratch.")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: damaged ({error}). Remove it; the training starts over.") from error
+        raise DataError(f"{path}: damaged ({error}). Remove it to start from scratch.") from error
     if state["recipe"] != recipe:
-        raise DataError(f"{path}: belongs to another recipe. Remove it; the training starts over.")
+        raise DataError(f"{path}: belongs to another recipe. Remove it to start from scratch.")
     if len(state["random"]) != processes:
         raise DataError(
-            f"{path}: was saved by {len(state['random'])} processes, these are {processes}. Go on with as many as "
-            "before, or remove the file to start over."
+            f"{path}: was saved by {len(state['random'])} processes, these are {processes}. Continue with as many as "
+            "before, or remove the file to start from scratch."
         )
     return state
 

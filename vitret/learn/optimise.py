@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vitret.core.errors import UserError
 from vitret.core.recipes import OptimiserSpec
@@ -91,6 +91,21 @@ def _tables(module: nn.Module) -> set[str]:
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = lr * group["factor"]
+
+
+def clip_gradients(optimiser: torch.optim.Optimizer, limit: float) -> Tensor:
+    """Scale all gradients down to a common norm of at most `limit`; returns the norm before."""
+    learned = [weight for group in optimiser.param_groups for weight in group["params"]]
+    return nn.utils.clip_grad_norm_(learned, limit)
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, *, clip: float | None) -> None:
+    """One step of the optimiser in float32, by one process."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        clip_gradients(optimiser, clip)
+    optimiser.step()
 
 
 def batch_norm_to_eval(model: nn.Module) -> None:

@@ -5,10 +5,8 @@ has at least five images of its class among its 100 nearest; its positive and it
 Ours: the budget counts triples, and the rate is constant, as theirs effectively is. One process trains.
 """
 
-import json
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,25 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from vitret.core.errors import UserError
+from vitret.core.matcher import MatcherSpec
 from vitret.core.records import Int64
 from vitret.core.store import digest
-from vitret.learn.checkpoints import (
-    clear_state,
-    cut_log,
-    load_state,
-    random_state,
-    save_state,
-    set_random_state,
-)
+from vitret.learn.checkpoints import clear_state
+from vitret.learn.loop import Outcome, Position, Progress, Training, run_training
+from vitret.learn.optimise import descend
 from vitret.measure.search import search
 from vitret.models.reranking import Find, Matcher, save_matcher
 from vitret.models.reranking_rrt import triple_loss
 
-LOG_EVERY = 20
-Progress = Callable[[int, int, str], None]
+__all__ = ["Progress", "Triples", "mine", "train_matcher"]
 
 
 class Triples:
@@ -122,8 +114,8 @@ def train_matcher(
 ) -> Path:
     """Train a matcher by its spec; returns folder/matcher.safetensors, which exists only when training is over.
 
-    `find` gives local features by image row. Goes on from folder/state where there is one; on the CPU an interrupted
-    and a straight training give the same bytes. A loss that is not finite is a `UserError`.
+    `find` gives local features by image row. Continues from folder/state where there is one; on the CPU an interrupted
+    and a straight training give the same bytes. Ctrl-C and losses that are not finite: see `run_training`.
     """
     path, spec = folder / "matcher.safetensors", matcher.spec
     if path.is_file():
@@ -132,49 +124,36 @@ def train_matcher(
     folder.mkdir(parents=True, exist_ok=True)
     matcher.to(device).train()
     optimiser = torch.optim.AdamW(matcher.parameters(), lr=spec.lr, weight_decay=spec.weight_decay)
-    recipe = digest({**spec.model_dump(mode="json"), "anchors": triples.anchors.tolist()})
-    total, step = math.ceil(spec.triples / spec.batch), 0
-    state = load_state(folder / "state", recipe=recipe, processes=1)
-    if state is not None:
-        step = state["step"]
-        matcher.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        set_random_state(state["random"][0], device)
-    cut_log(folder / "log.jsonl", step)
-    stream = triples.stream(step * spec.batch)
-    losses, right, saved = [], [], time.monotonic()
-    while step < total:
-        count = min(spec.batch, spec.triples - step * spec.batch)
-        rows = np.stack(list(islice(stream, count))).T
-        anchor, positive, negative = (find(some.tolist()) for some in rows)
-        good, bad = matcher(anchor, positive), matcher(anchor, negative)
-        loss = triple_loss(good, bad)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if spec.clip is not None:
-            nn.utils.clip_grad_norm_(matcher.parameters(), spec.clip)
-        optimiser.step()
-        step += 1
-        losses.append(loss.detach())
-        right.append(torch.cat([good > 0, bad < 0]).float().mean())
-        if step % LOG_EVERY == 0 or step == total:
-            value, accuracy = torch.stack(losses).mean().item(), torch.stack(right).mean().item()
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{folder}: the loss is {value} at step {step}. Try a lower rate in the suite, "
-                    "rerank: options: matcher: {lr: …}."
-                )
-            entry = {"step": step, "loss": value, "accuracy": accuracy}
-            with (folder / "log.jsonl").open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(entry) + "\n")
-            losses, right = [], []
-            if progress is not None:
-                progress(step, total, f"loss {value:.4f}, {accuracy:.0%} of pairs right")
-            if step < total and time.monotonic() - saved > save_seconds:
-                random = [random_state(device)]
-                state = {"model": matcher.state_dict(), "optimiser": optimiser.state_dict(), "random": random}
-                save_state(folder / "state", {**state, "step": step, "recipe": recipe})
-                saved = time.monotonic()
-    save_matcher(path, matcher)
-    clear_state(folder / "state")
+    training = Training(
+        name=str(folder),
+        recipe=digest({**spec.model_dump(mode="json"), "anchors": triples.anchors.tolist()}),
+        total=math.ceil(spec.triples / spec.batch),
+        batches=lambda start: _batches(triples, spec, start),
+        step=lambda place, rows: _step(matcher, optimiser, find, rows),
+        parts={"model": matcher, "optimiser": optimiser},
+        write=lambda: save_matcher(path, matcher),
+        state=folder / "state",
+        device=device,
+        advice="Try a lower rate in the suite, rerank: options: matcher: {lr: …}.",
+        log=folder / "log.jsonl",
+    )
+    run_training(training, progress=progress, save_seconds=save_seconds)
     return path
+
+
+def _batches(triples: Triples, spec: MatcherSpec, start: Position) -> Iterator[tuple[Position, Int64]]:
+    """Each batch of triples (3, B) from a position on; the last one is smaller where the budget does not divide."""
+    first = start.step * spec.batch
+    stream = triples.stream(first)
+    for step, seen in enumerate(range(first, spec.triples, spec.batch), start=start.step):
+        rows = np.stack(list(islice(stream, min(spec.batch, spec.triples - seen))))
+        yield Position(step=step, at=step), rows.T
+
+
+def _step(matcher: Matcher, optimiser: torch.optim.Optimizer, find: Find, rows: Int64) -> Outcome:
+    anchor, positive, negative = (find(some.tolist()) for some in rows)
+    good, bad = matcher(anchor, positive), matcher(anchor, negative)
+    loss = triple_loss(good, bad)
+    descend(optimiser, loss, clip=matcher.spec.clip)
+    right = torch.cat([good > 0, bad < 0]).float().mean()
+    return Outcome(loss=loss.detach(), means={"accuracy": right})

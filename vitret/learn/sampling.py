@@ -1,7 +1,7 @@
 """What a sampler is: from a seed, an epoch and the facts of a training set to the batches of that epoch.
 
 A plan is an array (steps, batch) of image rows. It is a function of (seed, epoch), for a mining sampler of the
-network too, so that training can go on at any step of it.
+network too, so that training can continue at any step of it.
 """
 
 from collections.abc import Callable
@@ -38,12 +38,13 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """`plan(epoch, describe)` gives the epoch's batches (steps, B).
+    """`plan(epoch, describe)` gives the epoch's batches (steps, B), with B = `batch`.
 
     `mines` says that it calls `describe`, so that the plan cannot be made again from the seed.
     """
 
     plan: Callable[[int, Describe], Int64]
+    batch: int
     mines: bool = False
 
 

@@ -1,17 +1,15 @@
-"""Token labelling as a training: label maps made once by any classifier, then an LV-ViT learns image and patch labels.
+"""Token labelling as a training: an LV-ViT learns the labels of images and of their patches, the latter from maps.
 
 Jiang et al., "All tokens matter", NeurIPS 2021, and the authors' code: the class token's cross-entropy plus that of the
 patch tokens, MixToken, AdamW. It stands beside `vitret.learn.train` and is no system's loss, since its targets are maps
-and not labels. Ours: crops are cut from a square of the image by linear interpolation, and there is no other
-augmentation, the authors' random colours and shapes (rand-m9) left out; gradients are clipped; a classifier of other
-classes than the images' labels patches all the same (`patch_classes`). One process trains.
+(`vitret.learn.label_maps`) and not labels. Ours: crops are cut from a square of the image by linear interpolation, and
+there is no other augmentation, the authors' random colours and shapes (rand-m9) left out; gradients are clipped; a
+classifier of other classes than the images' labels patches all the same (`patch_classes`). One process trains.
 """
 
 import copy
-import hashlib
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,27 +17,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from vitret.core.config import Strict, validate
-from vitret.core.errors import DataError, UserError
-from vitret.core.recipes import ImagePolicy, ModelSpec, OptimiserSpec, Part
-from vitret.core.records import Images, TrainSet
-from vitret.core.store import digest, read_json, write_json
-from vitret.describe.blocks import RowFile
-from vitret.learn.augment import load, plain
-from vitret.learn.checkpoints import clear_state, load_state, random_state, save_state, set_random_state
-from vitret.learn.optimise import lr_at, update_copy
-from vitret.models.backbones import timm_model
+from vitret.core import plugins
+from vitret.core.config import Strict, assign, validate
+from vitret.core.errors import UserError
+from vitret.core.recipes import ModelSpec, OptimiserSpec, Part
+from vitret.core.records import Int64, TrainSet
+from vitret.core.store import digest
+from vitret.learn.checkpoints import clear_state
+from vitret.learn.label_maps import MapsCard, squared
+from vitret.learn.loop import Outcome, Position, Progress, Training, run_training
+from vitret.learn.optimise import descend, lr_at, update_copy
 from vitret.models.backbones.lvvit import LvVit
-from vitret.models.model import Retriever, build_model, model_digest, save_model
-from vitret.models.token_labels import classifier_in, label_maps, mix_box, patch_targets, token_label_loss
-
-Progress = Callable[[int, int, str], None]
-_PLAIN = {"policy": "square", "flip": False, "interpolation": "bilinear"}
-# Images whose maps reach the disk together.
-_BLOCK = 512
+from vitret.models.model import Retriever, build_model, save_model
+from vitret.models.token_labels import mix_box, patch_targets, token_label_loss
 
 
 class TokenLabelSpec(Strict):
@@ -64,121 +57,46 @@ class TokenLabelSpec(Strict):
     seed: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Classifier:
-    """What labels places: a network's last map and its classifier's weight (C, D) and bias (C,)."""
-
-    model: Retriever
-    weight: Tensor
-    bias: Tensor
-
-    @property
-    def classes(self) -> int:
-        return len(self.weight)
-
-
-class MapsCard(Strict):
-    """What label maps were made of; stands beside them as .json."""
-
-    set: str
-    digest: str
-    classifier: str
-    classes: int
-    size: int
-    shape: tuple[int, int, int, int]
-
-
-def timm_classifier(arch: str, weights: Path | None) -> Classifier:
-    """A timm network with its classifier, from a file or from wherever the weights of `timm_model` come from."""
-    options = {"arch": arch, "weights": None if weights is None else str(weights)}
-    spec = ModelSpec(backbone=Part(name="timm_model", options=options), head=Part(name="mean"))
-    model = build_model(spec)
-    # What the hub gave lies in its cache by now.
-    file = timm_model.weights_file(arch, options["weights"])
-    if file is None:
-        raise UserError(f"the hub keeps no weights of '{arch}' as a file here. Name one: --weights FILE.")
-    weight, bias = classifier_in(timm_model.read_state(file), width=model.backbone.widths[-1])  # type: ignore[index,arg-type]
-    return Classifier(model=model, weight=weight, bias=bias)
-
-
-def maps_path(folder: Path, trainset: TrainSet, classifier: Classifier, *, size: int, k: int) -> Path:
-    """Where the maps of a set by a classifier belong: a name of its own for all that can change them."""
-    layer = torch.cat([classifier.weight.flatten(), classifier.bias]).cpu().numpy().tobytes()
-    made_of = [model_digest(classifier.model), hashlib.sha256(layer).hexdigest(), trainset.digest, size, k]
-    return folder / f"{trainset.name}-{size}-{digest(made_of)[:12]}.npy"
-
-
 def initial_model(spec: ModelSpec, *, seed: int) -> Retriever:
     """The network before its first step, drawn from the seed."""
     torch.manual_seed(seed)
     return build_model(spec)
 
 
-def save_card(path: Path, card: MapsCard) -> None:
-    write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
+def read_specs(
+    assignments: Sequence[str], trainset: TrainSet, card: MapsCard
+) -> tuple[ModelSpec, TokenLabelSpec]:
+    """The network and the training for a set and its maps, with values changed as `lr=1e-3` or `backbone.arch=…`."""
+    backbone = plugins.options("backbones", "lvvit")
+    backbone |= {"classes": trainset.classes, "patch_classes": card.classes, "img_size": None}
+    defaults = TokenLabelSpec().model_dump(mode="json")
+    chosen = assign({**defaults, "backbone": backbone}, assignments)
+    backbone = chosen.pop("backbone")
+    spec = validate(TokenLabelSpec, chosen, "--set")
+    backbone["img_size"] = backbone["img_size"] or spec.size
+    return ModelSpec(backbone=Part(name="lvvit", options=backbone), head=Part(name="cls")), spec
 
 
-def read_maps(path: Path, trainset: TrainSet) -> tuple[MapsCard, NDArray[np.float32]]:
-    """The card and the maps (n, 2, k, h, w), mapped; refuses those of another set."""
-    beside = path.with_suffix(".json")
-    if not path.is_file() or not beside.is_file():
-        raise DataError(
-            f"{path}: no label maps. Write them: vitret labels write {trainset.name} --classifier timm:ARCH"
-        )
-    card = validate(MapsCard, read_json(beside), str(beside))
-    if card.digest != trainset.digest:
-        raise DataError(
-            f"{path}: the maps of {card.set} as it was then, not those of {trainset.name}. Write them anew."
-        )
-    maps: NDArray[np.float32] = np.load(path, mmap_mode="r")
-    return card, maps.reshape(len(maps), *card.shape)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Course:
+    """All that the steps of one training need."""
 
+    spec: TokenLabelSpec
+    trainset: TrainSet
+    maps: NDArray[np.float32]
+    model: Retriever
+    backbone: LvVit
+    optimiser: torch.optim.Optimizer
+    average: Retriever | None
+    device: torch.device
 
-def write_label_maps(
-    path: Path,
-    images: Images,
-    classifier: Classifier,
-    *,
-    size: int,
-    device: torch.device,
-    k: int = 5,
-    batch: int = 32,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """The maps (n, 2, k, h, w) of all images squared to `size`, as an .npy file (n, 2·k·h·w) that is whole or absent.
+    @property
+    def total(self) -> int:
+        return math.ceil(self.spec.images_seen / self.spec.batch)
 
-    Mapped, not made again, where the file is there: a name belongs to one classifier, one size and one list of images.
-    An interrupted writing goes on from its last hundreds of images.
-    """
-    policy = ImagePolicy.model_validate({**_PLAIN, "size": size})
-    model = classifier.model.to(device).eval()
-    weight, bias = classifier.weight.to(device), classifier.bias.to(device)
-
-    @torch.no_grad()
-    def maps_of(pixels: Tensor) -> Tensor:
-        return label_maps(model.backbone(model.normalised(pixels.to(device))).grids[-1], weight, bias, k=k)
-
-    shape = maps_of(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1:]
-    if not path.is_file():
-        file = RowFile(path, (len(images), shape.numel()), path.name)
-        while file.done < len(images):
-            block = []
-            for start in range(file.done, min(file.done + _BLOCK, len(images)), batch):
-                rows = range(start, min(start + batch, file.done + _BLOCK, len(images)))
-                block.append(
-                    maps_of(_pixels(images, rows, policy, patch=model.patch)).flatten(1).cpu().numpy()
-                )
-                if progress is not None:
-                    progress(rows.stop, len(images), "")
-            file.append(np.concatenate(block), {})
-        file.finish()
-    found: NDArray[np.float32] = np.load(path, mmap_mode="r").reshape(len(images), *shape)
-    return found
-
-
-def _pixels(images: Images, rows: Sequence[int], policy: ImagePolicy, *, patch: int) -> Tensor:
-    loaded = [load(images.file(row), policy, box=images.box(row), patch=patch) for row in rows]
-    return torch.stack([plain(image, policy, patch=patch) for image in loaded])
+    @property
+    def best(self) -> Retriever:
+        return self.model if self.average is None else self.average
 
 
 def train_token_labels(
@@ -194,83 +112,104 @@ def train_token_labels(
 ) -> Path:
     """Train a network whose backbone is an LV-ViT with classifiers; returns `path`, written when training is over.
 
-    `maps` (n, 2, k, h, w) are those of `write_label_maps` for the training images. Goes on from the state beside `path`
-    where there is one; on the CPU an interrupted and a straight training give the same bytes.
+    `maps` (n, 2, k, h, w) are those of `write_label_maps` for the training images. Continues from the state beside
+    `path` where there is one; on the CPU an interrupted and a straight training give the same bytes. Ctrl-C and losses
+    that are not finite: see `run_training`.
     """
+    state = path.with_name(f"{path.stem}.state")
+    course = _course(model, trainset, maps, spec=spec, device=device)
+    if path.is_file():
+        clear_state(state)
+        return path
+    training = Training(
+        name=str(path),
+        recipe=digest([spec.model_dump(mode="json"), model.spec.model_dump(mode="json"), trainset.digest]),
+        total=course.total,
+        batches=lambda start: _batches(course, start),
+        step=lambda place, rows: _step(course, place.step, rows),
+        parts={"model": model, "optimiser": course.optimiser, "average": course.average},
+        write=lambda: save_model(path, course.best),
+        state=state,
+        device=device,
+        advice="Try a lower rate: `--set lr=…`.",
+    )
+    run_training(training, progress=progress, save_seconds=save_seconds)
+    return path
+
+
+def _course(
+    model: Retriever,
+    trainset: TrainSet,
+    maps: NDArray[np.float32],
+    *,
+    spec: TokenLabelSpec,
+    device: torch.device,
+) -> _Course:
     backbone = model.backbone
     if not isinstance(backbone, LvVit) or not hasattr(backbone, "aux_head"):
         raise UserError(
             "token labelling trains an LV-ViT with classifiers: backbone {name: lvvit, classes: …}."
         )
-    if path.is_file():
-        return path
     model.to(device).train()
     learned = [p for p in backbone.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=spec.lr, weight_decay=spec.weight_decay)
     average = None if spec.ema is None else copy.deepcopy(model).eval().requires_grad_(False)
-    schedule = OptimiserSpec(lr=spec.lr, warmup=spec.warmup)
-    policy = ImagePolicy.model_validate({**_PLAIN, "size": spec.size})
-    state_folder = path.with_name(f"{path.stem}.state")
-    recipe = digest([spec.model_dump(mode="json"), model.spec.model_dump(mode="json"), trainset.digest])
-    classes, total, step = backbone.aux_head.out_features, math.ceil(spec.images_seen / spec.batch), 0
     torch.manual_seed(spec.seed)
-    state = load_state(state_folder, recipe=recipe, processes=1)
-    if state is not None:
-        step = state["step"]
-        model.load_state_dict(state["model"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        set_random_state(state["random"][0], device)
-    saved = time.monotonic()
-    while step < total:
-        rows = _rows(len(trainset.images), step, spec)
-        chance = np.random.default_rng([spec.seed, step, 0x70CE])
-        boxes, flipped = _crops(chance, len(rows), spec)
-        whole = _pixels(trainset.images, rows.tolist(), policy, patch=model.patch).to(device)
-        images = cropped(model.normalised(whole), boxes.to(device), flipped.to(device))
-        grid = (spec.size // model.patch, spec.size // model.patch)
-        wanted = patch_targets(
-            torch.from_numpy(np.array(maps[rows])).to(device),
-            classes=classes,
-            size=grid,
-            boxes=boxes.to(device),
-            flipped=flipped.to(device),
-        )
-        draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
-        logits = backbone.label_logits(images, box=mix_box(*grid, generator=draw) if spec.mix else None)
-        loss = token_label_loss(
-            logits,
-            torch.from_numpy(trainset.labels[rows]).to(device),
-            wanted,
-            image_weight=spec.image_weight,
-            patch_weight=spec.patch_weight,
-            smoothing=spec.smoothing,
-        )
-        for group in optimiser.param_groups:
-            group["lr"] = lr_at(step, total=total, epoch=0, spec=schedule)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if spec.clip is not None:
-            nn.utils.clip_grad_norm_(learned, spec.clip)
-        optimiser.step()
-        if average is not None and spec.ema is not None:
-            update_copy(average, model, spec.ema)
-        step += 1
-        value = loss.item()
-        if not math.isfinite(value):
-            raise UserError(f"{path}: the loss is {value} at step {step}. Try a lower rate.")
-        if progress is not None:
-            progress(step, total, f"loss {value:.4f}")
-        if step < total and time.monotonic() - saved > save_seconds:
-            random = [random_state(device)]
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "random": random}
-            state["average"] = None if average is None else average.state_dict()
-            save_state(state_folder, {**state, "step": step, "recipe": recipe})
-            saved = time.monotonic()
-    save_model(path, model if average is None else average)
-    clear_state(state_folder)
-    return path
+    return _Course(
+        spec=spec,
+        trainset=trainset,
+        maps=maps,
+        model=model,
+        backbone=backbone,
+        optimiser=optimiser,
+        average=average,
+        device=device,
+    )
+
+
+def _batches(course: _Course, start: Position) -> Iterator[tuple[Position, Int64]]:
+    """Each batch of rows (B,) from a position on."""
+    for step in range(start.step, course.total):
+        yield Position(step=step, at=step), _rows(len(course.trainset.images), step, course.spec)
+
+
+def _step(course: _Course, step: int, rows: Int64) -> Outcome:
+    spec, optimiser = course.spec, course.optimiser
+    loss = _loss(course, step, rows)
+    schedule = OptimiserSpec(lr=spec.lr, warmup=spec.warmup)
+    for group in optimiser.param_groups:
+        group["lr"] = lr_at(step, total=course.total, epoch=0, spec=schedule)
+    descend(optimiser, loss, clip=spec.clip)
+    if course.average is not None and spec.ema is not None:
+        update_copy(course.average, course.model, spec.ema)
+    return Outcome(loss=loss.detach())
+
+
+def _loss(course: _Course, step: int, rows: Int64) -> Tensor:
+    """The loss of one batch; its crops and its mixing are a function of the seed and the step."""
+    spec, model, device = course.spec, course.model, course.device
+    chance = np.random.default_rng([spec.seed, step, 0x70CE])
+    boxes, flipped = (drawn.to(device) for drawn in _crops(chance, len(rows), spec))
+    whole = squared(course.trainset.images, rows.tolist(), size=spec.size, patch=model.patch)
+    images = cropped(model.normalised(whole.to(device)), boxes, flipped)
+    grid = (spec.size // model.patch, spec.size // model.patch)
+    wanted = patch_targets(
+        torch.from_numpy(np.array(course.maps[rows])).to(device),
+        classes=course.backbone.aux_head.out_features,
+        size=grid,
+        boxes=boxes,
+        flipped=flipped,
+    )
+    draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
+    logits = course.backbone.label_logits(images, box=mix_box(*grid, generator=draw) if spec.mix else None)
+    return token_label_loss(
+        logits,
+        torch.from_numpy(course.trainset.labels[rows]).to(device),
+        wanted,
+        image_weight=spec.image_weight,
+        patch_weight=spec.patch_weight,
+        smoothing=spec.smoothing,
+    )
 
 
 def _rows(count: int, step: int, spec: TokenLabelSpec) -> NDArray[np.int64]:

@@ -1,8 +1,6 @@
-"""A training small enough for a test: coloured patterns on disk, a tiny network, a recipe. Runs as a script too."""
+"""A training small enough for a test: coloured patterns on disk, a tiny network, a recipe."""
 
-import json
-import os
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +71,14 @@ def run_of(home: Path, given: Recipe) -> Run:
     return open_run(home, given)
 
 
-def main(argument: str) -> None:
-    """Train in this process, saving at every look: what a test kills."""
-    given = json.loads(argument)
+def main(chosen: Recipe, home: Path, images: Path, told: Connection) -> None:
+    """Train in a process of its own, saving at every look and telling each step: what a test kills."""
     torch.set_num_threads(1)
-    chosen = Recipe.model_validate(given["recipe"])
-    run = run_of(Path(given["home"]), chosen)
     train(
         chosen,
-        trainset(Path(given["images"])),
-        run,
+        trainset(images),
+        run_of(home, chosen),
         device=torch.device("cpu"),
         save_seconds=0.0,
-        progress=lambda done, total, text: os.write(1, b"%d\n" % done),
+        progress=lambda done, total, text: told.send_bytes(b"%d" % done),
     )
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

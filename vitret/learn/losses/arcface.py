@@ -1,25 +1,10 @@
 """Additive angular margin loss: Deng et al., "ArcFace", CVPR 2019, Eq. 3, with the fallback of its public code."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def cosines(descriptors: Tensor, weight: Tensor) -> Tensor:
-    """Cosine (B, C) of unit rows with class centres of any length."""
-    return (descriptors @ F.normalize(weight).T).clamp(-1, 1)
-
-
-def with_margin(cosine: Tensor, margin: float) -> Tensor:
-    """cos(θ + margin), continued as cos θ − margin·sin(margin) where θ + margin would pass π and turn back."""
-    # The root's slope is infinite at |cos| = 1, where an exact hit would make 0·inf.
-    sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
-    turned = cosine * math.cos(margin) - sine * math.sin(margin)
-    return torch.where(
-        cosine > math.cos(math.pi - margin), turned, cosine - margin * math.sin(math.pi - margin)
-    )
+from vitret.learn.angular_margin import cosines, with_margin
 
 
 class ArcFace(nn.Module):

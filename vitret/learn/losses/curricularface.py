@@ -1,12 +1,10 @@
 """Adaptive curriculum loss: Huang et al., "CurricularFace", CVPR 2020, Eqs. 4–8; what DOLG's code calls ArcFace."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitret.learn.losses.arcface import cosines, with_margin
+from vitret.learn.angular_margin import cosines, turned, with_margin
 
 
 class CurricularFace(nn.Module):
@@ -29,11 +27,9 @@ class CurricularFace(nn.Module):
         if self.training:
             self.ease.lerp_(true.detach().mean().to(self.ease.dtype), self.momentum)
         # The comparison is with the plain cos(θ + margin); the fallback enters only the true class's logit.
-        bound = true * math.cos(self.margin) - (1 - true.square()).clamp(min=1e-12).sqrt() * math.sin(
-            self.margin
-        )
+        bound = turned(true, self.margin).detach()
         # clone: the running mean moves in place at the next step, perhaps before this one's backward pass.
-        hard = torch.where(cosine > bound.detach(), cosine * (self.ease.clone() + cosine), cosine)
+        hard = torch.where(cosine > bound, cosine * (self.ease.clone() + cosine), cosine)
         logits = hard.scatter(1, own, with_margin(true, self.margin))
         return F.cross_entropy(self.scale * logits, labels)
 

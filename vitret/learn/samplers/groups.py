@@ -28,4 +28,4 @@ def build(facts: Facts) -> Sampler:
             )
         return planned
 
-    return Sampler(plan=plan)
+    return Sampler(plan=plan, batch=facts.batch)

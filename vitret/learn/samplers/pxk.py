@@ -34,7 +34,7 @@ def build(facts: Facts, *, k: int = 4) -> Sampler:
         rows = [_draw(generator, members[c], k) for c in chosen]
         return np.concatenate(rows).reshape(steps, per_batch * k)
 
-    return Sampler(plan=plan)
+    return Sampler(plan=plan, batch=per_batch * k)
 
 
 def _draw(generator: np.random.Generator, rows: Int64, count: int) -> Int64:

@@ -11,4 +11,4 @@ def build(facts: Facts) -> Sampler:
         order = facts.generator(epoch).permutation(len(facts.labels))
         return whole_batches(order.astype(np.int64), facts.batch)
 
-    return Sampler(plan=plan)
+    return Sampler(plan=plan, batch=facts.batch)

@@ -20,19 +20,28 @@ def build(facts: Facts, *, negatives: int = 5, queries: int = 2000, pool: int = 
             f"sampler tuples: a tuple of {negatives} negatives is {size} images, the batch {facts.batch}. "
             "Take fewer negatives or a larger batch."
         )
+    available = _pairs(facts)
+    if not available:
+        raise UserError("sampler tuples: the training set has no two images of one class.")
+    per_batch = min(facts.batch // size, queries, available)
 
     def plan(epoch: int, describe: Describe) -> Int64:
         generator = facts.generator(epoch)
         pairs = facts.pairs if facts.pairs is not None else class_pairs(facts.labels, generator)
-        if not len(pairs):
-            raise UserError("sampler tuples: the training set has no two images of one class.")
         pairs = pairs[generator.permutation(len(pairs))[:queries]]
         n = len(facts.labels)
         candidates = np.sort(generator.permutation(n)[: min(pool, n)]).astype(np.int64)
         mined = hard_negatives(pairs[:, 0], candidates, facts.labels, describe, count=negatives)
         tuples = np.concatenate([pairs, mined], axis=1)
         rows: Int64 = tuples.reshape(-1)
-        per_batch = min(facts.batch // size, len(tuples))
         return whole_batches(rows, per_batch * size)
 
-    return Sampler(plan=plan, mines=True)
+    return Sampler(plan=plan, batch=per_batch * size, mines=True)
+
+
+def _pairs(facts: Facts) -> int:
+    """How many pairs an epoch can choose from."""
+    if facts.pairs is not None:
+        return len(facts.pairs)
+    _, counts = np.unique(facts.labels, return_counts=True)
+    return int(counts[counts > 1].sum())

@@ -1,0 +1,56 @@
+"""A training as it is started: alone or as one of several processes, the first of which holds the run's lock."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from vitret.core.locks import locked
+from vitret.core.recipes import Recipe
+from vitret.core.records import TrainSet
+from vitret.core.runs import open_run
+from vitret.describe.devices import pick_device
+from vitret.learn import distributed
+from vitret.learn.loop import Progress, Say
+from vitret.learn.train import train
+
+Steps = Callable[[str], AbstractContextManager[Progress]]
+"""A name → where its steps are shown."""
+
+
+def launch(
+    recipe: Recipe,
+    trainset: TrainSet,
+    home: Path,
+    *,
+    device: str,
+    precision: str,
+    workers: int | None,
+    say: Say,
+    steps: Steps,
+) -> Path | None:
+    """Train in this process, together with its sisters where `torchrun` started several.
+
+    Returns the checkpoint; None in all processes but the first, which alone speaks.
+    """
+    place = distributed.start(pick_device(device))
+    try:
+        first = distributed.rank() == 0
+        run = open_run(home, recipe)
+        with contextlib.ExitStack() as held:
+            if first:
+                held.enter_context(locked(run.path / "run.lock", say))
+            distributed.from_first(None)  # no process reads the run before it is ours
+            checkpoint = train(
+                recipe,
+                trainset,
+                run,
+                device=place,
+                precision=precision,
+                workers=workers,
+                say=say if first else None,
+                progress=held.enter_context(steps(run.id)) if first else None,
+            )
+        return checkpoint if first else None
+    finally:
+        distributed.stop()
