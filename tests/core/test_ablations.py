@@ -12,19 +12,6 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = file_names(CONFIGS / "ablations")
 
 
-@pytest.fixture
-def configs(tmp_path: Path) -> Path:
-    for folder in ("systems", "tracks", "ablations"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "systems" / "tiny.yaml").write_text(
-        "name: tiny\ntitle: Tiny\n"
-        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false}, head: {name: gem, p: 2}}\n"
-        "losses: [{name: arcface, weight: 0.5}]\n"
-    )
-    (tmp_path / "tracks" / "toy.yaml").write_text("name: toy\ntrain_set: toy\nimages_seen: 64\n")
-    return tmp_path
-
-
 def write(configs: Path, *changes: str) -> None:
     listed = "".join(f"  - {change}\n" for change in changes)
     (configs / "ablations" / "p.yaml").write_text(f"system: tiny\ntitle: P\nchanges:\n{listed}")

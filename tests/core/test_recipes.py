@@ -10,19 +10,6 @@ from vitret.core.recipes import Recipe, System, make_recipe, read_system, requir
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-@pytest.fixture
-def configs(tmp_path: Path) -> Path:
-    (tmp_path / "systems").mkdir()
-    (tmp_path / "tracks").mkdir()
-    (tmp_path / "systems" / "tiny.yaml").write_text(
-        "name: tiny\ntitle: Tiny\n"
-        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false}, head: {name: gem, p: 2}}\n"
-        "losses: [{name: arcface, weight: 0.5}]\n"
-    )
-    (tmp_path / "tracks" / "toy.yaml").write_text("name: toy\ntrain_set: toy\nimages_seen: 64\n")
-    return tmp_path
-
-
 def test_a_recipe_names_every_default(configs: Path):
     recipe = make_recipe(configs, "tiny", "toy")
     dumped = recipe.model_dump(mode="json")

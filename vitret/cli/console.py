@@ -43,6 +43,14 @@ def stdout(min_width: int = 0) -> "Console":
     return console
 
 
+def require_choice(option: str, value: str, known: Sequence[str]) -> None:
+    """Raise `UserError` for a value that is not one of those known."""
+    from vitret.core.errors import UserError, did_you_mean
+
+    if value not in known:
+        raise UserError(f"{option} {value}: unknown. {did_you_mean(value, known)}")
+
+
 def table(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: Container[str] = ()) -> None:
     """A table on stdout, the columns named in `right` aligned there; one line a row where there is no terminal."""
     from rich.console import Console

@@ -63,17 +63,11 @@ def eval_(
       vitret eval --queries f.mat:Q --database f.mat:X --truth gnd.pkl
       vitret eval --queries q.npy --database db.npy --set sop --metrics R@1,MAP@R
     """
-    from vitret.core.config import location
-    from vitret.core.errors import UserError, did_you_mean
-    from vitret.data.layout.read import load_eval
-    from vitret.measure.bare import Files, score_files, truth_of_file
+    from vitret.measure.bare import Files, score_files
 
-    if form not in ("table", "json"):
-        raise UserError(f"--format {form}: unknown. {did_you_mean(form, ('table', 'json'))}")
-    if bool(set_) == (truth is not None):
-        raise UserError("say what to measure on: either --set NAME (prepared) or --truth FILE, not both.")
-    second = _rerank(rerank, depth, shortlist)
-    evalset = truth_of_file(truth) if truth else load_eval(location("data").path, set_)
+    console.require_choice("--format", form, ("table", "json"))
+    second = _rerank(rerank, depth, shortlist=shortlist)
+    evalset = _evalset(set_, truth)
     scored = score_files(
         Files(queries=queries, database=database, distractors=distractors or None),
         evalset,
@@ -85,18 +79,30 @@ def eval_(
     )
     for note in scored.notes:
         console.say(note)
-    summary = _summary(evalset, scored, second, seed)
+    summary = _summary(evalset, scored, second=second, seed=seed)
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
         _print(summary)
 
 
+def _evalset(name: str, truth: Path | None) -> "EvalSet":
+    """The prepared set of a name, or what a truth file says."""
+    from vitret.core.config import location
+    from vitret.core.errors import UserError
+    from vitret.data.layout.read import load_eval
+    from vitret.measure.bare import truth_of_file
+
+    if bool(name) == (truth is not None):
+        raise UserError("say what to measure on: either --set NAME (prepared) or --truth FILE, not both.")
+    return truth_of_file(truth) if truth else load_eval(location("data").path, name)
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _rerank(kind: str, depth: int | None, shortlist: str) -> "RerankSpec":
+def _rerank(kind: str, depth: int | None, *, shortlist: str) -> "RerankSpec":
     from vitret.core import plugins
     from vitret.core.config import validate
     from vitret.core.protocol import RerankSpec
@@ -108,7 +114,7 @@ def _rerank(kind: str, depth: int | None, shortlist: str) -> "RerankSpec":
     return validate(RerankSpec, given, "--rerank").resolved()
 
 
-def _summary(evalset: "EvalSet", scored: "Scored", second: "RerankSpec", seed: int) -> dict[str, Any]:
+def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec", seed: int) -> dict[str, Any]:
     from vitret.compare.significance import bootstrap_intervals
 
     found = scored.measurement

@@ -29,13 +29,11 @@ def leaderboard(
       vitret leaderboard --format latex > table.tex
     """
     from vitret.core import config
-    from vitret.core.errors import UserError, did_you_mean
     from vitret.pages import leaderboard as board
 
     root = config.location("results").path
     if form:
-        if form not in board.RENDERERS:
-            raise UserError(f"--format {form}: unknown. {did_you_mean(form, board.RENDERERS)}")
+        console.require_choice("--format", form, tuple(board.RENDERERS))
         console.put(board.render(root, form).rstrip("\n"))
     elif check:
         board.check(root)
