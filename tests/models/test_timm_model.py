@@ -312,3 +312,11 @@ def test_positions_are_written_into_a_spec_only_where_they_are_changed():
     )
     changed = plugins.resolve("backbones", "timm_model", {"arch": "test_vit", "positions": "upstream"})
     assert changed["positions"] == "upstream"
+
+
+def test_widths_are_true_where_the_final_norm_is_a_neck():
+    options = {"arch": "samvit_base_patch16", "pretrained": False, "arch_options": {"depth": 1}}
+    backbone = build(**options).eval()
+    assert backbone.widths == (256,)
+    assert backbone(torch.randn(1, 3, 64, 96)).grids[0].shape == (1, 256, 4, 6)
+    assert build(**options, norm="none").widths == (768,)

@@ -124,12 +124,18 @@ def families() -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def shape_only(arch: str, options: Mapping[str, Any] | None = None) -> TimmBackbone:
+def shape_only(
+    arch: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    layers: int | Sequence[int] = 1,
+    norm: str = "shared_final",
+) -> TimmBackbone:
     """A network without numbers, on torch's meta device: its facts, at no cost."""
     _check_name(arch)
     # A custom start may draw random numbers, which must not move those of the caller.
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return _backbone(arch, _create(arch, options or {}), file=None, layers=1, norm="shared_final").eval()
+        return _backbone(arch, _create(arch, options or {}), file=None, layers=layers, norm=norm).eval()
 
 
 def _check_name(arch: str) -> None:
@@ -185,7 +191,8 @@ def _why_no_own_head(arch: str) -> str:
 
 def _set_sizes(backbone: TimmBackbone, options: Mapping[str, Any]) -> None:
     """Find out which sizes the network takes, and say it where that is one alone."""
-    backbone.sizes, normalises = _probed(backbone.arch, json.dumps(options, sort_keys=True, default=list))
+    asked = json.dumps([options, backbone.layers, backbone.norm], sort_keys=True, default=list)
+    backbone.sizes, normalises, backbone.widths = _probed(backbone.arch, asked)
     backbone.patch = backbone.sizes.step
     name = f"timm:{backbone.arch}"
     if backbone.norm and not normalises:
@@ -199,20 +206,25 @@ def _set_sizes(backbone: TimmBackbone, options: Mapping[str, Any]) -> None:
 
 
 @functools.cache
-def _probed(arch: str, options: str) -> tuple[ImageSizes, bool]:
-    """The sizes a network takes, and whether timm can apply its final norm to tokens."""
-    given = json.loads(options)
-    shapes = shape_only(arch, given)
-    side = given.get("img_size") or shapes.model.pretrained_cfg["input_size"][-1]
+def _probed(arch: str, asked: str) -> tuple[ImageSizes, bool, tuple[int, ...]]:
+    """The sizes a network takes, whether timm applies its final norm to tokens, and the true widths of its layers."""
+    options, layers, norm = json.loads(asked)
+    shapes = shape_only(arch, options, layers=layers, norm="shared_final" if norm else "none")
+    side = options.get("img_size") or shapes.model.pretrained_cfg["input_size"][-1]
     native = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
     if "norm" in takes(shapes, *native):
         shapes.norm = False
+    widths = shapes.widths
+    if not takes(shapes, *native):
+        # SAM's neck is counted to its norm and is narrower than timm's list says.
+        grids = shapes(torch.empty(1, 3, *native, device="meta")).grids
+        widths = tuple(grid.shape[1] for grid in grids)
     if family(arch) in _RESIZE_INSIDE:
-        return ImageSizes(step=1, fixed=native), shapes.norm
+        return ImageSizes(step=1, fixed=native), shapes.norm, widths
     steps = [shapes.patch]
     if not hasattr(shapes.model, "patch_embed"):
         steps.append(int(shapes.model.feature_info[-1]["reduction"]))
-    return find_sizes(shapes, native, steps), shapes.norm
+    return find_sizes(shapes, native, steps), shapes.norm, widths
 
 
 def _indices(arch: str, layers: int | Sequence[int], count: int) -> list[int]:
