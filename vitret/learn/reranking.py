@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from vitret.core.errors import UserError
-from vitret.core.matcher import MatcherSpec
 from vitret.core.records import Int64
+from vitret.core.reranking import MatcherSpec
 from vitret.core.store import digest
 from vitret.learn.checkpoints import clear_state
 from vitret.learn.loop import Outcome, Position, Progress, Training, run_training
