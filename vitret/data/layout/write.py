@@ -17,9 +17,9 @@ from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.locks import locked
 from vitret.core.records import Float64, Truth
 from vitret.core.store import file_sha256, machine_error, read_json, write_json
-from vitret.data.fetch.tar_index import index_path
 from vitret.data.layout.assemble import Contents
 from vitret.data.layout.image_check import take_inventory
+from vitret.data.layout.leftovers import remove_leftovers
 from vitret.data.layout.links import copy_whole, hard_link_or_copy, symlink_or_copy
 from vitret.data.layout.parquet import Bytes, encoded
 from vitret.data.layout.parts import Evaluation, Side, Train
@@ -269,7 +269,7 @@ class LayoutWriter:
             if self._left_out:
                 facts["left_out"] = self._left_out
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
-            self._purge({*beside, "manifest.json"}, inventory.files["path"])
+            remove_leftovers(self.part, {*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
         except OSError as error:
             raise machine_error(self.part, error) from error
@@ -287,30 +287,6 @@ class LayoutWriter:
         if folder not in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-
-    def _purge(self, tables: set[str], paths: Bytes) -> None:
-        """Remove what an earlier attempt left that the tables do not name."""
-        for entry in self.part.iterdir():
-            if entry.name not in tables and entry.name != "images":
-                entry.unlink()
-        named = {path.decode() for path in paths.tolist()}
-        for tar in {name[: name.index(".tar/") + 4] for name in named if ".tar/" in name}:
-            named |= {tar, index_path(Path(tar)).as_posix()}
-        images = self.part / "images"
-        for folder, subfolders, files in os.walk(images, topdown=False):
-            here = Path(folder)
-            inside = here.relative_to(images)
-            for name in files:
-                if (inside / name).as_posix() not in named:
-                    (here / name).unlink()
-            for name in subfolders:
-                place = here / name
-                if place.is_symlink():
-                    prefix = f"{(inside / name).as_posix()}/"
-                    if not any(path.startswith(prefix) for path in named):
-                        place.unlink()
-                elif not any(place.iterdir()):
-                    place.rmdir()
 
     def _rename(self) -> None:
         shutil.rmtree(self._old, ignore_errors=True)

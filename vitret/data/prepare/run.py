@@ -51,7 +51,7 @@ def _known(job: KnownSet, progress: Progress | None) -> Path:
         if is_complete(job):
             return _there(request)
         grow = True
-        job.say(f"is there as {describe_source(request.data_root / request.name)}; continuing")
+        job.say(f"is prepared in part, {describe_source(request.data_root / request.name)}; continuing")
     try:
         return prepare_official(job, progress, grow=grow) if job.card.tree else _synthetic(job)
     except AlreadyThereError:
