@@ -161,13 +161,12 @@ def _plan(requests: "Sequence[Request]", *, as_json: bool) -> None:
     import json
 
     from vitret.core import plugins
+    from vitret.data.prepare.plan import plan_request
 
-    (first, *_) = requests
+    first = requests[0]
     if first.source is not None and first.name not in plugins.names("datasets"):
         _plan_own(first, first.source, as_json=as_json)
         return
-    from vitret.data.prepare.plan import plan_request
-
     names = [request.name for request in requests]
     plans = [plan_request(request, before=names[:i]) for i, request in enumerate(requests)]
     if as_json:

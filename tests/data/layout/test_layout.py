@@ -176,7 +176,7 @@ def test_a_replacement_that_fails_leaves_the_old_set(tmp_path: Path):
     assert tree(tmp_path / "small") == before
 
 
-def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path):
+def test_a_kill_between_the_two_renames_is_repaired(tmp_path: Path):
     photos = photographs(tmp_path / "photos", 6)
     small_set(tmp_path, photos)
     (tmp_path / "small").rename(tmp_path / "small.old")
@@ -316,7 +316,7 @@ def test_the_command_for_an_unknown_set_is_that_of_the_near_name(tmp_path: Path)
     for name, words in (
         ("minitown-cleen", r"Did you mean 'minitown-clean'.* Prepare it: vitret prepare minitown-clean$"),
         ("minitown-clean", r"Prepare it: vitret prepare minitown-clean$"),
-        ("holiday-photos", r"For your own images: vitret prepare holiday-photos --from DIR$"),
+        ("xyzzy", r"For your own images: vitret prepare xyzzy --from DIR$"),
     ):
         with pytest.raises(DataError, match=words):
             load_manifest(tmp_path, name)
