@@ -2,7 +2,7 @@
 
 Ioffe and Szegedy, ICML 2015, synchronised: processes add up means and squared deviations, so that N of them with B
 images each normalise as one with N·B, have its gradients, and keep the same running statistics. On GPUs that is
-torch's own module, put in by timm. Ours is for CPUs alone: there torch refuses ("expected input tensor to be on a GPU").
+torch's own module, put in by timm. Ours is for CPUs alone: there torch refuses ("expected … on GPU").
 """
 
 import contextlib
