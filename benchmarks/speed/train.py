@@ -5,7 +5,7 @@
         --images 4096 --steps 100 --device cuda --precision bf16 --backbone \\
         '{"name": "timm_model", "arch": "vit_base_r50_s16_384", "pretrained": false, "layers": 6}'
 
-The loop is `vitret.learn.train.train` on JPEGs drawn for the purpose: reading, augmentation, optimiser, log and all.
+The loop is `vitret.learn.train.train` on synthetic JPEGs: reading, augmentation, optimiser, log and all.
 The bare rate is the network and its loss alone, forward and backward, on pixels that lie on the device. Prints JSON.
 """
 

@@ -1,9 +1,11 @@
 """Two processes with half a batch each have the loss, the gradients and the weights of one with the whole."""
 
+import importlib
 import os
 import socket
 import subprocess
 import sys
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,22 +18,26 @@ from typer.testing import CliRunner
 
 from vitret.cli.train import train
 from vitret.core.errors import UserError
+from vitret.core.recipes import Recipe
 from vitret.learn import distributed
 
-SCRIPT = Path(__file__).parent / "support" / "two_processes.py"
 
-
-def steps(recipe: Path, images: Path, out: Path, *, processes: int) -> list[dict[str, Any]]:
+def steps(
+    spawning: ForkServerContext, recipe: Recipe, images: Path, out: Path, *, processes: int
+) -> list[dict[str, Any]]:
+    two_processes = importlib.import_module("two_processes")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, str(SCRIPT), str(recipe), str(images), str(out)]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
     running = []
     for rank in range(processes):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        running.append(subprocess.Popen(command, env={**os.environ, **place, **meeting}))
-    assert [process.wait(timeout=200) for process in running] == [0] * processes
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}
+        running.append(spawning.Process(target=two_processes.main, args=(place, recipe, images, out)))
+        running[-1].start()
+    for process in running:
+        process.join(timeout=200)
+    assert [process.exitcode for process in running] == [0] * processes
     return [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(processes)]
 
 
@@ -40,7 +46,9 @@ DTOP = {"name": "dtop", "dim": 24, "aspp_width": 8, "dilations": [1], "waveblock
 
 
 @pytest.mark.slow
-def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Path):
+def test_two_halves_are_one_whole(
+    tiny: ModuleType, spawning: ForkServerContext, patterns: Path, tmp_path: Path
+):
     recipe = tiny.recipe(
         model={"backbone": {**tiny.TINY_VIT, "drop_path": 0.0, "layers": 2}, "head": DTOP},
         losses=["contrastive", "koleo", "arcface"],
@@ -48,9 +56,8 @@ def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Pa
         # Not Adam: a bias before batch norm has no gradient but rounding, which Adam would scale up.
         optimiser={"name": "sgd", "lr": 0.02},
     )
-    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
-    (one,) = steps(tmp_path / "recipe.json", patterns, tmp_path / "one", processes=1)
-    for half in steps(tmp_path / "recipe.json", patterns, tmp_path / "two", processes=2):
+    (one,) = steps(spawning, recipe, patterns, tmp_path / "one", processes=1)
+    for half in steps(spawning, recipe, patterns, tmp_path / "two", processes=2):
         assert torch.allclose(half["losses"], one["losses"], rtol=1e-5)
         assert half["gradients"].keys() == one["gradients"].keys()
         for name, gradient in one["gradients"].items():
@@ -63,9 +70,7 @@ def test_two_halves_are_one_whole(tiny: ModuleType, patterns: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_torchrun_trains_through_the_door_what_one_process_trains(
-    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_torchrun_trains_what_one_process_trains(town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("VITRET_DATA", str(town))
     words = ["--system", "tiny_dtop", "--train-set", "minitown-sfm", "--device", "cpu"]
     for change in (

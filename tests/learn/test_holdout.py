@@ -1,4 +1,4 @@
-"""Held-out classes: no class on both sides, the same split for everybody, scores worked on paper."""
+"""Held-out classes: no class on both sides, the same split for all systems, scores worked on paper."""
 
 from pathlib import Path
 

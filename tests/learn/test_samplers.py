@@ -42,6 +42,16 @@ def test_a_plan_depends_on_seed_and_epoch_alone(name: str):
     assert plan.dtype == np.int64
     assert plan.min() >= 0
     assert plan.max() < len(LABELS)
+    assert plan.shape[1] == one.batch
+
+
+def test_tuples_of_a_small_set_fill_a_smaller_batch():
+    few = facts(batch=60, pairs=np.array([[0, 1], [6, 8]], np.int64))
+    for given, options in ((few, {}), (facts(batch=60), {"queries": 3})):
+        sampler = build("tuples", given, negatives=2, **options)
+        assert sampler.plan(0, describe).shape == (1, sampler.batch)
+    with pytest.raises(UserError, match="no two images of one class"):
+        build("tuples", facts(np.arange(20)), negatives=2)
 
 
 def test_random_shows_each_image_once():

@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import signal
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import Recipe
 from vitret.core.store import file_sha256
+from vitret.data.layout import load_train
 from vitret.learn import train as train_module
 from vitret.learn.train import train
 from vitret.models.model import load_model
@@ -72,14 +73,15 @@ MINED: dict[str, Any] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [FULL, MINED], ids=["memory, average, proxies", "mined tuples"])
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(
-    changes: dict[str, Any], tiny: ModuleType, patterns: Path, tmp_path: Path
+    changes: dict[str, Any],
+    tiny: ModuleType,
+    spawning: ForkServerContext,
+    patterns: Path,
+    tmp_path: Path,
 ):
     recipe = tiny.recipe(images_seen=600, **changes)
     straight = trained(tiny, patterns, tmp_path / "straight", recipe)
     killed = tiny.run_of(tmp_path / "killed", recipe)
-    # Each process is a copy of one that has imported these: a tenth of a second, not four.
-    spawning = multiprocessing.get_context("forkserver")
-    spawning.set_forkserver_preload(["vitret.learn.train", "vitret.models.backbones.timm_model"])
     dice = random.Random(0)
     deaths, goes = 0, 0
     while not killed.finished:
@@ -202,3 +204,17 @@ def test_held_out_classes_are_never_trained_on(
     monkeypatch.setattr(train_module, "plan_places", spy)
     trained(tiny, patterns, tmp_path, tiny.recipe(images_seen=240))
     assert len(rows) <= tiny.CLASSES * tiny.PER_CLASS * 3 // 4
+
+
+def test_image_sizes_come_from_the_prepared_table(
+    tiny: ModuleType, town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def opened(path: Path) -> None:
+        raise AssertionError(f"{path}: its header was read again")
+
+    monkeypatch.setattr("vitret.learn.loading.header_size", opened)
+    # Groups ask for the aspect of each image, a random crop for the memory that all of them would take.
+    policy = {"policy": "groups", "size": 32, "crop_area": [0.6, 1.0]}
+    recipe = tiny.recipe(images_seen=12, track_image=policy, sampler="groups", track_batch=6)
+    run = tiny.run_of(tmp_path, recipe)
+    assert train(recipe, load_train(town, "minitown-sfm"), run, device=CPU).is_file()

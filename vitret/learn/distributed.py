@@ -3,8 +3,8 @@
 Started by `torchrun`. Every process sees the whole batch's descriptors in rank order, which is the plan's order,
 so that N processes with B images each have the loss and the gradients of one process with N·B; batch norm that learns
 sees all of them too (`vitret.learn.batch_norm`). Gradients of the network are summed over processes; those of a loss's
-own weights are whole in each already. What is drawn within the network (dropped paths and units, WaveBlock's stripe)
-each process draws for itself.
+own weights are whole in each already. Dropout, drop path and WaveBlock use a different random state in each
+process.
 """
 
 import os

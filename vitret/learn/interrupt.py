@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Stop:
-    """Whether somebody has asked to stop."""
+    """Whether a stop was asked for."""
 
     asked = False
 

@@ -32,7 +32,10 @@ def default_workers(device: torch.device) -> int:
 
 
 def image_sizes(images: Images) -> Int64:
-    """(n, 2) width and height: of an image's box, from a prepared set's table, or from the file's header."""
+    """(n, 2) width and height: of an image's box, else from the prepared set's table.
+
+    Only where the images belong to no prepared set, as in a benchmark of speed, are their headers read.
+    """
     folder = images.root.parent
     if layout.exists(folder.parent, folder.name):
         sizes = layout.load_sizes(folder.parent, folder.name, images)[:, :2]

@@ -109,7 +109,7 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor, *, clip: float | Non
 
 
 def batch_norm_to_eval(model: nn.Module) -> None:
-    """Keep running statistics as they are; scale and shift go on learning."""
+    """Keep running statistics as they are; scale and shift still learn."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()

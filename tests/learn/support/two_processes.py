@@ -1,13 +1,12 @@
-"""Steps by N processes of one batch; each writes its loss and gradients. Started by the test, with RANK set."""
+"""Steps by N processes of one batch; each writes its loss and gradients. Started by the test."""
 
-import sys
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 import tiny_training as tiny
+import torch
 
 from vitret.core.recipes import Recipe
 from vitret.learn import distributed
@@ -15,11 +14,12 @@ from vitret.learn.learner import make_learner, train_step
 from vitret.learn.loading import TrainImages, batches, plan_places
 
 
-def main(recipe_file: str, images: str, out: str) -> None:
+def main(place: Mapping[str, str], recipe: Recipe, images: Path, out: Path) -> None:
+    """`place` is what `torchrun` would put into the environment."""
+    os.environ.update(place)
     torch.set_num_threads(1)
     device = distributed.start(torch.device("cpu"))
-    recipe = Recipe.model_validate_json(Path(recipe_file).read_text())
-    given = tiny.trainset(Path(images))
+    given = tiny.trainset(images)
     learner = make_learner(recipe, classes=given.classes, images=48, device=device, precision="fp32")
     dataset = TrainImages(given.images, recipe.track.image, seed=0, patch=learner.model.patch)
     plan = np.random.default_rng(0).permutation(48)[:24].reshape(2, 12)
@@ -38,7 +38,3 @@ def main(recipe_file: str, images: str, out: str) -> None:
         f"{out}.{distributed.rank()}",
     )
     distributed.stop()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
