@@ -80,11 +80,14 @@ def test_parameter_names_are_those_a_later_official_release_could_be_mapped_to()
     } <= names
 
 
-# The five token grids of group-size sampling, dtop.md 2.9.
-@pytest.mark.parametrize(("h", "w"), [(22, 32), (24, 32), (28, 28), (32, 24), (32, 22)])
-def test_every_group_size_gives_one_descriptor(h, w):
-    head = dtop.build((24,) * 3, aspp_width=8)
-    assert head(tokens_of(3, 24, h, w)).shape == (2, 48)
+def test_a_map_of_one_colour_gives_the_same_at_every_size():
+    """The five token grids of group-size sampling, dtop.md 2.9; the locality module sees the zeros at the rim."""
+    head = dtop.build((24,) * 3, locality="off").eval()
+    small = tokens_of(3, 24, 1, 1)
+    wanted = head(small)
+    for h, w in [(22, 32), (24, 32), (28, 28), (32, 24), (32, 22)]:
+        grids = tuple(grid.expand(-1, -1, h, w) for grid in small.grids)
+        assert torch.allclose(head(Tokens(prefix=small.prefix, grids=grids)), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("branches", ["both", "global", "local"])
@@ -93,9 +96,14 @@ def test_every_group_size_gives_one_descriptor(h, w):
 def test_switches(branches, locality, fusion):
     head = dtop.build((16,) * 2, branches=branches, locality=locality, fusion=fusion, aspp_width=8, dim=20)
     assert head.dim == (40 if (branches, fusion) == ("both", "concat") else 20)
-    assert head(tokens_of(2, 16, 3, 5)).shape == (2, head.dim)
-    assert (head.global_branch is None) == (branches == "local")
-    assert (head.local_branch is None) == (branches == "global")
+    one, other = tokens_of(2, 16, 3, 5), tokens_of(2, 16, 3, 5, seed=1)
+    rows = head.eval()(one)
+    assert rows.shape == (2, head.dim)
+    # Class tokens matter to the global branch alone, maps to the local one.
+    same = torch.equal(rows, head(Tokens(prefix=other.prefix, grids=one.grids)))
+    assert same == (branches == "local")
+    same = torch.equal(rows, head(Tokens(prefix=one.prefix, grids=other.grids)))
+    assert same == (branches == "global")
 
 
 @pytest.mark.parametrize(
@@ -110,9 +118,18 @@ def test_switches(branches, locality, fusion):
         {"dilations": (1, 2, 3)},
     ],
 )
-def test_open_choices_build_and_run(options):
-    head = dtop.build((16,) * 2, aspp_width=8, **options)
-    assert torch.isfinite(head(tokens_of(2, 16, 4, 3))).all()
+def test_with_open_choices_an_image_does_not_see_its_batch(options):
+    head = dtop.build((16,) * 2, aspp_width=8, **options).eval()
+    both = tokens_of(2, 16, 4, 3)
+    rows = head(both)
+    for i in range(2):
+        alone = head(
+            Tokens(
+                prefix=tuple(x[i : i + 1] for x in both.prefix), grids=tuple(x[i : i + 1] for x in both.grids)
+            )
+        )
+        assert torch.allclose(alone, rows[i : i + 1], atol=1e-5)
+    assert not torch.allclose(rows[0], rows[1], atol=1e-3)
 
 
 # ---- the whole head once more, in loops, from dtop.md 2.4 to 2.7 -----------------------------------------------------

@@ -67,15 +67,24 @@ def test_dalg_switches(fusion, output, blocks, attend):
         (32, 64), dim=10, fusion=fusion, output=output, local_blocks=blocks, spatial_attention=attend, window=3,
         fusion_width=16, fusion_heads=2,
     )  # fmt: skip
-    assert head(tokens_of((32, 5, 7), (64, 3, 4))).shape == (2, 10)
+    tokens = tokens_of((32, 5, 7), (64, 3, 4))
+    rows = head.eval()(tokens)
+    assert rows.shape == (2, 10)
     assert len(head.levels) == {"cross1": 1, "cross2": 2}.get(fusion, 0)
-    assert (head.local_branch is None) == (fusion == "none")
+    fine, deep = tokens.grids
+    assert torch.equal(rows, head(Tokens(prefix=tokens.prefix, grids=(fine + 1, deep)))) == (fusion == "none")
+    assert not torch.equal(rows, head(Tokens(prefix=tokens.prefix, grids=(fine, deep + 1))))
 
 
 @pytest.mark.parametrize("pool", dalg.CHOICES["global_pool"])
 def test_dalg_global_poolings(pool):
-    head = dalg.build((32, 64), dim=10, global_pool=pool, fusion_width=16, fusion_heads=2)
-    assert head(tokens_of((32, 5, 7), (64, 3, 4))).shape == (2, 10)
+    head = dalg.build((32, 64), dim=10, global_pool=pool, fusion="none", fusion_width=16).eval()
+    tokens = tokens_of((32, 5, 7), (64, 3, 4))
+    rows = head(tokens)
+    fine, deep = tokens.grids
+    moved = head(Tokens(prefix=tokens.prefix, grids=(fine, deep.flip(2))))
+    assert torch.allclose(moved, rows, atol=1e-5)  # no pooling knows where a place is
+    assert not torch.allclose(head(Tokens(prefix=tokens.prefix, grids=(fine, deep**2))), rows, atol=1e-3)
 
 
 def test_dalg_shifts_every_second_block():

@@ -34,10 +34,29 @@ def test_the_place_of_waveblock_is_where_the_map_is_scaled(place):
     assert bool((y == 1.5).any()) == (place != "off")
 
 
-def test_shapes_stay():
-    x = torch.randn(2, 6, 5, 7)
-    assert InvertedResidual(6, expansion=2)(x).shape == x.shape
-    assert AtrousPyramid(6, width=4, dilations=(6, 12, 18))(x).shape == x.shape
+def reached(module, at, size=(11, 11)):
+    """Places (row, column) whose output changes with the one at `at`, all weights being positive."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(0.3)
+        module.eval()
+        x = torch.zeros(1, 2, *size)
+        before = module(x)
+        x[0, :, *at] = 0.5
+        return {tuple(place) for place in (module(x) != before)[0].any(dim=0).nonzero().tolist()}
+
+
+def test_the_inverted_residual_sees_three_by_three_places():
+    seen = reached(InvertedResidual(2, expansion=2), (5, 5))
+    assert seen == {(5 + u, 5 + v) for u in (-1, 0, 1) for v in (-1, 0, 1)}
+
+
+def test_the_pyramid_sees_at_its_dilations_and_through_its_pooling_everywhere():
+    pyramid = AtrousPyramid(2, width=4, dilations=(2, 5))
+    assert len(reached(pyramid, (5, 5))) == 11 * 11
+    pyramid.pool.register_forward_hook(lambda _, __, y: torch.zeros_like(y))
+    wanted = {(5 + d * u, 5 + d * v) for d in (2, 5) for u in (-1, 0, 1) for v in (-1, 0, 1)}
+    assert reached(pyramid, (5, 5)) == wanted
 
 
 def test_the_pyramid_has_no_bias_before_a_norm():

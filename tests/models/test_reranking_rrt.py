@@ -68,16 +68,22 @@ def test_order_of_local_descriptors_does_not_matter():
 
 def test_local_descriptors_of_other_widths_are_reduced():
     torch.manual_seed(0)
-    model = LandmarkRrt(inputs=8, global_dim=12, width=4, layers=1, heads=2, hidden=16)
-    model(image(), image(seed=1)).sum().backward()
-    assert model.reduce.weight.grad is not None
+    sizes = {"global_dim": 12, "width": 8, "layers": 1, "heads": 2, "hidden": 16}
+    plain, reduced = LandmarkRrt(**sizes).eval(), LandmarkRrt(inputs=8, **sizes).eval()
+    matrix = torch.randn(8, 8)
+    reduced.load_state_dict({**plain.state_dict(), "reduce.weight": matrix, "reduce.bias": torch.zeros(8)})
+    pair = image(), image(seed=1)
+    turned = [(whole, many @ matrix.T, *rest) for whole, many, *rest in pair]
+    assert torch.allclose(reduced(*pair), plain(*turned), atol=1e-5)
 
 
 def test_maps_of_different_sizes_can_be_compared():
     torch.manual_seed(0)
     model = GridRrt(inputs=6, width=8, layers=1, heads=2, hidden=16)
-    logits = model(torch.randn(3, 6, 2, 4), torch.randn(3, 6, 5, 3))
-    assert logits.shape == (3,)
+    left, right = torch.randn(3, 6, 2, 4), torch.randn(3, 6, 5, 3)
+    logits = model.eval()(left, right)
+    alone = [model(left[i : i + 1], right[i : i + 1]) for i in range(3)]
+    assert torch.allclose(logits, torch.cat(alone), atol=1e-5)
     logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 

@@ -77,10 +77,20 @@ def test_distance_attention_is_softmax_of_minus_squared_distance():
     assert torch.allclose(layer(x)[0], layer.proj(mixed), atol=1e-5)
 
 
-def test_overlap_keeps_the_number_of_tokens():
+def test_overlap_adds_a_rim_to_each_patch():
     images = torch.randn(1, 3, 32, 48)
-    assert PatchStem(8, patch=8, overlap=2)(images).shape == PatchStem(8, patch=8)(images).shape
-    assert PatchStem(8, patch=8, overlap=2).proj.weight.shape[-1] == 12
+    plain, wider = PatchStem(8, patch=8), PatchStem(8, patch=8, overlap=2)
+    with torch.no_grad():
+        wider.proj.weight.zero_()
+        wider.proj.weight[:, :, 2:10, 2:10] = plain.proj.weight
+        wider.proj.bias.copy_(plain.proj.bias)
+    assert torch.allclose(wider(images), plain(images), atol=1e-5)
+    with torch.no_grad():
+        wider.proj.weight[:, :, :2].fill_(1.0)
+    # Two rows above the second row of patches belong to its rim.
+    assert torch.allclose(
+        (wider(images) - plain(images))[0, 0, 1, 1], images[0, :, 6:8, 6:18].sum(), atol=1e-4
+    )
 
 
 def test_drop_path_keeps_the_mean_and_leaves_eval_alone():

@@ -50,7 +50,7 @@ def extract(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto: bf16 where GPU or CPU multiply it, else fp32. Or fp32, bf16, fp16.")
+        str, typer.Option(help="auto (bf16 where GPU or CPU multiply it, else fp32), fp32, bf16 or fp16.")
     ] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
@@ -74,26 +74,20 @@ def extract(
     from vitret.describe.request import Request
 
     protocol = _protocol([*(set_ or ()), *([f"size={size}"] if size else [])])
-    place = pick_device(device)
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
-    network = _network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout))
-    requests = {
-        stem: Request(
-            model=network,
-            images=images,
-            protocol=protocol.of_queries() if stem == "queries" else protocol,
-            device=place,
-            precision=precision,
-            images_digest=digest,
-            workers=workers,
-        )
-        for stem, (images, digest) in parts.items()
-    }
+    asked = Request(
+        device=pick_device(device),
+        model=_network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout)),
+        images=parts["database"][0],
+        protocol=protocol,
+        precision=precision,
+        workers=workers,
+    )
     name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
     folder = out or Path(f"{dataset}-{name}")
-    failed = _write(requests, folder, dataset, notes=_notes(model, network))
+    failed = _write(_requests(asked, parts), folder, dataset, notes=_notes(model, asked.model))
     console.put(str(folder))
     if failed:
         raise PartialError(
@@ -124,6 +118,21 @@ def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
     return {
         "queries": (found.queries, f"{found.digest}/queries"),
         "database": (found.database, f"{found.digest}/database"),
+    }
+
+
+def _requests(asked: "Request", parts: "dict[str, tuple[Images, str]]") -> "dict[str, Request]":
+    """The same request for each part of a set; queries have switches of their own."""
+    from dataclasses import replace
+
+    return {
+        stem: replace(
+            asked,
+            images=images,
+            images_digest=digest,
+            protocol=asked.protocol.of_queries() if stem == "queries" else asked.protocol,
+        )
+        for stem, (images, digest) in parts.items()
     }
 
 

@@ -29,7 +29,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto: bf16 on GPUs that multiply it, else fp32. Or fp32, bf16, fp16.")
+        str, typer.Option(help="auto (bf16 on GPUs that multiply it, else fp32), fp32, bf16 or fp16.")
     ] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")

@@ -25,7 +25,7 @@ def failed_file(path: Path) -> Path:
 class RowFile:
     """Rows (n, D) float32, appended in order; without a path they stay in memory.
 
-    `done` rows are safe. A part of other content (another `identity` or shape) is begun anew.
+    `done` rows are safe. A part of other content (another `identity` or shape) is begun from scratch.
     """
 
     def __init__(self, path: Path | None, shape: tuple[int, int], identity: str) -> None:

@@ -19,7 +19,7 @@ _BINS = (0.5, 0.70710677, 1.0, 1.41421354, 2.0, 2.82842708, 4.0)
 def scale_index(scales: Sequence[float]) -> list[int]:
     """Row of the scale embedding for each local descriptor's scale, as the authors' code finds it.
 
-    Their comparison of float32 values widened to float64 sends seven scales to four rows; they say that mending it
+    Their comparison of float32 values widened to float64 sends seven scales to four rows; they say that fixing it
     made results worse, and released weights need it.
     >>> scale_index([float(torch.tensor(s)) for s in _BINS])
     [0, 0, 2, 2, 4, 4, 6]

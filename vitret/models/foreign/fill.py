@@ -62,7 +62,7 @@ def load_checkpoint(model: nn.Module, file: str, *, layout: str) -> Loaded:
 
 
 def load_backbone(backbone: nn.Module, path: Path, *, layout: str) -> Loaded:
-    """Fill a backbone alone; what the file holds for a head, or for classifiers the backbone lacks, is left out."""
+    """Fill a backbone alone; a head in the file, and classifiers that the backbone does not have, are left out."""
     return fill(
         nn.ModuleDict({"backbone": backbone}), read_checkpoint(path).state, layout=layout, where=str(path)
     )
