@@ -265,8 +265,21 @@ def pax(body: bytes) -> bytes:
         (b"60013 a=" + b"1" * 60004 + b"\n", "more than 1,024 digits"),
         (b"70008 a=" + b"x" * 69999 + b"\n", "more than 65,536 bytes"),
         (b"8 \xff\xff\xff\xff\n", "damaged pax header"),
+        (b"8 a=bcd\n" + b"x" * 20, "damaged pax header"),
+        (b"8 a=bcd\n0 a=b\n", "damaged pax header"),
     ],
-    ids=["negative", "cut", "beyond", "sparse 1.0", "sparse", "digits", "long", "no record"],
+    ids=[
+        "negative",
+        "cut",
+        "beyond",
+        "sparse 1.0",
+        "sparse",
+        "digits",
+        "long",
+        "no record",
+        "no length",
+        "length zero",
+    ],
 )
 def test_a_hostile_pax_header_is_refused_at_once(tmp_path, body, said):
     made = tmp_path / "a.tar"

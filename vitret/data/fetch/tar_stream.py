@@ -211,8 +211,8 @@ def _check_pax(body: bytes) -> None:
     at = 0
     while at < len(body):
         space = body.find(b" ", at, at + 9)
-        digits = body[at : max(at, space)]
-        end = at + int(digits) if digits.isdigit() else at
+        digits = body[at:space] if space > at else b""
+        end = at + int(digits) if digits.isdigit() else 0
         record = body[space + 1 : end]
         if b"=" not in record or not record.endswith(b"\n"):
             raise TarError("has a damaged pax header")
