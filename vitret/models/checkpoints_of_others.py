@@ -31,7 +31,8 @@ State = dict[str, Tensor]
 class Loaded:
     """What was done with a file: names filled, names of the file left out on purpose, positions resized.
 
-    `drawn` are the head's names that the file does not hold: they keep the values they were drawn with.
+    `drawn` are names of the head or of attention that the file does not hold: they keep the values they were drawn
+    with.
     """
 
     filled: tuple[str, ...]
@@ -197,7 +198,8 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
     """Copy a published state into `model`, strictly; a position embedding of another grid is resized.
 
     A power that the file does not hold (a fixed GeM's) and the step counters of batch norm may be missing, and the
-    head where no file of the layout has one.
+    head where no file of the layout has one. So may second-order attention, which starts as the identity: SOLAR starts
+    from cirtorch's networks.
     """
     renamed, left_out, unknown = converted(state, layout)
     wanted = model.state_dict()
@@ -214,7 +216,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
     drawn: list[str] = []
     if not LAYOUTS[layout].has_head:
         drawn = [name for name in missing if name.startswith("head.")]
-        missing = [name for name in missing if name not in drawn]
+    if not LAYOUTS[layout].has_attention:
+        drawn += [name for name in missing if ".soa" in name and name not in drawn]
+    missing = [name for name in missing if name not in drawn]
     unknown += [name for name in renamed if name not in wanted]
     misshapen = [
         f"{name} {tuple(value.shape)} instead of {tuple(wanted[name].shape)}"
