@@ -4,6 +4,7 @@ Each `*_forward` follows the project's own code with its own names; random weigh
 """
 
 import math
+import re
 from pathlib import PurePosixPath
 
 import numpy as np

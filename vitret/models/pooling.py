@@ -10,7 +10,7 @@ def generalised_mean(grid: Tensor, p: Tensor | float, *, eps: float = 1e-6) -> T
     """`(mean max(x, eps)^p)^(1/p)` over the grid: p = 1 is the mean, p → ∞ the maximum.
 
     `grid` (B, D, h, w), `p` a number, (1,) or (D,); returns (B, D), at least float32. Channels that are negative
-    everywhere give eps: on a map that was never rectified, a layer-normalised token grid, the negative half is thrown away.
+    everywhere give eps: on a map that was never rectified, a layer-normalised token grid, the negative half is lost.
     >>> generalised_mean(torch.tensor([[[[1.0, 2.0]]]]), 3.0)
     tensor([[1.6510]])
     """
