@@ -53,7 +53,7 @@ def write(
         )
         card = token_labels.MapsCard(
             set=trainset.name, digest=trainset.digest, classifier=arch, classes=network.classes, size=size,
-            shape=maps.shape[1:],
+            shape=maps.shape[1:], values="scores",
         )  # fmt: skip
         token_labels.save_card(path, card)
     console.say(f"{len(maps)} images of {trainset.name}, {network.classes} classes of {arch}.")
@@ -73,7 +73,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train an LV-ViT on a set's labels and its label maps, or go on; prints the file with its weights.
+    """Train an LV-ViT on a set's label maps, or continue; prints the file with its weights.
 
     The file is a network like any other (`vitret extract FILE SET`), and a start for systems: model.backbone.weights.
 
@@ -93,13 +93,15 @@ def train(
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
     card, labels = token_labels.read_maps(maps, trainset)
     backbone = plugins.options("backbones", "lvvit")
-    backbone |= {"classes": trainset.classes, "patch_classes": card.classes, "img_size": None}
+    backbone |= {"classes": None, "patch_classes": card.classes, "img_size": None}
     chosen = assign(
         {**token_labels.TokenLabelSpec().model_dump(mode="json"), "backbone": backbone}, set_ or ()
     )
     backbone = chosen.pop("backbone")
     spec = validate(token_labels.TokenLabelSpec, chosen, "--set")
     backbone["img_size"] = backbone["img_size"] or spec.size
+    own = trainset.classes if spec.class_target == "true" else card.classes
+    backbone["classes"] = backbone["classes"] or own
     model = token_labels.initial_model(
         ModelSpec(backbone=Part(name="lvvit", options=backbone), head=Part(name="cls")), seed=spec.seed
     )

@@ -1,8 +1,8 @@
 """Token labelling as a training: label maps made once by any classifier, then an LV-ViT learns image and patch labels.
 
 Jiang et al., "All tokens matter", NeurIPS 2021, and the authors' code: the class token's cross-entropy plus that of the
-patch tokens, MixToken, AdamW. It stands beside `vitret.learn.train` and is no system's loss, since its targets are maps
-and not labels. Ours: crops are cut from a square of the image by linear interpolation, and there is no other
+patch tokens, both against the classifier's labels (`class_target`), MixToken, AdamW. It stands beside
+`vitret.learn.train` and is no system's loss, since its targets are maps and not labels. Ours: crops are cut from a square of the image by linear interpolation, and there is no other
 augmentation, the authors' random colours and shapes (rand-m9) left out; gradients are clipped; a classifier of other
 classes than the images' labels patches all the same (`patch_classes`). One process trains.
 """
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,7 +35,14 @@ from vitret.learn.optimise import lr_at, update_copy
 from vitret.models.backbones import timm_model
 from vitret.models.backbones.lvvit import LvVit
 from vitret.models.model import Retriever, build_model, model_digest, save_model
-from vitret.models.token_labels import classifier_in, label_maps, mix_box, patch_targets, token_label_loss
+from vitret.models.token_labels import (
+    classifier_in,
+    image_targets,
+    label_maps,
+    mix_box,
+    patch_targets,
+    token_label_loss,
+)
 
 Progress = Callable[[int, int, str], None]
 _PLAIN = {"policy": "square", "flip": False, "interpolation": "bilinear"}
@@ -56,6 +64,10 @@ class TokenLabelSpec(Strict):
     mix: bool = True
     image_weight: float = 1.0
     patch_weight: float = 1.0
+    class_target: Literal["machine", "true", "mixed"] = Field(
+        default="machine",
+        description="label of the class token: the classifier's, the image's own, or both mixed",
+    )
     smoothing: float = Field(default=0.1, ge=0, lt=1)
     clip: float | None = Field(default=1.0, gt=0, description="gradient norm; ours")
     ema: float | None = Field(
@@ -86,6 +98,7 @@ class MapsCard(Strict):
     classes: int
     size: int
     shape: tuple[int, int, int, int]
+    values: Literal["probabilities", "scores"] = "probabilities"
 
 
 def timm_classifier(arch: str, weights: Path | None) -> Classifier:
@@ -104,7 +117,14 @@ def timm_classifier(arch: str, weights: Path | None) -> Classifier:
 def maps_path(folder: Path, trainset: TrainSet, classifier: Classifier, *, size: int, k: int) -> Path:
     """Where the maps of a set by a classifier belong: a name of its own for all that can change them."""
     layer = torch.cat([classifier.weight.flatten(), classifier.bias]).cpu().numpy().tobytes()
-    made_of = [model_digest(classifier.model), hashlib.sha256(layer).hexdigest(), trainset.digest, size, k]
+    made_of = [
+        "scores",
+        model_digest(classifier.model),
+        hashlib.sha256(layer).hexdigest(),
+        trainset.digest,
+        size,
+        k,
+    ]
     return folder / f"{trainset.name}-{size}-{digest(made_of)[:12]}.npy"
 
 
@@ -128,7 +148,12 @@ def read_maps(path: Path, trainset: TrainSet) -> tuple[MapsCard, NDArray[np.floa
     card = validate(MapsCard, read_json(beside), str(beside))
     if card.digest != trainset.digest:
         raise DataError(
-            f"{path}: the maps of {card.set} as it was then, not those of {trainset.name}. Write them anew."
+            f"{path}: the maps of {card.set} as it was then, not those of {trainset.name}. Write them from scratch."
+        )
+    if card.values != "scores":
+        raise DataError(
+            f"{path}: holds probabilities, as an old version wrote them; scores are wanted. Write them from scratch: "
+            f"vitret labels write {trainset.name} --classifier timm:{card.classifier}"
         )
     maps: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return card, maps.reshape(len(maps), *card.shape)
@@ -148,7 +173,7 @@ def write_label_maps(
     """The maps (n, 2, k, h, w) of all images squared to `size`, as an .npy file (n, 2·k·h·w) that is whole or absent.
 
     Mapped, not made again, where the file is there: a name belongs to one classifier, one size and one list of images.
-    An interrupted writing goes on from its last hundreds of images.
+    An interrupted writing continues from its last hundreds of images.
     """
     policy = ImagePolicy.model_validate({**_PLAIN, "size": size})
     model = classifier.model.to(device).eval()
@@ -213,6 +238,7 @@ def train_token_labels(
     state_folder = path.with_name(f"{path.stem}.state")
     recipe = digest([spec.model_dump(mode="json"), model.spec.model_dump(mode="json"), trainset.digest])
     classes, total, step = backbone.aux_head.out_features, math.ceil(spec.images_seen / spec.batch), 0
+    _check_classes(spec, trainset, own=backbone.head.out_features, patches=classes)
     torch.manual_seed(spec.seed)
     state = load_state(state_folder, recipe=recipe, processes=1)
     if state is not None:
@@ -230,18 +256,16 @@ def train_token_labels(
         whole = _pixels(trainset.images, rows.tolist(), policy, patch=model.patch).to(device)
         images = cropped(model.normalised(whole), boxes.to(device), flipped.to(device))
         grid = (spec.size // model.patch, spec.size // model.patch)
+        seen = torch.from_numpy(np.array(maps[rows])).to(device)
+        labels = torch.from_numpy(trainset.labels[rows]).to(device)
         wanted = patch_targets(
-            torch.from_numpy(np.array(maps[rows])).to(device),
-            classes=classes,
-            size=grid,
-            boxes=boxes.to(device),
-            flipped=flipped.to(device),
+            seen, classes=classes, size=grid, boxes=boxes.to(device), flipped=flipped.to(device)
         )
         draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
         logits = backbone.label_logits(images, box=mix_box(*grid, generator=draw) if spec.mix else None)
         loss = token_label_loss(
             logits,
-            torch.from_numpy(trainset.labels[rows]).to(device),
+            image_targets(spec.class_target, seen, labels, classes=classes, boxes=boxes.to(device)),
             wanted,
             image_weight=spec.image_weight,
             patch_weight=spec.patch_weight,
@@ -271,6 +295,21 @@ def train_token_labels(
     save_model(path, model if average is None else average)
     clear_state(state_folder)
     return path
+
+
+def _check_classes(spec: TokenLabelSpec, trainset: TrainSet, *, own: int, patches: int) -> None:
+    """The class token's classifier must have the classes of its target."""
+    needed = trainset.classes if spec.class_target == "true" else patches
+    if own != needed:
+        raise UserError(
+            f"class_target {spec.class_target} needs a class token of {needed} classes, the backbone has {own}: "
+            f"backbone {{name: lvvit, classes: {needed}}}."
+        )
+    if spec.class_target == "mixed" and trainset.classes != patches:
+        raise UserError(
+            f"class_target mixed needs a classifier of the set's own classes: it has {patches}, {trainset.name} "
+            f"{trainset.classes}. Take class_target machine or true."
+        )
 
 
 def _rows(count: int, step: int, spec: TokenLabelSpec) -> NDArray[np.int64]:
