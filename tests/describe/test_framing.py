@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from vitret.core.protocol import Protocol
-from vitret.describe.framing import centre, frame, load, padded, resize, stored_size
+from vitret.describe.framing import box_of, centre, frame, load, padded, resize, stored_size
 
 WIDE = (480, 640)  # height, width
 
@@ -73,3 +73,13 @@ def test_an_upright_size_follows_exif_only_when_asked(tmp_path):
     assert stored_size(tmp_path / "a.jpg", exif=False) == (20, 30)
     assert stored_size(tmp_path / "a.jpg", exif=True) == (30, 20)
     assert stored_size(tmp_path / "missing.jpg", exif=False) is None
+
+
+def test_a_box_is_truncated_where_the_protocol_says_so():
+    # DOLG 63b117d, evaler/infer.py: map(int, bbx). The default stays out of the fingerprint.
+    box = (10.6, 20.5, 99.7, 80.9)
+    assert box_of(box, Protocol(boxes="truncate")) == (10, 20, 99, 80)
+    assert box_of(box, Protocol()) == box
+    assert box_of(box, Protocol(boxes="truncate", crop="none")) is None
+    assert "boxes" not in Protocol().model_dump()
+    assert Protocol().fingerprint != Protocol(boxes="truncate").fingerprint

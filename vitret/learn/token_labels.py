@@ -2,9 +2,10 @@
 
 Jiang et al., "All tokens matter", NeurIPS 2021, and the authors' code: the class token's cross-entropy plus that of the
 patch tokens, both against the classifier's labels (`class_target`), MixToken, AdamW. It stands beside
-`vitret.learn.train` and is no system's loss, since its targets are maps and not labels. Ours: crops are cut from a square of the image by linear interpolation, and there is no other
-augmentation, the authors' random colours and shapes (rand-m9) left out; gradients are clipped; a classifier of other
-classes than the images' labels patches all the same (`patch_classes`). One process trains.
+`vitret.learn.train` and is no system's loss, since its targets are maps and not labels. Ours: crops are cut from a
+square of the image by linear interpolation, and there is no other augmentation, the authors' random colours and shapes
+(rand-m9) left out; gradients are clipped; a classifier of other classes than the images' labels patches all the same
+(`patch_classes`). One process trains.
 """
 
 import copy

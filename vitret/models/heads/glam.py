@@ -83,7 +83,7 @@ class GlobalSpatial(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         q, k, v = (layer(grid).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))
         mixed = functional.scaled_dot_product_attention(q, k, v, scale=1.0)  # the text has no scale
-        y: Tensor = self.out(mixed.transpose(1, 2).unflatten(2, grid.shape[2:]))
+        y: Tensor = self.out(mixed.transpose(1, 2).reshape(len(grid), -1, *grid.shape[2:]))
         return y
 
 
