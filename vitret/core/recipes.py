@@ -129,6 +129,16 @@ class OptimiserSpec(Strict):
         exclude_if=lambda value: value is None,
         description="decay biases and the weights of norms too",
     )
+    decay_all: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="decay every weight, pooling's exponents and positions too, as plain SGD over all of them does",
+    )
+    learns: tuple[str, ...] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="patterns of the names that learn; everything else is frozen: [head.*, losses.*]",
+    )
     schedule: Literal["cosine", "constant", "exponential"] = "cosine"
     decay: float = Field(default=0.99, gt=0, le=1, description="per epoch, of the exponential schedule")
     final_lr: float = Field(default=0.0, ge=0)
@@ -183,12 +193,46 @@ class ImagePolicy(Strict):
         default=(1.0, 1.0), description="random resized crop: share of the area"
     )
     crop_aspect: tuple[float, float] = (0.75, 1.3333)
+    square_crop: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="of policy square: a random square as large as the shorter side, then resized",
+    )
+    mining_size: int | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=lambda value: value is None,
+        description="of policy square: its side where images are described without augmentation, to mine tuples",
+    )
     flip: bool = True
     brightness: float = Field(default=0.0, ge=0)
     contrast: float = Field(default=0.0, ge=0)
     saturation: float = Field(default=0.0, ge=0)
+    hue: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        exclude_if=lambda value: value == 0,
+        description="share of the colour circle",
+    )
+    recolour: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value == 1,
+        description="how often colours are changed at all",
+    )
     erase: float = Field(default=0.0, ge=0, le=1)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> "ImagePolicy":
+        for name in ("square_crop", "mining_size"):
+            if getattr(self, name) is not None and self.policy != "square":
+                raise ValueError(f"{name} goes with policy square, this is {self.policy}")
+        if self.square_crop and (self.resize is not None or self.crop_area != (1.0, 1.0)):
+            raise ValueError("square_crop decides the crop: leave resize and crop_area out")
+        return self
 
 
 class Track(Strict):

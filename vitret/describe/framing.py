@@ -82,7 +82,12 @@ def _each(sides: tuple[float, float], change) -> tuple[int, int]:  # type: ignor
 
 def box_of(box: Box | None, protocol: Protocol) -> Box | None:
     """The box that a protocol cuts an image to, if any."""
-    return box if protocol.crop == "box" else None
+    if box is None or protocol.crop != "box":
+        return None
+    if protocol.boxes == "truncate":
+        x0, y0, x1, y1 = box
+        return float(int(x0)), float(int(y0)), float(int(x1)), float(int(y1))
+    return box
 
 
 def stored_size(path: Path, *, exif: bool) -> tuple[int, int] | None:
