@@ -107,13 +107,10 @@ def size_finder(images: Images, *, exif: bool) -> SizeOf:
 
     None where the header cannot be read.
     """
-    folder = images.root.parent
-    known: NDArray[np.int64] | None = None
-    if layout.exists(folder.parent, folder.name):
-        known = layout.load_sizes(folder.parent, folder.name, images)
+    known = layout.load_sizes(images)
 
     def find(row: int) -> tuple[int, int] | None:
-        if known is None or not known[row, :2].all():
+        if not known[row, :2].all():
             return stored_size(images.file(row), exif=exif)
         width, height, orientation = (int(value) for value in known[row])
         return (width, height) if exif and orientation >= TURNED else (height, width)
