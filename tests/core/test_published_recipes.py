@@ -271,7 +271,9 @@ def test_gem_w_of_cirtorch():
     assert (loss.options["over_tuples"], loss.options["second_order"]) == ("sum", 0.0)
     assert system.sampler.options == {"negatives": 4, "queries": 2000, "pool": 20000}
     optimiser = system.optimiser
+    # train.py, lines 199 to 225: p alone has a group of its own, at 10 times the rate and without decay.
     assert (optimiser.lr, optimiser.lr_factors, optimiser.decay_vectors) == (5e-7, {"head.p": 10}, True)
+    assert (optimiser.weight_decay, optimiser.decay_all) == (1e-6, None)
 
 
 def test_ap_gem():
