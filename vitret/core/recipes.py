@@ -67,6 +67,25 @@ class ModelSpec(Strict):
             raise ValueError("weights come from `checkpoint` or from the backbone's `weights`, not from both")
         return self
 
+    @property
+    def starts_from(self) -> str:
+        """Whose weights a resolved model has before its first step, in the words of a table.
+
+        The weights of an architecture without a tag are timm's default, which depends on timm's version. A backbone
+        that has neither of the options `weights` and `pretrained` starts from random weights.
+        >>> backbone = {"name": "timm_model", "arch": "resnet101.tv_in1k", "pretrained": True}
+        >>> ModelSpec.model_validate({"backbone": backbone, "head": "gem"}).starts_from
+        'timm: tv_in1k'
+        """
+        options = self.backbone.options
+        if self.checkpoint is not None:
+            return f"{self.checkpoint.layout}: {Path(self.checkpoint.file).name}"
+        if options.get("weights") is not None:
+            return f"file: {Path(options['weights']).name}"
+        if not options.get("pretrained"):
+            return "random weights"
+        return f"timm: {str(options.get('arch')).partition('.')[2] or 'default tag'}"
+
     def resolved(self) -> "ModelSpec":
         return ModelSpec(
             backbone=self.backbone.resolved("backbones"),
