@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 from pydantic import Field, model_serializer, model_validator
 
@@ -296,6 +296,14 @@ class Recipe(Strict):
     def run_id(self) -> str:
         return f"{self.track.train_set}-{self.system.name}-s{self.seed}-{self.digest[:8]}"
 
+    def resolved(self) -> "ResolvedRecipe":
+        """The same recipe with every option of every part written out; refuses unknown options."""
+        return ResolvedRecipe(self.model_copy(update={"system": self.system.resolved()}))
+
+
+ResolvedRecipe = NewType("ResolvedRecipe", Recipe)
+"""A recipe that names the value of every option, so that whoever reads one need not know the defaults."""
+
 
 def unalias(train_set: str) -> str:
     """The full name of a training set.
@@ -326,12 +334,11 @@ def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -
     return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
 
 
-def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> Recipe:
+def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> ResolvedRecipe:
     """A paper's own recipe, whole in one file; its rows carry "own budget" and stand apart."""
     path = named_file("published recipe", configs / "published", name)
-    recipe = validate(Recipe, {**read_yaml(path), "budget": "own"}, str(path))
-    recipe = _changed(recipe.model_copy(update={"system": recipe.system.resolved()}), assignments, path)
-    return recipe.model_copy(update={"system": recipe.system.resolved()})
+    recipe = validate(Recipe, {**read_yaml(path), "budget": "own"}, str(path)).resolved()
+    return _changed(recipe, assignments, path).resolved()
 
 
 def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -343,19 +350,20 @@ def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]
 
 def make_recipe(
     configs: Path, system: str, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
-) -> Recipe:
+) -> ResolvedRecipe:
     """Read, change, resolve and join; what comes back names every default.
 
     A change to the track's budget makes it the run's own budget: such rows stand in their own table.
     """
     for_system, for_track = split_assignments(assignments)
     track = read_track(configs, train_set, for_track)
-    return Recipe(
+    recipe = Recipe(
         system=read_system(configs, system, for_system),
         track=track,
         seed=seed,
         budget="own" if for_track else "track",
     )
+    return ResolvedRecipe(recipe)
 
 
 def system_names(configs: Path) -> list[str]:
