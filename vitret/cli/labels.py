@@ -57,7 +57,7 @@ def write(
         )
         card = label_maps.MapsCard(
             set=trainset.name, digest=trainset.digest, classifier=arch, classes=network.classes, size=size,
-            shape=maps.shape[1:],
+            shape=maps.shape[1:], values="scores",
         )  # fmt: skip
         label_maps.save_card(path, card)
     console.say(f"{len(maps)} images of {trainset.name}, {network.classes} classes of {arch}.")
@@ -77,7 +77,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train an LV-ViT on labels and label maps.
+    """Train an LV-ViT on label maps.
 
     Continues an interrupted training. Prints the file with the weights: use it with `vitret extract FILE SET`, or
     start a system from it with model.backbone.weights.

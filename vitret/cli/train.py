@@ -9,7 +9,7 @@ from vitret.cli import console
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vitret.core.recipes import Recipe
+    from vitret.core.recipes import Recipe, ResolvedRecipe
     from vitret.core.records import TrainSet
 
 
@@ -76,7 +76,7 @@ def train(
 
 def _recipe(
     configs: "Path", system: str, train_set: str, *, published: str, seed: int, assignments: list[str]
-) -> "Recipe":
+) -> "ResolvedRecipe":
     """The recipe that the command line names, in one of its two ways."""
     from vitret.core.errors import UserError
     from vitret.core.recipes import make_recipe, read_published

@@ -17,7 +17,7 @@ from vitret.compare.machine import Machine, Say, Steps, silent
 from vitret.compare.rows import Measured, Network, result_of
 from vitret.compare.work import Places, Task, Work, missing_rows
 from vitret.core.locks import locked
-from vitret.core.recipes import Recipe
+from vitret.core.recipes import Recipe, ResolvedRecipe
 from vitret.core.runs import Run, open_run
 from vitret.data import layout
 
@@ -91,7 +91,7 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
     return written
 
 
-def _train(job: _Bench, recipe: Recipe, *, run: Run) -> float | None:
+def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
     """Make the run's checkpoint if it has none; a frozen network's is its initial weights. Seconds spent training."""
     from vitret.learn.train import initial_model, train
     from vitret.models.model import save_model

@@ -43,6 +43,7 @@ class Row:
     system: str
     title: str
     backbone: str
+    starts_from: str
     head: str
     dim: int
     parameters: int
@@ -233,6 +234,7 @@ def _row(entries: Sequence[Entry], sets: Sequence[str], keys: Sequence[str], pri
         system=first.model.system,
         title=first.model.title,
         backbone=first.model.backbone,
+        starts_from=first.recipe.system.model.starts_from,
         head=first.model.head,
         dim=first.model.dim,
         parameters=first.model.parameters,

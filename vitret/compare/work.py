@@ -15,7 +15,15 @@ from vitret.core.ablations import make_variants
 from vitret.core.config import location
 from vitret.core.errors import DataError, UserError, VitretError
 from vitret.core.protocol import Suite
-from vitret.core.recipes import Recipe, Track, make_recipe, read_published, read_track, split_assignments
+from vitret.core.recipes import (
+    Recipe,
+    ResolvedRecipe,
+    Track,
+    make_recipe,
+    read_published,
+    read_track,
+    split_assignments,
+)
 from vitret.core.runs import Run
 from vitret.data import layout
 
@@ -48,7 +56,7 @@ class Places:
 class Task:
     """One recipe, and the rows it owes: evaluation set (with or without distractors) → file."""
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     rows: dict[str, Path]
 
 
@@ -174,9 +182,9 @@ def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
 
 def _recipes(
     places: Places, request: Request, *, names: Sequence[str], seeds: Sequence[int], problems: _Problems
-) -> list[Recipe]:
+) -> list[ResolvedRecipe]:
     """Each system at each seed."""
-    found: list[Recipe] = []
+    found: list[ResolvedRecipe] = []
     for name in names:
         with problems.collected():
             found += [
@@ -188,9 +196,11 @@ def _recipes(
     return found
 
 
-def _variants(places: Places, request: Request, *, seeds: Sequence[int], problems: _Problems) -> list[Recipe]:
+def _variants(
+    places: Places, request: Request, *, seeds: Sequence[int], problems: _Problems
+) -> list[ResolvedRecipe]:
     """The system of an ablation study and its variants, by seed."""
-    found: list[Recipe] = []
+    found: list[ResolvedRecipe] = []
     with problems.collected():
         for seed in seeds if request.ablation else ():
             found += make_variants(
@@ -209,9 +219,9 @@ def _seeds(named: Sequence[int], count: int | None) -> list[int]:
     return [*named, *further][:count]
 
 
-def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
+def _once(recipes: Sequence[ResolvedRecipe]) -> list[ResolvedRecipe]:
     """Each recipe once; a frozen pre-trained network has no seeds to repeat."""
-    seen: dict[str, Recipe] = {}
+    seen: dict[str, ResolvedRecipe] = {}
     for recipe in recipes:
         model = recipe.system.model
         pretrained = model.checkpoint is not None or model.backbone.options.get("pretrained", True)
@@ -252,7 +262,7 @@ def _data(places: Places, suite: Suite, *, problems: _Problems) -> tuple[dict[st
     return evaluations, distractors
 
 
-def _task(places: Places, recipe: Recipe, *, suite: Suite) -> Task:
+def _task(places: Places, recipe: ResolvedRecipe, *, suite: Suite) -> Task:
     names = [results.eval_name(name, None) for name in suite.sets]
     if suite.distractors:
         names += [results.eval_name(name, suite.distractors) for name in suite.sets]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vitret.core import plugins
 from vitret.core.errors import UserError
-from vitret.core.recipes import Recipe, require_trainable
+from vitret.core.recipes import ResolvedRecipe, require_trainable
 from vitret.core.records import Int64, TrainSet
 from vitret.core.runs import Run
 from vitret.learn import distributed, holdout
@@ -46,7 +46,7 @@ VALIDATIONS = 4
 class _Course:
     """All that the steps of one training need."""
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     trainset: TrainSet
     images: TrainImages
     labels: Tensor
@@ -60,7 +60,7 @@ class _Course:
 
 
 def train(
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     trainset: TrainSet,
     run: Run,
     *,
@@ -93,7 +93,7 @@ def train(
 
 
 def _course(
-    recipe: Recipe, learned: TrainSet, *, device: torch.device, precision: str, workers: int
+    recipe: ResolvedRecipe, learned: TrainSet, *, device: torch.device, precision: str, workers: int
 ) -> _Course:
     learner = make_learner(
         recipe, classes=learned.classes, images=len(learned.images), device=device, precision=precision
@@ -169,11 +169,11 @@ def _step(course: _Course, place: Position, rows: Int64, batch: Batch) -> Outcom
     return Outcome(loss=loss, last={"epoch": place.epoch, **terms, **shown})
 
 
-def _check_tuples(recipe: Recipe) -> None:
+def _check_tuples(recipe: ResolvedRecipe) -> None:
     """A loss that reads rows as tuples and the sampler must mean the same tuples."""
-    dealt = recipe.system.sampler.resolved("samplers").options.get("negatives")
+    dealt = recipe.system.sampler.options.get("negatives")
     for loss in recipe.system.losses:
-        read = loss.resolved("losses").options.get("negatives")
+        read = loss.options.get("negatives")
         if read is not None and read != dealt:
             raise UserError(
                 f"loss {loss.name} reads tuples of {read} negatives; sampler {recipe.system.sampler.name} deals "
@@ -181,13 +181,13 @@ def _check_tuples(recipe: Recipe) -> None:
             )
 
 
-def _images(recipe: Recipe, trainset: TrainSet, learner: Learner, workers: int) -> TrainImages:
+def _images(recipe: ResolvedRecipe, trainset: TrainSet, learner: Learner, workers: int) -> TrainImages:
     images = TrainImages(trainset.images, recipe.track.image, seed=recipe.seed, patch=learner.model.patch)
     images.keep(workers)
     return images
 
 
-def _sampler(recipe: Recipe, trainset: TrainSet) -> Sampler:
+def _sampler(recipe: ResolvedRecipe, trainset: TrainSet) -> Sampler:
     facts = Facts(
         labels=trainset.labels,
         batch=recipe.track.batch,

@@ -72,7 +72,7 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert evaluation.query_rows is None
     assert (folder / "images" / "all" / "0.jpg").is_symlink()
     assert list_sets(root) == ["small"]
-    assert load_sizes(root, "small", evaluation.database).tolist() == [[40, 30, 1]] * 3
+    assert load_sizes(evaluation.database).tolist() == [[40, 30, 1]] * 3
     manifest = load_manifest(root, "small")
     assert manifest["counts"] == {
         "train": 3,

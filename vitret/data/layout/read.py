@@ -126,12 +126,13 @@ def load_images(data_root: Path, name: str) -> ImageSet:
     )
 
 
-def load_sizes(data_root: Path, name: str, images: Images) -> NDArray[np.int64]:
-    """(n, 3) stored width, height and EXIF orientation of a prepared set's images, without opening any.
+def load_sizes(images: Images) -> NDArray[np.int64]:
+    """(n, 3) stored width, height and EXIF orientation of images, from the table of their prepared set; opens none.
 
-    Zeros for a file that lies in the set's folder and is not of the set.
+    Zeros for an image that is in no such table.
     """
-    files = read_table(data_root / name / "files.parquet")
+    folder = images.root.parent
+    files = read_table(folder / "files.parquet") if exists(folder.parent, folder.name) else {"path": ()}
     if not len(files["path"]):
         return np.zeros((len(images), 3), np.int64)
     rows = np.searchsorted(files["path"], images.paths).clip(max=len(files["path"]) - 1)

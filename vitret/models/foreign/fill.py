@@ -22,7 +22,7 @@ from vitret.models.vision_transformer import resized_positions
 class Loaded:
     """What was done with a file: names filled, names of the file left out on purpose, positions resized.
 
-    `drawn` are the head's names that the file does not hold: they keep the values they were drawn with.
+    `drawn` are names of the head or of attention that the file does not hold: they keep their initial values.
     """
 
     filled: tuple[str, ...]
@@ -97,7 +97,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
     ours = _with_axes_of(wanted, ours)
 
     def drawn(name: str) -> bool:
-        return name.startswith("head.") and name != "head.p" and not LAYOUTS[layout].has_head
+        # Second-order attention starts as the identity: SOLAR starts from cirtorch's networks, which have none.
+        attention = ".soa" in name and not LAYOUTS[layout].has_attention
+        return attention or (name.startswith("head.") and name != "head.p" and not LAYOUTS[layout].has_head)
 
     load_state(
         model,
