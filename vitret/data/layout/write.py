@@ -90,6 +90,7 @@ class LayoutWriter:
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
         self._left_out: dict[str, int] = {}
+        self._tell_apart: bool | None = None
         self.missing: list[str] = []
 
     def __enter__(self) -> LayoutWriter:
@@ -200,8 +201,8 @@ class LayoutWriter:
     ) -> None:
         """Set the evaluation part: judgements, or labels for both sides. Boxes of queries crop them.
 
-        `query_rows` (Q,) is each query's own database row, −1 for none; a query that is in the database without being
-        said so here, or judged junk for itself, raises `DataError`.
+        `query_rows` (Q,) is each query's own database row, −1 for none; its judgement stays as it is. A query that is
+        in the database without being said so here is junk for itself.
         """
         self._evaluation = Evaluation.of(database, queries, judgements=judgements, query_rows=query_rows)
 
@@ -210,6 +211,13 @@ class LayoutWriter:
         self._distractors = np.unique(encoded(paths))
         if len(self._distractors) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
+
+    def tell_apart(self, *, without_copies: bool = False) -> None:
+        """Compare queries and database by bytes when the set is finished.
+
+        A query's own file is junk for it under any name; with `without_copies` so is every copy of its bytes.
+        """
+        self._tell_apart = without_copies
 
     def leave_out(self, number: int, what: str) -> None:
         """Say, and write into the manifest, that so many images have no place in the set, and why."""
@@ -261,6 +269,11 @@ class LayoutWriter:
             )
             contents = contents.without_broken(inventory)
             contents.check_boxes(inventory)
+            if self._tell_apart is not None:
+                images = self.part / "images"
+                contents = contents.told_apart(images, inventory, without_copies=self._tell_apart)
+            for note in contents.notes():
+                self._report(f"{self.name}: {note}")
             kept = contents.write(self.part, inventory)
             write_json(self.part / "card.json", dict(self._card))
             beside = sorted({*kept, *self._attached, "card.json"})
