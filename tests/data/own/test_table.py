@@ -251,8 +251,8 @@ def test_a_query_ignores_its_own_sequence(tmp_path: Path, sequences: list[str], 
     counted = read_json(tmp_path / "film" / "manifest.json")["counts"]["positive"]
     assert counted == len(judged["positive"].values)
     assert any("as in Open Metric Learning" in word for word in said)
-    # In each of these lists one sequence goes from the third image to the fourth, or from the first.
-    assert any("1 hold several labels" in word for word in said)
+    # In each of these lists some sequence holds both labels.
+    assert any("hold several labels" in word for word in said)
 
 
 def test_sequences_between_queries_and_gallery(tmp_path: Path):
