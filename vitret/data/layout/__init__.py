@@ -18,10 +18,11 @@ $VITRET_DATA/<set>/
 
 Paths are relative to images/. Boxes are pixels of the stored image; NaN (null) is the whole image. With truth "labels"
 a query's positives are the database images of its label; its own image, where it is in the database, the images of its
-own sequence and the rows in "junk" are junk.
+own sequence and the rows in "junk" are junk. `.<set>.stamps.npy` beside the set is of this machine alone.
 A digest covers the table and the sha256 of every image it names, not times, places or the library that wrote the file.
 """
 
+from vitret.data.layout.changed_images import require_unchanged
 from vitret.data.layout.parts import Side
 from vitret.data.layout.read import (
     list_sets,
@@ -48,6 +49,7 @@ __all__ = [
     "load_sizes",
     "load_train",
     "notes_of",
+    "require_unchanged",
     "subset_of",
     "train_facts",
 ]

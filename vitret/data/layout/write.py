@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, EmptyError, UserError
+from vitret.core.errors import DataError, EmptyError, MachineError, UserError
 from vitret.core.locks import locked
 from vitret.core.records import Float64, Truth
 from vitret.core.store import file_sha256, machine_error, read_json, write_json
@@ -23,6 +23,7 @@ from vitret.data.layout.leftovers import remove_leftovers
 from vitret.data.layout.links import copy_whole, hard_link_or_copy, symlink_or_copy
 from vitret.data.layout.parquet import Bytes, encoded
 from vitret.data.layout.parts import Evaluation, Side, Train
+from vitret.data.layout.stamps import take_stamps, write_stamps
 
 VERSION = 1
 UNFINISHED = (".part", ".old")
@@ -260,6 +261,7 @@ class LayoutWriter:
         if len(paths) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
         try:
+            before = take_stamps(self.part / "images", paths)
             inventory = take_inventory(
                 self.part / "images",
                 paths,
@@ -284,6 +286,9 @@ class LayoutWriter:
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
             remove_leftovers(self.part, {*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
+            # The set is whole: without stamps its images are held to the time of the manifest.
+            with contextlib.suppress(MachineError):
+                write_stamps(self.final, before[np.isin(paths, inventory.files["path"])])
         except OSError as error:
             raise machine_error(self.part, error) from error
         return self.final
