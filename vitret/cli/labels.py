@@ -49,6 +49,7 @@ def write(
         raise UserError(f"--classifier {classifier}: expected timm:ARCH, as timm:dm_nfnet_f6.")
     arch = classifier.removeprefix("timm:")
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
+    layout.require_unchanged(location("data").path, train_set, say=console.say)
     network = label_maps.timm_classifier(arch, weights)
     path = label_maps.maps_path(location("home").path / "labels", trainset, network, size=size, k=k)
     with locked(path.with_suffix(".lock"), console.say), console.steps(path.stem) as progress:
@@ -96,6 +97,7 @@ def train(
     from vitret.learn.token_labels import initial_model, read_specs, train_token_labels
 
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
+    layout.require_unchanged(location("data").path, train_set, say=console.say)
     card, labels = read_maps(maps, trainset)
     network, spec = read_specs(set_ or (), trainset, card)
     model = initial_model(network, seed=spec.seed)

@@ -53,6 +53,7 @@ def train(
     recipe = _recipe(configs, system, train_set, published=published, seed=seed, assignments=set_ or [])
     require_trainable(recipe)
     trainset = layout.load_train(data, recipe.track.train_set)
+    layout.require_unchanged(data, trainset.name, say=console.say)
 
     if plan:
         console.put(_planned(recipe, trainset, home))

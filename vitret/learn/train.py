@@ -35,6 +35,7 @@ from vitret.learn.loop import Outcome, Position, Progress, Say, Training, run_tr
 from vitret.learn.optimise import lr_at, set_lr
 from vitret.learn.sampling import Facts, Sampler
 from vitret.models.model import Retriever, save_model
+from vitret.models.origin import record_start
 
 __all__ = ["Progress", "initial_model", "train"]
 
@@ -81,6 +82,7 @@ def train(
     _check_tuples(recipe)
     if distributed.rank() == 0:
         run.record_data(trainset.name, trainset.digest)
+        record_start(run, recipe)
     if distributed.from_first(run.finished):
         clear_state(run.state)
         return run.checkpoint

@@ -13,10 +13,14 @@ from vitret.core import plugins
 from vitret.core.errors import DataError, did_you_mean
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
 from vitret.core.store import read_json
+from vitret.data.layout.identity import copies_sentences, find_twins
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.parts import BOX
 from vitret.data.layout.truth import read_truth
 from vitret.data.layout.write import VERSION, exists
+
+# What `source` of a manifest calls the user's own data; all other sets have official lists.
+OWN_KINDS = ("table", "revisited", "folders", "flat")
 
 
 def list_sets(data_root: Path) -> list[str]:
@@ -101,15 +105,37 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
-    rows = queries.get("database_row")
     return EvalSet(
         name=name,
         queries=_images(folder, queries),
         database=_images(folder, database),
         truth=read_truth(folder / "truth.json", queries, database),
-        query_rows=rows,
+        query_rows=queries.get("database_row"),
         card=_card(folder),
         digest=manifest["digests"]["evaluation"],
+    )
+
+
+def notes_of(data_root: Path, evalset: EvalSet) -> list[str]:
+    """What a reader of a prepared set's numbers should know of its queries, a sentence each; opens no image."""
+    notes = load_manifest(data_root, evalset.name).get("notes", [])
+    return [*notes, *_copies(data_root, evalset)]
+
+
+def copies_of(data_root: Path, name: str) -> list[str]:
+    """The sentences on byte-identical copies of a set's queries in its database; none for a set without queries."""
+    if not (data_root / name / "queries.parquet").is_file():
+        return []
+    return _copies(data_root, load_eval(data_root, name))
+
+
+def _copies(data_root: Path, evalset: EvalSet) -> list[str]:
+    name = evalset.name
+    files = read_table(data_root / name / "files.parquet")
+    own = load_manifest(data_root, name).get("source", {}).get("kind") in OWN_KINDS
+    advice = f" To ignore copies: vitret prepare {name} --from DIR --without-copies --replace" if own else ""
+    return copies_sentences(
+        find_twins(evalset.queries, evalset.database, files), evalset.truth, advice=advice
     )
 
 

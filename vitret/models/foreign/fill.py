@@ -68,15 +68,21 @@ def load_backbone(backbone: nn.Module, path: Path, *, layout: str) -> Loaded:
     )
 
 
-def _found(file: str) -> Path:
+def find_checkpoint(file: str) -> Path | None:
+    """A checkpoint's file, looked for here and then in the folder of weights."""
     path = Path(file).expanduser()
     kept = location("weights").path / path
-    if not path.is_file() and not kept.is_file():
+    return next((place for place in (path, kept) if place.is_file()), None)
+
+
+def _found(file: str) -> Path:
+    path, found = Path(file).expanduser(), find_checkpoint(file)
+    if found is None:
         raise DataError(
             f"{path}: no such file, here or in {location('weights').path}. Download it where its project offers it and "
             "put it there, or name where it is: `--checkpoint FILE`, in a system `model.checkpoint.file`."
         )
-    return path if path.is_file() else kept
+    return found
 
 
 def _numbers(values: Sequence[float]) -> str:
