@@ -161,7 +161,7 @@ def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path
 
 
 def read_result(path: Path) -> Result:
-    data = read_json(path)
+    data = read_json(path, advice="Remove it and run the same `vitret bench` again.")
     if not isinstance(data, dict):
         raise DataError(f"{path}: not a result. Remove it and run the same `vitret bench` again.")
     return validate(Result, data, str(path))
