@@ -6,6 +6,8 @@ Values are fractions in [0, 1]. The metrics of a row can be recomputed from its 
 """
 
 import math
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -181,7 +183,7 @@ def read_ranks(path: Path) -> dict[str, Ranks]:
                 )
                 for level in levels
             }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{file}: no readable ranks ({error}). Run the same `vitret bench` again.") from error
 
 

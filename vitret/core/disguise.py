@@ -32,19 +32,21 @@ def disguise(head: bytes) -> tuple[str, str] | None:
     return next((found for prefix, found in DISGUISES.items() if start.startswith(prefix)), None)
 
 
-def require_undisguised(path: Path, head: bytes | None = None) -> None:
-    """Raise `DataError` when a file is a web page or a pointer, is empty, missing, a folder, or cannot be opened.
-
-    `head` are its first bytes, where the caller has them.
-    """
-    if head is None:
-        head = first_bytes(path)
-    found = disguise(head)
-    if found:
+def require_undisguised(path: Path) -> bytes:
+    """The first bytes of a file; raises `DataError` when it is a web page or a pointer, missing, or no file."""
+    head = first_bytes(path)
+    if found := disguise(head):
         what, advice = found
         raise DataError(f"{path}: is {what}, not the file itself. {advice}")
+    return head
+
+
+def require_content(path: Path) -> bytes:
+    """The same of a file that may not be empty."""
+    head = require_undisguised(path)
     if not head:
         raise DataError(f"{path}: is empty (0 bytes). Fetch or copy the file again.")
+    return head
 
 
 def first_bytes(path: Path) -> bytes:

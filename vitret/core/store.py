@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from vitret.core.disguise import require_undisguised, unreadable
+from vitret.core.disguise import require_content, unreadable
 from vitret.core.errors import DataError, MachineError, shortened
 
 
@@ -71,7 +71,7 @@ REMAKE = "Remove it and run the same command again."
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file; raises `DataError` for what is missing, no file, not readable, or a `disguise`."""
-    require_undisguised(path)
+    require_content(path)
     try:
         return path.read_bytes()
     except OSError as error:

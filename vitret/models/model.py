@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from vitret.core import plugins
 from vitret.core.config import validate
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
@@ -157,11 +158,10 @@ def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
 
 def read_spec(path: Path) -> ModelSpec:
     """The spec in the metadata of a file that `save_model` wrote."""
+    require_content(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("vitret.model")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except safetensors.SafetensorError as error:
         raise DataError(f"{path}: not a whole safetensors file ({error}).") from error
     if text is None:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from vitret.core.config import location
-from vitret.core.errors import DataError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, listed
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # Names under which training scripts wrap a state dict. timm takes the averaged weights where a file has both.
@@ -76,6 +77,7 @@ def _cached(config: Any) -> Path | None:
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a .safetensors file or of a PyTorch file, the latter without running any code in it."""
+    require_content(path)
     try:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(path))
@@ -162,7 +164,4 @@ def _problems(
 
 def _listing(title: str, names: Iterable[str]) -> str:
     names = sorted(names)
-    if not names:
-        return ""
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"{len(names)} {title}: " + ", ".join(names[:6]) + more
+    return f"{len(names)} {title}: {listed(names, shown=6)}" if names else ""

@@ -22,6 +22,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, EmptyError
 from vitret.core.records import Float64, Int64
 from vitret.core.store import file_sha256
@@ -83,6 +84,7 @@ def read_own_table(path: Path) -> OwnData:
 
 
 def _read(path: Path) -> Any:
+    require_content(path)
     try:
         if path.suffix == ".parquet":
             table = pq.read_table(path)

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError
 
 State = dict[str, Tensor]
@@ -38,17 +39,16 @@ _ARRAYS: list[Any] = [
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """A .safetensors, .npz or PyTorch file, without running any code in it."""
+    require_content(path)
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return Checkpoint(state=dict(safetensors.torch.load_file(path)))
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 names = {name.replace("/", "."): torch.from_numpy(arrays[name]) for name in arrays.files}
             return Checkpoint(state=names)
         with torch.serialization.safe_globals(_ARRAYS):
             value = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except (
         UnpicklingError,
         BadZipFile,
