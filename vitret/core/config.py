@@ -16,7 +16,7 @@ import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vitret.core.errors import DataError, UserError, did_you_mean, shortened
+from vitret.core.errors import DataError, UserError, did_you_mean, said, shortened
 from vitret.core.store import read_bytes
 
 
@@ -69,7 +69,7 @@ def parse_yaml(text: str, where: str) -> Any:
         raise UserError(f"{where}{line}: {shortened(str(error.problem))}.") from error
     # yaml makes dates, numbers and truth values of texts without looking whether they are some.
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
-        raise UserError(f"{where}: not readable as YAML ({shortened(str(error))}).") from error
+        raise UserError(f"{where}: not readable as YAML ({said(error)}).") from error
 
 
 def _constructed(text: str) -> Any:

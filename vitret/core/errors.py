@@ -76,6 +76,15 @@ def shortened(text: str, longest: int = LONGEST_NAME) -> str:
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
+def said(error: BaseException) -> str:
+    r"""What an exception says, or its kind where it says nothing; on one line, and not a long one.
+
+    >>> said(ValueError("not\na number")), said(EOFError())
+    ('not a number', 'EOFError')
+    """
+    return shortened(str(error).strip() or type(error).__name__)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that proposes the nearest known words, or lists the first of them when none is near.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vitret.core.disguise import require_content, unreadable
-from vitret.core.errors import DataError, MachineError, shortened
+from vitret.core.errors import DataError, MachineError, said
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def read_json(path: Path, *, advice: str = "Correct the file, or write it again.
     try:
         return parse_json(data.decode(json.detect_encoding(data)))
     except ValueError as error:
-        raise DataError(f"{path}: not readable as JSON ({shortened(str(error))}). {advice}") from error
+        raise DataError(f"{path}: not readable as JSON ({said(error)}). {advice}") from error
 
 
 def read_json_object(path: Path, *, advice: str = REMAKE) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
 from vitret.models.foreign.fill import Loaded, load_checkpoint
 from vitret.models.states import load_state
+from vitret.models.torch_files import load_safetensors
 
 # Options of a backbone that only say where weights come from; the weights themselves are in the state.
 _ORIGIN = ("pretrained", "weights")
@@ -149,7 +150,7 @@ def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
     model = build_model(without_weights(spec))
     load_state(
         model,
-        safetensors.torch.load_file(path),
+        load_safetensors(path),
         source=f"{path}: what it holds",
         advice="The file describes this network itself: was a part changed after it was written?",
     )

@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from vitret.core.disguise import require_content
-from vitret.core.errors import DataError, shortened
+from vitret.core.errors import DataError, said
 from vitret.data.formats.text import lines
 
 Usage = Literal["public", "private"]
@@ -50,7 +50,7 @@ def read_table(path: Path, types: Mapping[str, Any]) -> Any:
             convert_options=pacsv.ConvertOptions(column_types=dict(types), include_columns=list(types)),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"{path}: not a table of {', '.join(types)} ({shortened(str(error))}).") from error
+        raise DataError(f"{path}: not a table of {', '.join(types)} ({said(error)}).") from error
     return table.combine_chunks()
 
 

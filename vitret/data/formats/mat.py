@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.io.matlab import MatReadError
 
 from vitret.core.disguise import require_content
-from vitret.core.errors import DataError, shortened
+from vitret.core.errors import DataError, said
 from vitret.data.formats.text import Labelled
 
 # The largest official file, cars_annos.mat, has less than a megabyte.
@@ -50,7 +50,7 @@ def load_mat(path: Path) -> dict[str, Any]:
         return dict(scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True))
     except DAMAGE as error:
         raise DataError(
-            f"{path}: not readable as a MATLAB file ({shortened(str(error))}). Fetch the file again."
+            f"{path}: not readable as a MATLAB file ({said(error)}). Fetch the file again."
         ) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vitret.core.disguise import require_content
-from vitret.core.errors import DataError, shortened
+from vitret.core.errors import DataError, said
 from vitret.core.store import read_bytes
 from vitret.data.formats import pickled_arrays
 
@@ -80,7 +80,8 @@ def load_plain(path: Path, *, arrays: bool = False) -> Any:
         return _finished(value) if arrays else value
     except DAMAGE as error:
         raise DataError(
-            f"{path}: refused as a pickle of plain data ({shortened(str(error))}). Use the official file, or the same content as JSON."
+            f"{path}: refused as a pickle of plain data ({said(error)}). Use the official file, or the same content "
+            "as JSON."
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, shortened
+from vitret.core.errors import DataError, said
 from vitret.core.records import Int64, Ragged, Truth
 from vitret.core.store import read_json_object
 
@@ -71,4 +71,4 @@ def read_truth(
         kinds = sorted({kind for row in rows for kind in row})
         return Truth(judgements={kind: Ragged.of([row.get(kind, []) for row in rows]) for kind in kinds})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"{path}: not the truth of a set ({shortened(str(error))}). {again}") from error
+        raise DataError(f"{path}: not the truth of a set ({said(error)}). {again}") from error
