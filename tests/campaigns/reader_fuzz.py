@@ -107,9 +107,7 @@ class Worker:
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        process.kill()
-        code = process.wait()
-        self._process = None
+        code = self.close()
         return {
             "error": "too slow" if not ready else f"process ended with {code}",
             "message": "",
@@ -126,10 +124,21 @@ class Worker:
             self._process.stdout.readline()  # says that its imports are done
         return self._process
 
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+    def close(self) -> int:
+        """End the process; its exit code, negative for the signal that ended it."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.poll() is None and not self._ending(process):
+            process.kill()
+        with process:
+            return process.wait()
+
+    @staticmethod
+    def _ending(process: subprocess.Popen[str]) -> bool:
+        """True where it ends on its own: a process that crashed takes a moment."""
+        assert process.stdout is not None
+        return bool(select.select([process.stdout], [], [], 0)[0])
 
 
 def work() -> None:

@@ -53,28 +53,30 @@ def _mat(path: Path, wanted: Wanted) -> NDArray[Any]:
         if b"MATLAB 7.3" in file.read(128):  # version 7.3 is HDF5 under another name
             return read_h5(path, wanted)
     import scipy.io
+    from scipy.io.matlab import MatReadError, matfile_version
+
+    from vitret.data.formats.mat_elements import read_matrix
 
     words = {"double": "", "single": "", "sparse": "", "cell": "cells", "char": "texts", "struct": "structs"}
-    there = {
-        name: Held(shape=tuple(int(n) for n in shape), instead=words.get(kind, kind))
-        for name, shape, kind in scipy.io.whosmat(path)
-    }
-    name = choose(path, there, wanted)
-    value = scipy.io.loadmat(path, variable_names=[name])[name]
-    return _filled(path, name, value) if hasattr(value, "check_format") else np.asarray(value)
-
-
-def _filled(path: Path, name: str, sparse: Any) -> NDArray[Any]:
-    """A sparse matrix with its zeros, as long as it is small."""
-    sparse.check_format(full_check=True)  # scipy would write where a damaged index says
-    size = math.prod(sparse.shape) * sparse.dtype.itemsize
-    if size > LARGEST_FILLED:
+    try:
+        kinds = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(path)}
+        there = {
+            name: Held(shape=tuple(int(n) for n in shape), instead=words.get(kind, kind))
+            for name, (shape, kind) in kinds.items()
+        }
+        name = choose(path, there, wanted)
+        if matfile_version(path)[0] == 0 and kinds[name][1] != "sparse":
+            old: NDArray[Any] = scipy.io.loadmat(path, variable_names=[name])[name]
+            return old
+    except MatReadError as error:
+        raise ValueError(said(error)) from error
+    size = math.prod(there[name].shape) * 8
+    if kinds[name][1] == "sparse" and size > LARGEST_FILLED:
         raise DataError(
-            f"{path}: '{name}' is sparse, {sparse.shape}, and takes {size:,} bytes when filled. Save it full, in "
+            f"{path}: '{name}' is sparse, {there[name].shape}, and takes {size:,} bytes when filled. Save it full, in "
             f"single: {name} = single(full({name}))."
         )
-    array: NDArray[Any] = sparse.toarray()
-    return array
+    return read_matrix(path, name, largest=LARGEST_FILLED)
 
 
 def _safetensors(path: Path, wanted: Wanted) -> NDArray[Any]:

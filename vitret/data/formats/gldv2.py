@@ -133,7 +133,7 @@ def read_solution(path: Path, usage: Usage) -> Solution:
     ):
         if kind.lower() not in known:
             raise DataError(
-                f"{path}: query {query} has the usage {kind!r}; expected Public, Private or Ignored."
+                f"{path}: query {query} has the usage {kind[:20]!r}; expected Public, Private or Ignored."
             )
         if kind.lower() == usage:
             out.queries.append(query)

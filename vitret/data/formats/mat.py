@@ -12,6 +12,7 @@ from scipy.io.matlab import MatReadError
 
 from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, said
+from vitret.data.formats.mat_elements import require_sound
 from vitret.data.formats.text import Labelled
 
 # The largest official file, cars_annos.mat, has less than a megabyte.
@@ -47,6 +48,7 @@ def load_mat(path: Path) -> dict[str, Any]:
     require_content(path)
     try:
         _check_size(path)
+        require_sound(path, largest=LARGEST)
         return dict(scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True))
     except DAMAGE as error:
         raise DataError(

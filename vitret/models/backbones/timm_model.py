@@ -263,6 +263,6 @@ def _create_from_hub(arch: str, options: Mapping[str, Any]) -> Any:
         raise DataError(
             f"No weights for '{arch}': the hub could not give them ({files.first_line(error)}). Put the "
             f"file at {stem}.safetensors (or .pth), or name it: `vitret extract` with `--weights FILE`, a system in "
-            "`model.backbone.weights`. Training may start from random weights: `pretrained: false` in the system's "
-            "backbone."
+            "`model.backbone.weights`. `vitret train` and `bench` may start from random weights: "
+            "`--set model.backbone.pretrained=false`."
         ) from error
