@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare import results
+from vitret.compare.levels import measurable
 from vitret.compare.machine import Machine, Say, Steps, silent
 from vitret.compare.rows import Measured, Network, result_of
 from vitret.compare.work import Places, Task, Work, missing_rows, other_weights
@@ -186,7 +187,7 @@ def _measure(job: _Bench, network: Network, *, name: str) -> Measured:
         evalset,
         protocol=suite.protocol,
         metrics=suite.metrics,
-        levels=suite.levels,
+        levels=measurable(suite, evalset),
         engine=job.machine.engine,
         device=str(job.machine.device),
     )

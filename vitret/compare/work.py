@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from vitret.compare import results
 from vitret.compare.arena import read_suite
+from vitret.compare.levels import owed_keys, require_measurable
 from vitret.compare.whiten import load_source
 from vitret.core.ablations import make_variants
 from vitret.core.config import location
-from vitret.core.errors import DataError, UserError, VitretError
+from vitret.core.errors import DataError, EmptyError, UserError, VitretError
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
     Recipe,
@@ -119,7 +120,10 @@ class _Problems:
     def raise_all(self) -> None:
         """Raise every problem as one error, each once; a `DataError` where only data is missing."""
         if self._found:
-            kind = DataError if all(isinstance(p, DataError) for p in self._found) else UserError
+            alike = (
+                kind for kind in (DataError, EmptyError) if all(isinstance(p, kind) for p in self._found)
+            )
+            kind = next(alike, UserError)
             raise kind("\n".join(dict.fromkeys(str(p) for p in self._found)))
 
 
@@ -271,7 +275,7 @@ def _data(places: Places, suite: Suite, *, problems: _Problems) -> tuple[dict[st
     distractors = None
     for name in suite.sets:
         with problems.collected():
-            evaluations[name] = layout.load_eval(places.data, name)
+            evaluations[name] = require_measurable(places.suites, suite, layout.load_eval(places.data, name))
     if suite.distractors:
         with problems.collected():
             distractors = layout.load_images(places.data, suite.distractors)
@@ -351,7 +355,7 @@ def _stands(work: Work, task: Task, *, name: str, path: Path) -> bool:
         same = same and row.data.distractors_manifest == work.distractors.digest
     if work.whitening_source is not None:
         same = same and row.data.whitening_manifest == work.whitening_source.digest
-    return same and set(work.suite.keys) <= set(row.metrics)
+    return same and owed_keys(work.suite, work.evaluations[plain]) <= set(row.metrics)
 
 
 def plan(places: Places, work: Work) -> list[str]:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vitret.core.disguise import HEAD, disguise
 from vitret.core.errors import DataError, MachineError
 
 try:
@@ -57,14 +58,6 @@ DAMAGE = (
 MAX_PIXELS = 178_956_970
 # EXIF orientation → (quarter turns anticlockwise, mirrored left to right afterwards): EXIF 2.3, tag 0x0112.
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
-# How files that are no images begin, lower case, and what they are.
-DISGUISES = {
-    b"<!doctype html": "a web page (HTML)",
-    b"<html": "a web page (HTML)",
-    b"<head": "a web page (HTML)",
-    b"<?xml": "an XML document",
-    b"version https://git-lfs": "a Git LFS pointer without its content",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +212,7 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
         file.seek(0)
-        raise DataError(f"{path}: {_disguise(file.read(256))} Fetch or copy the file again.") from error
+        raise DataError(f"{path}: {_instead(file.read(HEAD))}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: has more than {MAX_PIXELS:,} pixels. Make it smaller.") from error
     except DAMAGE as error:
@@ -235,12 +228,12 @@ def _damaged(path: Path, error: BaseException) -> DataError:
     return DataError(f"{path}: is damaged ({error or type(error).__name__}). Fetch or copy the file again.")
 
 
-def _disguise(data: bytes) -> str:
-    start = data.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for prefix, meaning in DISGUISES.items():
-        if start.startswith(prefix):
-            return f"is {meaning}, not an image."
-    return f"is not an image in a known format ({', '.join(FORMATS)}); it begins with {data[:8]!r}."
+def _instead(head: bytes) -> str:
+    """What a file that is no image is, and what to do."""
+    if found := disguise(head):
+        return f"is {found[0]}, not an image. {found[1]}"
+    known = ", ".join(FORMATS)
+    return f"is not an image in a known format ({known}); it begins with {head[:8]!r}. Fetch or copy the file again."
 
 
 def _orientation(image: Image.Image) -> int:

@@ -177,8 +177,10 @@ def score_files(
     Without `metrics` or `levels` all usual ones are measured. `rerank` is a re-ranker that needs descriptors alone.
     Raises `EmptyError` where no query has a positive at any level.
     """
-    asked = read_rows(files.queries, role="queries", count=len(evalset.queries))
-    searched = read_rows(files.database, role="database", count=len(evalset.database))
+    asked = read_rows(files.queries, role="queries", count=len(evalset.queries), images=evalset.queries.paths)
+    searched = read_rows(
+        files.database, role="database", count=len(evalset.database), images=evalset.database.paths
+    )
     dim = searched.rows.shape[1]
     added = None if files.distractors is None else read_rows(files.distractors, role="distractors", dim=dim)
     parts = [searched.rows] if added is None else [searched.rows, added.rows]

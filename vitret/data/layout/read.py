@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core import plugins
-from vitret.core.errors import DataError, did_you_mean
+from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
-from vitret.core.store import read_json
+from vitret.core.store import read_json_object
 from vitret.data.layout.identity import copies_sentences, find_twins
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.parts import BOX
@@ -34,12 +34,12 @@ def load_manifest(data_root: Path, name: str) -> dict[str, Any]:
     """The manifest of a set; an unknown set raises `DataError` with near names and the command that prepares it."""
     if not exists(data_root, name):
         raise DataError(f"There is no set '{name}' in {data_root}. {_instead(data_root, name)}")
-    manifest: dict[str, Any] = read_json(data_root / name / "manifest.json")
-    version = manifest.get("version") if isinstance(manifest, dict) else None
+    again = f"Prepare it again: vitret prepare {name} --replace"
+    manifest = read_json_object(data_root / name / "manifest.json", advice=again)
+    version = manifest.get("version")
     if version != VERSION:
         raise DataError(
-            f"{data_root / name}: is of layout version {version}, this vitret reads {VERSION}. "
-            f"Prepare it again: vitret prepare {name} --replace"
+            f"{data_root / name}: is of layout version {version}, this vitret reads {VERSION}. {again}"
         )
     return manifest
 
@@ -51,7 +51,7 @@ def _instead(data_root: Path, name: str) -> str:
         return f"Prepare it: vitret prepare {name}"
     hint = did_you_mean(name, {*known, *prepared})
     if not hint.startswith("Did you mean"):
-        there = f"Prepared: {', '.join(prepared)}. " if prepared else ""
+        there = f"Prepared: {listed(prepared, shown=12)}. " if prepared else ""
         return f"{there}For your own images: vitret prepare {name} --from DIR"
     near = hint.split("'")[1]
     return (
@@ -169,8 +169,9 @@ def load_sizes(images: Images) -> NDArray[np.int64]:
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    card: dict[str, Any] = read_json(folder / "card.json")
-    return card
+    return read_json_object(
+        folder / "card.json", advice=f"Prepare it again: vitret prepare {folder.name} --replace"
+    )
 
 
 def _images(folder: Path, table: Mapping[str, NDArray[Any]]) -> Images:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitret.core.errors import DataError, said
 from vitret.core.records import Int64, Ragged, Truth
-from vitret.core.store import read_json
+from vitret.core.store import read_json_object
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,14 +148,18 @@ def read_truth(
     path: Path, queries: Mapping[str, NDArray[Any]], database: Mapping[str, NDArray[Any]]
 ) -> Truth:
     """The truth that truth.json and the label columns of queries and database tell."""
-    stored = read_json(path)
-    if stored["kind"] == "labels":
-        own = queries.get("database_row")
-        ignored = _ignored(stored, queries, database)
-        return truth_of_labels(queries["label"], database["label"], own, ignored=ignored)
-    rows = stored["queries"]
-    kinds = sorted({kind for row in rows for kind in row})
-    return Truth(judgements={kind: Ragged.of([row.get(kind, []) for row in rows]) for kind in kinds})
+    again = f"Prepare it again: vitret prepare {path.parent.name} --replace"
+    stored = read_json_object(path, advice=again)
+    try:
+        if stored["kind"] == "labels":
+            own = queries.get("database_row")
+            ignored = _ignored(stored, queries, database)
+            return truth_of_labels(queries["label"], database["label"], own, ignored=ignored)
+        rows = stored["queries"]
+        kinds = sorted({kind for row in rows for kind in row})
+        return Truth(judgements={kind: Ragged.of([row.get(kind, []) for row in rows]) for kind in kinds})
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: not the truth of a set ({said(error)}). {again}") from error
 
 
 def _ignored(

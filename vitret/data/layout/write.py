@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vitret.core.errors import DataError, EmptyError, MachineError, UserError
 from vitret.core.locks import locked
 from vitret.core.records import Float64, Truth
-from vitret.core.store import file_sha256, machine_error, read_json, write_json
+from vitret.core.store import file_sha256, machine_error, read_json_object, write_json
 from vitret.data.layout.assemble import Contents
 from vitret.data.layout.image_check import take_inventory
 from vitret.data.layout.leftovers import remove_leftovers
@@ -34,6 +34,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 def exists(data_root: Path, name: str) -> bool:
     """True where the whole set is there: the manifest is in its place only when everything else is."""
     return (data_root / name / "manifest.json").is_file() and not name.endswith(UNFINISHED)
+
+
+def _again(name: str) -> str:
+    return f"Prepare it again: vitret prepare {name} --replace"
 
 
 class AlreadyThereError(DataError):
@@ -102,11 +106,21 @@ class LayoutWriter:
         except OSError as error:
             raise machine_error(self.final, error) from error
         if exists(self.final.parent, self.name):
-            self.replaced = read_json(self.final / "manifest.json")
-            if not (self._replace or (self._grow and self.replaced["shards"])):
+            self.replaced = self._before()
+            if not (self._replace or (self._grow and self.replaced.get("shards"))):
                 self._lock.close()
                 raise AlreadyThereError(f"{self.final}: is already prepared. To build it again: --replace")
         return self
+
+    def _before(self) -> Mapping[str, Any]:
+        """The manifest of the set that is there; a damaged one may be replaced, and is empty then."""
+        try:
+            return read_json_object(self.final / "manifest.json", advice=_again(self.name))
+        except DataError:
+            if self._replace:
+                return {}
+            self._lock.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()

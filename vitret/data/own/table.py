@@ -23,7 +23,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, EmptyError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, EmptyError, shortened
 from vitret.core.records import Float64, Int64
 from vitret.core.store import file_sha256
 from vitret.data.layout.parts import Side
@@ -97,6 +98,7 @@ def read_own_table(path: Path) -> OwnData:
 
 
 def _read(path: Path) -> Any:
+    require_content(path)
     try:
         if path.suffix == ".parquet":
             table = pq.read_table(path)
@@ -106,6 +108,7 @@ def _read(path: Path) -> Any:
             table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=kinds))
         # Names that are no UTF-8 are only found when they are asked for; columns that are none come as bytes.
         table = table.rename_columns(table.column_names)
+        table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not readable as a table ({said}).") from error
@@ -211,7 +214,7 @@ def _split(path: Path, table: Any) -> Flags:
     if not known.all():
         row = int(np.flatnonzero(~known)[0])
         raise DataError(
-            f"{_line(path, row)}: split is {column[row].as_py()!r}; it must be 'train' or 'validation' "
+            f"{_line(path, row)}: split is {shortened(repr(column[row].as_py()))}; it must be 'train' or 'validation' "
             "(which evaluates)."
         )
     return np.asarray(pc.equal(column, "validation"))
@@ -239,7 +242,9 @@ def _flags(path: Path, table: Any, name: str) -> Flags:
     for row, value in enumerate(values):
         # NaN is how pandas writes "no answer" beside truth values; 1.0 and 0.0 equal True and False.
         if value not in meanings and value == value:
-            raise DataError(f"{_line(path, row)}: {name} is {value!r}; it must be True, False or empty.")
+            raise DataError(
+                f"{_line(path, row)}: {name} is {shortened(repr(value))}; it must be True, False or empty."
+            )
     return np.array([meanings.get(value, False) for value in values], dtype=np.bool_)
 
 
