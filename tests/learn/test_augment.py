@@ -156,6 +156,13 @@ def test_image_sizes_are_those_of_the_boxes_where_there_are_any(images: Images):
     boxes[3] = [10, 5, 30, 25]
     boxed = Images(root=images.root, paths=images.paths, boxes=boxes)
     assert image_sizes(boxed).tolist() == [[60, 40], [40, 60], [50, 50], [20, 20]]
+    boxes[:] = [[50, 10, 90, 30], [-9, -9, 10, 99], [0, 0, 50, 50], [10, 5, 30, 25]]
+    over = Images(root=images.root, paths=images.paths, boxes=boxes)
+    # As the pixels that training sees: a box is cut to its image first.
+    assert image_sizes(over).tolist() == [[10, 20], [10, 60], [50, 50], [20, 20]]
+    policy = ImagePolicy(policy="longer", size=1000)
+    seen = [load(over.file(i), policy, box=over.box(i), patch=1).shape[:0:-1] for i in range(4)]
+    assert [list(size) for size in seen] == image_sizes(over).tolist()
 
 
 def test_a_square_crop_is_as_large_as_the_shorter_side_and_lies_anywhere():

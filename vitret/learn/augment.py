@@ -19,7 +19,8 @@ from torch import Tensor
 from vitret.core.errors import UserError
 from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Int64
-from vitret.data.images import Box, decode
+from vitret.data.boxes import Box
+from vitret.data.images import decode
 
 # Set "S2": heights over widths that part the groups, and the (width, height) each is resized to.
 GROUP_BOUNDS = (0.67, 0.77, 1.33, 1.5)

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Images, Int64
 from vitret.data import layout
-from vitret.data.images import header_size
+from vitret.data.boxes import crop_sizes
+from vitret.data.images import header
 from vitret.learn.augment import augment, check_policy, load, plain, random_crop
 
 # Decoded images are kept in memory when all of them fit in this many bytes.
@@ -32,17 +33,14 @@ def default_workers(device: torch.device) -> int:
 
 
 def image_sizes(images: Images) -> Int64:
-    """(n, 2) width and height: of an image's box, else from the prepared set's table.
+    """(n, 2) width and height from the prepared set's table; where an image has a box, of the pixels it holds.
 
     The header is read only of an image that is in no such table, as in a benchmark of speed.
     """
     sizes = layout.load_sizes(images)[:, :2]
     for row in np.flatnonzero(~sizes.all(axis=1)):
-        sizes[row] = header_size(images.file(int(row)))
-    if images.boxes is None:
-        return sizes
-    boxed = images.boxes[:, 2:] - images.boxes[:, :2]
-    return np.where(np.isnan(boxed), sizes, boxed.round()).astype(np.int64)
+        sizes[row] = header(images.file(int(row)))[:2]
+    return sizes if images.boxes is None else crop_sizes(images.boxes, sizes)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,11 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
+    # Labelled items and items of a boxed database are crops; a judged query's box marks a part of a photograph.
+    marks = "label" not in queries and BOX[0] not in database
     return EvalSet(
         name=name,
-        queries=_images(folder, queries),
+        queries=replace(_images(folder, queries), marks=marks),
         database=_images(folder, database),
         truth=read_truth(folder / "truth.json", queries, database),
         query_rows=queries.get("database_row"),
