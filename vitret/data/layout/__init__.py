@@ -16,9 +16,10 @@ $VITRET_DATA/<set>/
   manifest.json      counts, failed images, the digests by which the set's bytes are known, the sha256 of each file here
 ```
 
-Paths are relative to images/. Boxes are pixels of the stored image; NaN (null) is the whole image. With truth "labels"
-a query's positives are the database images of its label; its own image, where it is in the database, the images of its
-own sequence and the rows in "junk" are junk. `.<set>.stamps.npy` beside the set is of this machine alone.
+Paths are relative to images/. Boxes are pixels of the stored image, before any turn by EXIF; NaN (null) is the whole
+image. A box makes an image of its own: two boxes in one file are two images. With truth "labels" a query's positives
+are the database images of its label; its own image, where it is in the database, the images of its own sequence and
+the rows in "junk" are junk. `.<set>.stamps.npy` beside the set is of this machine alone.
 A digest covers the table and the sha256 of every image it names, not times, places or the library that wrote the file.
 """
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vitret.core.errors import DataError
 from vitret.core.records import Float64, Images
 from vitret.core.store import write_json, write_text
+from vitret.data.layout.box_check import check_boxes
 from vitret.data.layout.identity import Twins, find_twins
 from vitret.data.layout.image_check import Inventory
 from vitret.data.layout.parquet import Bytes, digest_columns, write_table
@@ -85,17 +86,21 @@ class Contents:
         searched = Images(root=images, paths=self.evaluation.database, boxes=self.evaluation.database_boxes)
         return find_twins(asked, searched, inventory.files)
 
-    def check_boxes(self, inventory: Inventory) -> None:
-        """Raise `DataError` for a box that holds no pixel of its image."""
+    def check_boxes(self, inventory: Inventory) -> list[str]:
+        """Notes about boxes that hang over their image; one that holds no pixel of it raises `DataError`."""
         boxed: list[tuple[Bytes, Float64 | None]] = []
         if self.train is not None:
             boxed.append((self.train.paths, self.train.boxes))
         if self.evaluation is not None:
             boxed.append((self.evaluation.queries, self.evaluation.boxes))
             boxed.append((self.evaluation.database, self.evaluation.database_boxes))
-        for paths, boxes in boxed:
-            if boxes is not None:
-                _check_boxes(self.name, paths, boxes, inventory)
+        notes = [
+            note
+            for paths, boxes in boxed
+            if boxes is not None
+            for note in check_boxes(self.name, paths, boxes, inventory)
+        ]
+        return list(dict.fromkeys(notes))  # queries that are the database have its notes
 
     def manifest(self, inventory: Inventory) -> dict[str, Any]:
         """Counts, failed images and digests: the part of the manifest that follows from the contents."""
@@ -196,19 +201,3 @@ def part_digests(
 def _listing(names: Sequence[str], problems: Mapping[str, str]) -> str:
     more = f" … and {len(names) - 3} more" if len(names) > 3 else ""
     return "; ".join(f"{name} {problems[name].rstrip('.')}" for name in names[:3]) + more + "."
-
-
-def _check_boxes(name: str, paths: Bytes, boxes: Float64, inventory: Inventory) -> None:
-    rows = inventory.rows(paths)
-    size = np.stack([inventory.files["width"][rows], inventory.files["height"][rows]], axis=1)
-    # Rounded and cut to the image as `images.whole_pixels` will do.
-    low = np.clip(np.round(boxes[:, :2]), 0, size)
-    high = np.clip(np.round(boxes[:, 2:]), 0, size)
-    bad = np.flatnonzero(~np.isnan(boxes[:, 0]) & ~(low < high).all(axis=1))
-    if len(bad):
-        i = int(bad[0])
-        box = ", ".join(f"{v:g}" for v in boxes[i])
-        raise DataError(
-            f"{name}: {len(bad)} boxes hold no pixel of their image; first: ({box}) in {paths[i].decode()}, which is "
-            f"{size[i, 0]}×{size[i, 1]}. Boxes are x0, y0, x1, y1 in pixels of the stored image."
-        )

@@ -284,11 +284,11 @@ class LayoutWriter:
                 report=self._report,
             )
             contents = contents.without_broken(inventory)
-            contents.check_boxes(inventory)
+            boxes = contents.check_boxes(inventory)
             if self._tell_apart is not None:
                 images = self.part / "images"
                 contents = contents.told_apart(images, inventory, without_copies=self._tell_apart)
-            for note in contents.notes():
+            for note in [*boxes, *contents.notes()]:
                 self._report(f"{self.name}: {note}")
             kept = contents.write(self.part, inventory)
             write_json(self.part / "card.json", dict(self._card))
