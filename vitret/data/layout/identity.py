@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Images, Int64, Truth
+from vitret.data.boxes import cut
 from vitret.data.layout.truth import joined
 
 Bool = NDArray[np.bool_]
@@ -48,14 +49,10 @@ def find_twins(queries: Images, database: Images, files: Mapping[str, NDArray[An
     return Twins(queries=q, rows=d, same=_one_file(queries, database, q, d))
 
 
-def _whole(images: Images, files: Mapping[str, NDArray[Any]], rows: Int64) -> NDArray[np.float64]:
+def _whole(images: Images, files: Mapping[str, NDArray[Any]], rows: Int64) -> Int64:
     """The boxes (n, 4) in whole pixels, cut to the image."""
-    size = np.stack([files["width"][rows], files["height"][rows]], axis=1).astype(np.float64)
-    whole = np.concatenate([np.zeros_like(size), size], axis=1)
-    if images.boxes is None:
-        return whole
-    cut = np.clip(np.round(images.boxes), 0, np.concatenate([size, size], axis=1))
-    return np.where(np.isnan(images.boxes), whole, cut)
+    size = np.stack([files["width"][rows], files["height"][rows]], axis=1).astype(np.int64)
+    return cut(np.full((len(images), 4), np.nan) if images.boxes is None else images.boxes, size)
 
 
 def _one_file(queries: Images, database: Images, q: Int64, d: Int64) -> Bool:
