@@ -214,5 +214,16 @@ def test_a_box_is_truncated_where_the_protocol_says_so():
     assert box_of(box, Protocol(boxes="truncate")) == (10, 20, 99, 80)
     assert box_of(box, Protocol()) == box
     assert box_of(box, Protocol(boxes="truncate", crop="none")) is None
+    # A box that makes an image of its own is always cut, truncated if the protocol says so.
+    assert box_of(box, Protocol(boxes="truncate", crop="none"), marks=False) == (10, 20, 99, 80)
     assert "boxes" not in Protocol().model_dump()
     assert Protocol().fingerprint != Protocol(boxes="truncate").fingerprint
+
+
+def test_a_truncated_box_over_the_border_has_the_frame_of_its_pixels(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    protocol = Protocol(size_rule="none", boxes="truncate", query_size="same_size")
+    images = Images.of(tmp_path, ["a.png"], np.array([[40.6, -0.7, 70.5, 10.9]]))
+    plan = frame_finder(images, protocol, patch=1)(0)
+    assert plan.final == (10, 16)
+    assert np.array_equal(load(images, 0, plan, protocol).permute(1, 2, 0), PIXELS[:10, 40:])
