@@ -54,6 +54,7 @@ def holds(folder: Path) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_what_another_call_left_goes(tmp_path: Path, extract):
     assert extract("pairs") == 0
     assert holds(tmp_path / "out") == {"queries": 3, "database": 3}

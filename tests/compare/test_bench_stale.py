@@ -76,6 +76,7 @@ def run(places: Places, system: str = "still", suite: str = "plain") -> tuple[re
     return results.read_result(path), said, len(written)
 
 
+@pytest.mark.slow
 def test_replaced_weights_are_other_weights(places: Places, tmp_path: Path):
     first, _, _ = run(places)
     assert run(places)[2] == 0
@@ -118,6 +119,7 @@ def test_without_weights_on_this_machine_a_row_stands_as_measured(places: Places
     assert run(places)[2] == 0
 
 
+@pytest.mark.slow
 def test_another_checkpoint_in_the_run_is_measured(places: Places, tmp_path: Path):
     first, _, _ = run(places, "moved")
     assert run(places, "moved")[2] == 0
@@ -134,6 +136,7 @@ def test_another_checkpoint_in_the_run_is_measured(places: Places, tmp_path: Pat
     assert second.model.weights_sha256 != first.model.weights_sha256
 
 
+@pytest.mark.slow
 def test_a_run_is_not_shown_as_trained_from_weights_that_replaced_its_start(places: Places, tmp_path: Path):
     run(places, "moved")
     weights(tmp_path / "w" / "test_vit.safetensors", 1)
@@ -169,6 +172,7 @@ def test_replaced_photographs_of_a_whitening_end_the_bench(places: Places, tmp_p
         resolve(places, Request(train_set="town", systems=["still"], suite="white"))
 
 
+@pytest.mark.slow
 def test_a_row_of_images_that_could_not_be_read_is_measured_when_they_are_back(
     places: Places, tmp_path: Path
 ):
@@ -192,6 +196,7 @@ def test_ranks_of_one_measurement_never_lie_beside_the_row_of_another(places: Pl
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_row_of_another_manifest_does_not_stand(places: Places, tmp_path: Path):
     first, _, _ = run(places)
     with LayoutWriter(places.data, "test", replace=True, workers=1) as writer:

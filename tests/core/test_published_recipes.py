@@ -33,6 +33,7 @@ def test_every_recipe_resolves_and_says_what_its_paper_leaves_open(name: str):
     assert recipe.track.validation == 0.0
 
 
+@pytest.mark.slow
 def test_no_two_recipes_are_the_same_run():
     assert len({published(name).digest for name in NAMES}) == len(NAMES)
 

@@ -163,6 +163,7 @@ extract(
 """
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_trace_in_the_result(photographs, tmp_path):
     straight, killed = tmp_path / "straight.npy", tmp_path / "killed.npy"
     command = [sys.executable, "-c", KILLED, str(photographs.root)]

@@ -32,6 +32,7 @@ def log(run_file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run_file.parent / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_training_learns_and_writes_what_it_saw(tiny: ModuleType, patterns: Path, tmp_path: Path):
     seen: list[tuple[int, int]] = []
     recipe = tiny.recipe(images_seen=1200)

@@ -254,6 +254,7 @@ def full_size():
     return {spec.model_dump_json(): name for name, spec in specs.items()}.values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", full_size())
 def test_every_system_builds_at_full_size(name):
     assert shape_only(read_system(CONFIGS, name).model).dim > 0
