@@ -8,7 +8,7 @@ from vitret.core.records import Images
 from vitret.data import layout
 from vitret.data.layout import LayoutWriter
 from vitret.describe import framing
-from vitret.describe.framing import centre, frame, load, padded, resize, size_finder, stored_size
+from vitret.describe.framing import box_of, centre, frame, load, padded, resize, size_finder, stored_size
 
 WIDE = (480, 640)  # height, width
 
@@ -106,3 +106,13 @@ def test_sizes_of_a_prepared_set_come_from_its_table(tmp_path, monkeypatch, exif
     monkeypatch.setattr(framing, "header_size", opened)
     find = size_finder(prepared, exif=exif)
     assert [find(row) for row in (0, 1)] == from_headers == [(30, 20) if exif else (20, 30), (20, 30)]
+
+
+def test_a_box_is_truncated_where_the_protocol_says_so():
+    # DOLG 63b117d, evaler/infer.py: map(int, bbx). The default stays out of the fingerprint.
+    box = (10.6, 20.5, 99.7, 80.9)
+    assert box_of(box, Protocol(boxes="truncate")) == (10, 20, 99, 80)
+    assert box_of(box, Protocol()) == box
+    assert box_of(box, Protocol(boxes="truncate", crop="none")) is None
+    assert "boxes" not in Protocol().model_dump()
+    assert Protocol().fingerprint != Protocol(boxes="truncate").fingerprint

@@ -19,7 +19,7 @@ from vitret.core.npz import DAMAGE, npz_arrays
 from vitret.core.protocol import Protocol, split_key
 from vitret.core.recipes import Recipe
 from vitret.core.records import Float64, Ranks
-from vitret.core.store import read_json, write_json, writing
+from vitret.core.store import machine_error, read_json, write_json, writing
 from vitret.measure.evaluate import parse_metric
 
 
@@ -42,6 +42,11 @@ class TrainingFacts(Strict):
         default="", description="what part of the set was prepared, in words; empty for all of it"
     )
     images_seen: int = Field(ge=0)
+    start_sha256: str = Field(
+        default="",
+        exclude_if=lambda value: not value,
+        description="of the file of weights that training started from; empty where none is known",
+    )
     seed: int
     budget: Literal["track", "own"]
     pretraining: str
@@ -148,8 +153,12 @@ def path_of(root: Path, result: Result) -> Path:
 
 
 def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path:
-    """Write the ranks of every level, then the row: a row never stands without its ranks."""
+    """Write the ranks of every level, then the row: a row never stands without its own ranks."""
     path = path_of(root, result)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise machine_error(path, error) from error
     arrays = {
         f"{level}.{part}": getattr(one, part)
         for level, one in sorted(ranks.items())

@@ -43,6 +43,7 @@ class Row:
     system: str
     title: str
     backbone: str
+    starts_from: str
     head: str
     dim: int
     parameters: int
@@ -238,6 +239,7 @@ def _row(
         system=first.model.system,
         title=first.model.title,
         backbone=first.model.backbone,
+        starts_from=first.recipe.system.model.starts_from,
         head=first.model.head,
         dim=first.model.dim,
         parameters=first.model.parameters,

@@ -5,7 +5,6 @@ $VITRET_HOME/runs/<id>/  recipe.yaml  code.json  data.json  log.jsonl  checkpoin
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -59,7 +58,7 @@ class Run:
 
     @property
     def state(self) -> Path:
-        """Where the trainer keeps what it needs to go on."""
+        """Where the trainer keeps what it needs to continue."""
         return self.path / "state"
 
     @property
@@ -88,11 +87,6 @@ class Run:
         self.require_data(name, digest)
         if not (self.path / "data.json").is_file():
             write_json(self.path / "data.json", {"set": name, "digest": digest})
-
-    def log(self, **entry: Any) -> None:
-        """Append one line to log.jsonl."""
-        with self.log_file.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def open_run(home: Path, recipe: Recipe) -> Run:

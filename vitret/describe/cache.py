@@ -19,6 +19,7 @@ from vitret.core.locks import locked
 from vitret.core.protocol import Protocol, differences
 from vitret.core.records import Descriptors
 from vitret.core.store import digest, file_sha256, read_json_object, write_json
+from vitret.data.images import check
 from vitret.describe.blocks import failed_file
 from vitret.describe.extract import Progress, extract
 from vitret.describe.request import Request, extraction_key
@@ -52,16 +53,25 @@ def cached_extract(
 ) -> Descriptors:
     """`extract`, unless the same descriptors are there already; two processes that want the same wait for each other.
 
-    The request's `images_digest` must name the bytes of the images.
+    The request's `images_digest` must name the bytes of the images. Descriptors in which images failed that can be read
+    now are made again.
     """
     key = extraction_key(request)
     place = folder(home) / digest(key)
     found = _read(place, key, request.protocol)
-    if found is not None:
+    if found is not None and not _can_be_read_now(request, found):
         return found
     with locked(folder(home) / f"{place.name}.lock", say or _silent):
         found = _read(place, key, request.protocol)
+        if found is not None and _can_be_read_now(request, found):
+            shutil.rmtree(place)
+            found = None
         return _made(request, place, key, progress) if found is None else found
+
+
+def _can_be_read_now(request: Request, found: Descriptors) -> bool:
+    """Whether an image that could not be read is back: a disk that was not mounted, a permission."""
+    return any(check(request.images.file(int(row))).problem is None for row in found.failed)
 
 
 def _made(request: Request, place: Path, key: dict[str, Any], progress: Progress | None) -> Descriptors:

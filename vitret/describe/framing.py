@@ -82,7 +82,12 @@ def _each(sides: tuple[float, float], change) -> tuple[int, int]:  # type: ignor
 
 def box_of(box: Box | None, protocol: Protocol) -> Box | None:
     """The box that a protocol cuts an image to, if any."""
-    return box if protocol.crop == "box" else None
+    if box is None or protocol.crop != "box":
+        return None
+    if protocol.boxes == "truncate":
+        x0, y0, x1, y1 = box
+        return float(int(x0)), float(int(y0)), float(int(x1)), float(int(y1))
+    return box
 
 
 def stored_size(path: Path, *, exif: bool) -> tuple[int, int] | None:
@@ -102,13 +107,10 @@ def size_finder(images: Images, *, exif: bool) -> SizeOf:
 
     None where the header cannot be read.
     """
-    folder = images.root.parent
-    known: NDArray[np.int64] | None = None
-    if layout.exists(folder.parent, folder.name):
-        known = layout.load_sizes(folder.parent, folder.name, images)
+    known = layout.load_sizes(images)
 
     def find(row: int) -> tuple[int, int] | None:
-        if known is None or not known[row, :2].all():
+        if not known[row, :2].all():
             return stored_size(images.file(row), exif=exif)
         width, height, orientation = (int(value) for value in known[row])
         return (width, height) if exif and orientation >= TURNED else (height, width)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
-from vitret.core.records import Float64
+from vitret.core.records import Float64, Images
 from vitret.core.store import write_json, write_text
+from vitret.data.layout.identity import Twins, find_twins
 from vitret.data.layout.image_check import Inventory
 from vitret.data.layout.parquet import Bytes, digest_columns, write_table
 from vitret.data.layout.parts import Columns, Evaluation, Train
@@ -64,6 +65,26 @@ class Contents:
             raise DataError(f"{self.name}: no image can be read: {shown}")
         return replace(self, train=train, evaluation=evaluation, distractors=distractors)
 
+    def told_apart(self, images: Path, inventory: Inventory, *, without_copies: bool) -> Contents:
+        """The contents in which no query finds its own file under another name; nor, if asked for, a copy of it."""
+        if self.evaluation is None:
+            return self
+        found, twins = self.evaluation, self._twins(images, inventory)
+        found = found.ignoring(twins.queries[twins.same], twins.rows[twins.same], own=True)
+        if without_copies:
+            found = found.ignoring(twins.queries, twins.rows, own=False)
+        return replace(self, evaluation=found)
+
+    def notes(self) -> list[str]:
+        """What the user should know of the queries, apart from copies, which `load_eval` counts."""
+        return [] if self.evaluation is None else list(self.evaluation.notes)
+
+    def _twins(self, images: Path, inventory: Inventory) -> Twins:
+        assert self.evaluation is not None
+        asked = Images(root=images, paths=self.evaluation.queries, boxes=self.evaluation.boxes)
+        searched = Images(root=images, paths=self.evaluation.database, boxes=self.evaluation.database_boxes)
+        return find_twins(asked, searched, inventory.files)
+
     def check_boxes(self, inventory: Inventory) -> None:
         """Raise `DataError` for a box that holds no pixel of its image."""
         boxed: list[tuple[Bytes, Float64 | None]] = []
@@ -85,6 +106,7 @@ class Contents:
             "complete": not inventory.problems,
             "counts": self.counts(),
             "digests": self._digests(inventory),
+            **({"notes": self.notes()} if self.notes() else {}),
         }
 
     def counts(self) -> dict[str, int]:
@@ -115,8 +137,11 @@ class Contents:
             pairs=self.train.pair_columns() if self.train is not None else {},
             database=self._database_columns(),
             queries=self.evaluation.query_columns() if self.evaluation is not None else {},
-            truth=truth_to_json(self.evaluation.truth).encode() if self.evaluation is not None else b"",
+            truth=self._truth_text().encode(),
         )
+
+    def _truth_text(self) -> str:
+        return "" if self.evaluation is None else truth_to_json(self.evaluation.truth, self.evaluation.junk)
 
     def _database_columns(self) -> Columns:
         if self.evaluation is not None:
@@ -136,7 +161,7 @@ class Contents:
             tables["queries.parquet"] = self.evaluation.query_columns()
             if self.evaluation.names:
                 labels["evaluation"] = self.evaluation.names
-            write_text(folder / "truth.json", truth_to_json(self.evaluation.truth))
+            write_text(folder / "truth.json", self._truth_text())
         written = [name for name, columns in tables.items() if columns]
         for name in written:
             write_table(folder / name, tables[name])

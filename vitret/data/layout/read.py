@@ -13,10 +13,14 @@ from vitret.core import plugins
 from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
 from vitret.core.store import read_json_object
+from vitret.data.layout.identity import copies_sentences, find_twins
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.parts import BOX
 from vitret.data.layout.truth import read_truth
 from vitret.data.layout.write import VERSION, exists
+
+# What `source` of a manifest calls the user's own data; all other sets have official lists.
+OWN_KINDS = ("table", "revisited", "folders", "flat")
 
 
 def list_sets(data_root: Path) -> list[str]:
@@ -101,15 +105,37 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
-    rows = queries.get("database_row")
     return EvalSet(
         name=name,
         queries=_images(folder, queries),
         database=_images(folder, database),
         truth=read_truth(folder / "truth.json", queries, database),
-        query_rows=rows,
+        query_rows=queries.get("database_row"),
         card=_card(folder),
         digest=manifest["digests"]["evaluation"],
+    )
+
+
+def notes_of(data_root: Path, evalset: EvalSet) -> list[str]:
+    """What a reader of a prepared set's numbers should know of its queries, a sentence each; opens no image."""
+    notes = load_manifest(data_root, evalset.name).get("notes", [])
+    return [*notes, *_copies(data_root, evalset)]
+
+
+def copies_of(data_root: Path, name: str) -> list[str]:
+    """The sentences on byte-identical copies of a set's queries in its database; none for a set without queries."""
+    if not (data_root / name / "queries.parquet").is_file():
+        return []
+    return _copies(data_root, load_eval(data_root, name))
+
+
+def _copies(data_root: Path, evalset: EvalSet) -> list[str]:
+    name = evalset.name
+    files = read_table(data_root / name / "files.parquet")
+    own = load_manifest(data_root, name).get("source", {}).get("kind") in OWN_KINDS
+    advice = f" To ignore copies: vitret prepare {name} --from DIR --without-copies --replace" if own else ""
+    return copies_sentences(
+        find_twins(evalset.queries, evalset.database, files), evalset.truth, advice=advice
     )
 
 
@@ -126,12 +152,13 @@ def load_images(data_root: Path, name: str) -> ImageSet:
     )
 
 
-def load_sizes(data_root: Path, name: str, images: Images) -> NDArray[np.int64]:
-    """(n, 3) stored width, height and EXIF orientation of a prepared set's images, without opening any.
+def load_sizes(images: Images) -> NDArray[np.int64]:
+    """(n, 3) stored width, height and EXIF orientation of images, from the table of their prepared set; opens none.
 
-    Zeros for a file that lies in the set's folder and is not of the set.
+    Zeros for an image that is in no such table.
     """
-    files = read_table(data_root / name / "files.parquet")
+    folder = images.root.parent
+    files = read_table(folder / "files.parquet") if exists(folder.parent, folder.name) else {"path": ()}
     if not len(files["path"]):
         return np.zeros((len(images), 3), np.int64)
     rows = np.searchsorted(files["path"], images.paths).clip(max=len(files["path"]) - 1)

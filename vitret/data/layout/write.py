@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, EmptyError, UserError
+from vitret.core.errors import DataError, EmptyError, MachineError, UserError
 from vitret.core.locks import locked
 from vitret.core.records import Float64, Truth
 from vitret.core.store import file_sha256, machine_error, read_json_object, write_json
@@ -23,6 +23,7 @@ from vitret.data.layout.leftovers import remove_leftovers
 from vitret.data.layout.links import copy_whole, hard_link_or_copy, symlink_or_copy
 from vitret.data.layout.parquet import Bytes, encoded
 from vitret.data.layout.parts import Evaluation, Side, Train
+from vitret.data.layout.stamps import take_stamps, write_stamps
 
 VERSION = 1
 UNFINISHED = (".part", ".old")
@@ -94,6 +95,7 @@ class LayoutWriter:
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
         self._left_out: dict[str, int] = {}
+        self._tell_apart: bool | None = None
         self.missing: list[str] = []
 
     def __enter__(self) -> LayoutWriter:
@@ -214,8 +216,8 @@ class LayoutWriter:
     ) -> None:
         """Set the evaluation part: judgements, or labels for both sides. Boxes of queries crop them.
 
-        `query_rows` (Q,) is each query's own database row, −1 for none; a query that is in the database without being
-        said so here, or judged junk for itself, raises `DataError`.
+        `query_rows` (Q,) is each query's own database row, −1 for none; its judgement stays as it is. A query that is
+        in the database without being said so here is junk for itself.
         """
         self._evaluation = Evaluation.of(database, queries, judgements=judgements, query_rows=query_rows)
 
@@ -224,6 +226,13 @@ class LayoutWriter:
         self._distractors = np.unique(encoded(paths))
         if len(self._distractors) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
+
+    def tell_apart(self, *, without_copies: bool = False) -> None:
+        """Compare queries and database by bytes when the set is finished.
+
+        A query's own file is junk for it under any name; with `without_copies` so is every copy of its bytes.
+        """
+        self._tell_apart = without_copies
 
     def leave_out(self, number: int, what: str) -> None:
         """Say, and write into the manifest, that so many images have no place in the set, and why."""
@@ -266,6 +275,7 @@ class LayoutWriter:
         if len(paths) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
         try:
+            before = take_stamps(self.part / "images", paths)
             inventory = take_inventory(
                 self.part / "images",
                 paths,
@@ -275,6 +285,11 @@ class LayoutWriter:
             )
             contents = contents.without_broken(inventory)
             contents.check_boxes(inventory)
+            if self._tell_apart is not None:
+                images = self.part / "images"
+                contents = contents.told_apart(images, inventory, without_copies=self._tell_apart)
+            for note in contents.notes():
+                self._report(f"{self.name}: {note}")
             kept = contents.write(self.part, inventory)
             write_json(self.part / "card.json", dict(self._card))
             beside = sorted({*kept, *self._attached, "card.json"})
@@ -285,6 +300,9 @@ class LayoutWriter:
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
             remove_leftovers(self.part, {*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
+            # The set is whole: without stamps its images are held to the time of the manifest.
+            with contextlib.suppress(MachineError):
+                write_stamps(self.final, before[np.isin(paths, inventory.files["path"])])
         except OSError as error:
             raise machine_error(self.part, error) from error
         return self.final
