@@ -141,8 +141,8 @@ def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_a_message_fits_on_a_screen():
-    lines = on_a_screen("\n".join(["x" * 5000] * 300)).splitlines()
+    lines = on_a_screen(str(VitretError("\n".join(["x" * 5000] * 300)))).splitlines()
     assert len(lines) <= 24
     assert lines[-1] == "… and 278 more lines."
-    assert max(map(len, lines)) < 1000
+    assert max(map(len, lines)) < 1010
     assert on_a_screen("one line") == "one line"
