@@ -75,6 +75,10 @@ def read_table(path: Path) -> dict[str, NDArray[Any]]:
     for name in names:
         column = table[name]
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            if column.null_count:
+                raise DataError(
+                    f"{path}: '{name}' has rows without a text. Prepare the set again with --replace."
+                )
             columns[name] = text_column(column)
         elif pa.types.is_fixed_size_binary(column.type):
             whole = column.combine_chunks()
