@@ -13,7 +13,7 @@ import typer.core
 import typer.main
 
 from vitret.cli import console
-from vitret.core.errors import VitretError
+from vitret.core.errors import MachineError, VitretError
 
 _COMMON = {
     "--home": "VITRET_HOME",
@@ -155,6 +155,11 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except typer.Exit as error:
         return error.exit_code
+    except MemoryError as error:
+        console.complain(
+            f"Not enough memory ({error or 'no more could be had'}). Use a machine with more, or less data."
+        )
+        return MachineError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.complain(
             "Interrupted. What was done is kept; the same command continues from there:\n  vitret "

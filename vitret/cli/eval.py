@@ -18,7 +18,7 @@ def eval_(
     queries: Annotated[
         str,
         typer.Option(
-            help="Query descriptors: .npy, .npz, .h5, .mat or .safetensors; FILE:NAME selects one array of several."
+            help="Query descriptors: .npy, .npz, .h5, .mat, .safetensors, .pt; FILE:NAME selects one of several arrays."
         ),
     ],
     database: Annotated[

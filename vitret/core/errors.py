@@ -7,11 +7,18 @@ is a bug and keeps its traceback.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# A longer line of a message repeats something that was given: a name of five thousand letters, a whole file.
+LONGEST_LINE = 1000
+
 
 class VitretError(Exception):
-    """Base of all errors that are shown as one line without a traceback."""
+    """Base of all errors that are shown as one line without a traceback; a very long line is cut."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        lines = super().__str__().split("\n")
+        return "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in lines)
 
 
 class CheckError(VitretError):

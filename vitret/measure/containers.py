@@ -20,8 +20,8 @@ from vitret.core.npz import DAMAGE, npz_array, npz_headers
 from vitret.measure.choice import Held, Wanted, choose, held
 from vitret.measure.hdf5 import read_h5
 
-# A sparse matrix is filled up to at most so many bytes.
-LARGEST_FILLED = 512 << 20
+# A sparse matrix is filled up to at most so many bytes; turning and normalising it takes as many twice more.
+LARGEST_FILLED = 256 << 20
 
 
 def load(path: Path, wanted: Wanted) -> NDArray[Any]:

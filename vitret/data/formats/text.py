@@ -98,7 +98,9 @@ def inshop(path: Path) -> dict[str, Labelled]:
     out = {status: Labelled([], []) for status in ("train", "query", "gallery")}
     for name, item, status in columns(path, ("image_name", "item_id", "evaluation_status"), skip=2):
         if status not in out:
-            raise DataError(f"{path}: {name} has the status {status!r}; expected train, query or gallery.")
+            raise DataError(
+                f"{path}: {name[:80]} has the status {status[:20]!r}; expected train, query or gallery."
+            )
         out[status].paths.append(name)
         out[status].labels.append(item)
     total = sum(len(part.paths) for part in out.values())

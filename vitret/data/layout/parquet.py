@@ -66,14 +66,19 @@ def read_table(path: Path) -> dict[str, NDArray[Any]]:
     require_content(path)
     try:
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: not readable as parquet ({_first_line(error)}). Prepare the set again with --replace."
         ) from error
     columns: dict[str, NDArray[Any]] = {}
-    for name in table.column_names:
+    for name in names:
         column = table[name]
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            if column.null_count:
+                raise DataError(
+                    f"{path}: '{name}' has rows without a text. Prepare the set again with --replace."
+                )
             columns[name] = text_column(column)
         elif pa.types.is_fixed_size_binary(column.type):
             whole = column.combine_chunks()
