@@ -9,7 +9,7 @@ import numpy as np
 
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.store import digest
-from vitret.data.images import SUFFIXES
+from vitret.data.formats.pictures import SUFFIXES
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 from vitret.data.own.record import OwnData
