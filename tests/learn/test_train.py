@@ -212,7 +212,7 @@ def test_image_sizes_come_from_the_prepared_table(
     def opened(path: Path) -> None:
         raise AssertionError(f"{path}: its header was read again")
 
-    monkeypatch.setattr("vitret.learn.loading.header_size", opened)
+    monkeypatch.setattr("vitret.learn.loading.header", opened)
     # Groups ask for the aspect of each image, a random crop for the memory that all of them would take.
     policy = {"policy": "groups", "size": 32, "crop_area": [0.6, 1.0]}
     recipe = tiny.recipe(images_seen=12, track_image=policy, sampler="groups", track_batch=6)

@@ -148,7 +148,7 @@ def run(arguments: Sequence[str]) -> int:
         rest = _take_common(arguments)
         code = build_command().main(args=rest, prog_name="vitret", standalone_mode=False)
     except VitretError as error:
-        console.complain(str(error))
+        console.complain(console.on_a_screen(str(error)))
         return error.exit_code
     except typer.TyperException as error:
         console.complain(_usage(error))

@@ -28,6 +28,17 @@ def complain(text: str) -> None:
     print(f"\033[31m{text}\033[0m" if colour else text, file=sys.stderr, flush=True)
 
 
+# Lines of a screen, and characters of a line that is read at all.
+_LINES, _LINE = 22, 800
+
+
+def on_a_screen(text: str) -> str:
+    """A message cut to what fits on a screen."""
+    lines = [line if len(line) <= _LINE else f"{line[:_LINE]} …" for line in text.split("\n")]
+    more = [f"… and {len(lines) - _LINES} more lines."] if len(lines) > _LINES else []
+    return "\n".join(lines[:_LINES] + more)
+
+
 def put(text: str) -> None:
     """A result, on stdout."""
     print(text, flush=True)

@@ -23,16 +23,17 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vitret.core.disguise import HEAD
 from vitret.core.errors import DataError, MachineError
+from vitret.data.boxes import TURNED, Box, whole_pixels
 from vitret.data.formats.brightness import BrightnessError, Pixels, rgb
-from vitret.data.formats.pictures import disguise, formats, open_heic
+from vitret.data.formats.pictures import formats, instead, open_heic
 
 try:
     import simplejpeg
 except ImportError:
     simplejpeg = None
 
-Box = tuple[float, float, float, float]
 
 # What Pillow raises on damaged bytes; its documentation names only OSError.
 DAMAGE = (
@@ -73,7 +74,7 @@ def decode(
 ) -> Pixels:
     """Read one image as (H, W, 3) uint8 RGB, contiguous.
 
-    `box` x0 y0 x1 y1 in pixels of the stored image crops it: see `whole_pixels`.
+    `box` x0 y0 x1 y1 in pixels of the stored image crops it: see `boxes.whole_pixels`.
     `draft` (width, height) lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as small as both sides stay at
     least that long; it does nothing for other formats, nor beside a box, whose pixels would not be whole.
     `exif` turns the image upright by its EXIF orientation, after cropping; `draft` means the upright image.
@@ -84,43 +85,22 @@ def decode(
     orientation = _orientation(image) if exif else 1
     scale = 1
     if draft is not None and box is None and image.format == "JPEG":
-        scale = _scale(image.size, draft[::-1] if orientation >= 5 else draft)
-    if box is not None:
-        box = whole_pixels(box, image.size, path)
+        scale = _scale(image.size, draft[::-1] if orientation >= TURNED else draft)
+    corners = None if box is None else whole_pixels(box, image.size, path)
     pixels = _pixels(image, data, scale, path)
-    if box is not None:
-        x0, y0, x1, y1 = (int(v) for v in box)
+    if corners is not None:
+        x0, y0, x1, y1 = corners
         pixels = pixels[y0:y1, x0:x1]
     turns, mirrored = TURNS.get(orientation, (0, False))
     pixels = np.rot90(pixels, turns)
     return np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
 
 
-def whole_pixels(box: Box, size: tuple[int, int], path: Path) -> Box:
-    """The box in whole pixels inside an image of `size` (width, height).
-
-    Each coordinate is rounded to the nearest integer, halves to the even one, as Pillow's `crop` does in the
-    revisited protocol's published code; what hangs over the border is cut off, where Pillow would add black.
-    Nothing left raises `DataError`.
-    """
-    width, height = size
-    rounded = [round(v) for v in box]
-    x0, x1 = (min(max(v, 0), width) for v in rounded[0::2])
-    y0, y1 = (min(max(v, 0), height) for v in rounded[1::2])
-    if x0 >= x1 or y0 >= y1:
-        shown = ", ".join(f"{v:g}" for v in box)
-        raise DataError(
-            f"{path}: the box ({shown}) holds no pixel of the {width}×{height} image. Boxes are x0, y0, x1, y1."
-        )
-    return float(x0), float(y0), float(x1), float(y1)
-
-
-def header_size(path: Path, *, exif: bool = False) -> tuple[int, int]:
-    """Width and height in pixels from a file's header, `exif`: of the image turned upright; errors as in `decode`."""
+def header(path: Path) -> tuple[int, int, int]:
+    """Width and height as stored, in pixels, and EXIF orientation 1…8, from a file's header; errors as in `decode`."""
     with _opened(path) as file:
         image = _open(file, path)
-        width, height = image.size
-        return (height, width) if exif and _orientation(image) >= 5 else (width, height)
+        return image.width, image.height, _orientation(image)
 
 
 def check(path: Path) -> ImageReport:
@@ -207,7 +187,7 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
         image = open_heic(file) or Image.open(file, formats=formats())
     except UnidentifiedImageError as error:
         file.seek(0)
-        raise DataError(f"{path}: {disguise(file.read(256))}") from error
+        raise DataError(f"{path}: {instead(file.read(HEAD))}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: has more than {MAX_PIXELS:,} pixels. Make it smaller.") from error
     except DAMAGE as error:

@@ -89,9 +89,12 @@ def test_sets_ranges_dicts_and_arrays_of_objects_come_back_as_plain_values(tmp_p
     }
     back = loaded(tmp_path, pickle.dumps(value, protocol))
     first = back["objects"][0]["easy"]
-    assert back["sets"] == value["sets"] and back["range"] == range(2, 9, 3)
-    assert back["dicts"] == [{"a": 1}, {"b": [2]}] and [type(x) for x in back["dicts"]] == [dict, dict]
-    assert back["objects"][1:] == [None, ["a"]] and first.tolist() == [0, 1]
+    assert back["sets"] == value["sets"]
+    assert back["range"] == range(2, 9, 3)
+    assert back["dicts"] == [{"a": 1}, {"b": [2]}]
+    assert [type(x) for x in back["dicts"]] == [dict, dict]
+    assert back["objects"][1:] == [None, ["a"]]
+    assert first.tolist() == [0, 1]
     assert back[b"bytes"] == b"x\xff"
 
 

@@ -1,4 +1,4 @@
-"""Arrays, scalars and simple containers in a pickle, made without the code that the pickle names, which trusts its file.
+"""Arrays, scalars and simple containers in a pickle, made without the code that it names, which trusts its file.
 
 numpy writes an array as calls: make an empty array, make a data type, give the type its byte order, give the array its
 shape, type and bytes (`ndarray.__reduce__`); from protocol 5 on one call does the last step. A data type may be given
@@ -169,6 +169,14 @@ def calls(size: int) -> dict[tuple[str, str], Call]:
     def ndarray(*_: Any) -> NoReturn:
         raise pickle.UnpicklingError("an array laid over memory")
 
+    builtins: dict[str, Callable[..., Any]] = {
+        "set": set_of,
+        "frozenset": set_of,
+        "range": range_of,
+        "xrange": range_of,
+        # What a defaultdict makes when a key is missing: named, and never called.
+        **dict.fromkeys(("list", "dict", "int"), _no_call),
+    }
     return {
         ("numpy", "ndarray"): Call(ndarray),
         ("numpy", "dtype"): Call(DataType),
@@ -178,16 +186,9 @@ def calls(size: int) -> dict[tuple[str, str], Call]:
         ("collections", "OrderedDict"): Call(dict_of),
         ("collections", "defaultdict"): Call(lambda _=None: {}),
         **{
-            (builtins, name): Call(call)
-            for builtins in ("builtins", "__builtin__")
-            for name, call in (
-                ("set", set_of),
-                ("frozenset", set_of),
-                ("range", range_of),
-                ("xrange", range_of),
-                # What a defaultdict makes when a key is missing: named, and never called.
-                *((factory, _no_call) for factory in ("list", "dict", "int")),
-            )
+            (module, name): Call(call)
+            for module in ("builtins", "__builtin__")
+            for name, call in builtins.items()
         },
         **{
             (f"numpy.{core}.{module}", name): Call(call)

@@ -7,6 +7,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image, features
 
+from vitret.core.disguise import disguise
+
 SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
@@ -17,16 +19,7 @@ SUFFIXES = frozenset(
 ALWAYS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Formats that a build of Pillow may be without, and the name of each in `PIL.features`. AVIF: since Pillow 11.3.
 SOMETIMES = {"AVIF": "avif", "JPEG2000": "jpg_2000"}
-# How what came in place of a photograph begins, lower case, and what it is.
-DISGUISES = {
-    b"<!doctype html": "a web page (HTML)",
-    b"<html": "a web page (HTML)",
-    b"<head": "a web page (HTML)",
-    b"<?xml": "an XML document",
-    b"version https://git-lfs": "a Git LFS pointer without its content",
-    b"\xff\xd8\xff": "a JPEG behind other bytes",
-}
-# The same for what a user may have saved under the name of a photograph.
+# How documents begin that a user may have saved under the name of a photograph, lower case, and what they are.
 DOCUMENTS = {
     b"<svg": "a vector drawing (SVG)",
     b"%pdf": "a PDF document",
@@ -51,12 +44,13 @@ def formats() -> tuple[str, ...]:
     )
 
 
-def disguise(data: bytes) -> str:
+def instead(data: bytes) -> str:
     """What a file that is no known image is, from how it begins, and what to do, in two sentences."""
+    if found := disguise(data):
+        return f"is {found[0]}, not an image. {found[1]}"
     start = data.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for prefix, meaning in DISGUISES.items():
-        if start.startswith(prefix):
-            return f"is {meaning}, not an image. Fetch or copy the file again."
+    if start.startswith(b"\xff\xd8\xff"):
+        return "is a JPEG behind other bytes, not an image. Fetch or copy the file again."
     for prefix, meaning in DOCUMENTS.items():
         if start.startswith(prefix):
             return f"is {meaning}, not an image. Save the picture as JPEG or PNG."

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from vitret.core.errors import DataError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, said
+from vitret.core.store import read_bytes
 from vitret.data.formats import pickled_arrays
 
 # The largest official ground truth has 0.3 MB.
@@ -74,17 +76,14 @@ class _Unpickler(pickle.Unpickler):
 def load_plain(path: Path, *, arrays: bool = False) -> Any:
     """The plain value in a pickle; anything else in it, damage, or excess raises `DataError` before it does harm.
 
-    `arrays` also lets in numpy arrays of numbers, texts and plain values, sets, ranges, and dicts of `collections`, which
-    the files of other projects may hold; bytes stay bytes. At most
-    `LARGEST` bytes, `DEEPEST` lists inside lists, and no more values than bytes: a small file cannot stand for
-    a huge value by naming the same list many times.
+    `arrays` also lets in numpy arrays of numbers, texts and plain values, sets, ranges, and dicts of `collections`,
+    which the files of other projects may hold; bytes stay bytes. At most `LARGEST` bytes, `DEEPEST` lists inside
+    lists, and no more values than bytes: a small file cannot stand for a huge value by naming one list many times.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: refused: larger than {LARGEST >> 20} MiB, no ground truth is.")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
+    require_content(path)
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path}: refused: larger than {LARGEST >> 20} MiB, no ground truth is.")
+    data = read_bytes(path)
     try:
         _look_through(data, ARRAYS if arrays else PLAIN)
         value = _Unpickler(data, pickled_arrays.calls(len(data)) if arrays else {}).load()
@@ -92,7 +91,8 @@ def load_plain(path: Path, *, arrays: bool = False) -> Any:
         return _finished(value) if arrays else value
     except DAMAGE as error:
         raise DataError(
-            f"{path}: refused as a pickle of plain data ({error}). Use the official file, or the same content as JSON."
+            f"{path}: refused as a pickle of plain data ({said(error)}). Use the official file, or the same content "
+            "as JSON."
         ) from error
 
 

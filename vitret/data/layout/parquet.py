@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError
 from vitret.core.store import writing
 
@@ -60,10 +61,11 @@ def _arrow(values: NDArray[Any]) -> Any:
 
 def read_table(path: Path) -> dict[str, NDArray[Any]]:
     """All columns of a parquet file: text as S, null numbers as NaN. A damaged file raises `DataError`."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file. Prepare the set again with --replace.")
+    require_content(path)
     try:
         table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file. Prepare the set again with --replace.") from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path}: not readable as parquet ({_first_line(error)}). Prepare the set again with --replace."

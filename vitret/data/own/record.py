@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, shortened
 from vitret.data.layout.write import LayoutWriter
 
 
@@ -34,11 +34,18 @@ class OwnData:
         writer.card({"name": writer.name, "title": f"Own data: {self.kind}", "notes": list(self.notes)})
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
+
+
 def require_files(root: Path, paths: Sequence[str], where: Callable[[int], str]) -> None:
     """Raise `DataError` with the number and the first of the files that are not there."""
-    missing = [i for i, path in enumerate(paths) if not (root / path).is_file()]
+    missing = [i for i, path in enumerate(paths) if not _is_file(root / path)]
     if missing:
         raise DataError(
             f"{where(missing[0])}: {len(missing)} of {len(paths)} images are missing; first: "
-            f"{root / paths[missing[0]]}. Paths are relative to the table's folder."
+            f"{shortened(str(root / paths[missing[0]]), 400)}. Paths are relative to the table's folder."
         )
