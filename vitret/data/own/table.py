@@ -100,7 +100,7 @@ def read_own_table(path: Path) -> OwnData:
 def _read(path: Path) -> Any:
     require_content(path)
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             table = pq.read_table(path)
         else:
             # As it is written: 007 and 7 are two labels, and a path may be all digits.
@@ -140,7 +140,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 def _line(path: Path, row: int) -> str:
     """Where a row stands, as an editor counts it."""
-    return f"{path} line {row + 2}" if path.suffix == ".csv" else f"{path} row {row}"
+    return f"{path} line {row + 2}" if path.suffix.lower() == ".csv" else f"{path} row {row}"
 
 
 def _texts(path: Path, table: Any, column: str) -> list[str]:
