@@ -18,7 +18,7 @@ from vitret.data.own.folders import read_folders
 from vitret.data.own.record import OwnData
 from vitret.data.own.table import read_own_table
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet")
 TRUTHS = (".json", ".pkl", ".pickle")
 # Suffixes tried for a name of a ground truth, which usually has none; the first is that of the official sets.
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp")
@@ -30,7 +30,9 @@ def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> OwnData:
         raise UserError(f"--from {source}: there is no such folder or file.")
     if source.is_file():
         if source.suffix.lower() not in TABLES:
-            raise UserError(f"--from {source}: a file must be a table, .csv or .parquet; or give the folder.")
+            raise UserError(
+                f"--from {source}: a file must be a table, .csv, .tsv or .parquet; or give the folder."
+            )
         return _without_hold_out(read_own_table(source), hold_out)
     truths = _truths_in(source)
     if truths:
