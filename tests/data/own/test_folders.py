@@ -39,7 +39,7 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path):
 
 def test_names_that_are_not_utf8_are_left_out_and_named(tmp_path: Path):
     root = photos(tmp_path, "ant/0.jpg", "ant/1.jpg")
-    os.rename(os.fsencode(root) + b"/ant/1.jpg", os.fsencode(root) + b"/ant/caf\xe9.jpg")
+    (root / "ant" / "1.jpg").rename(root / "ant" / os.fsdecode(b"caf\xe9.jpg"))
     own = read_own(root, "x")
     assert own.paths == ["ant/0.jpg"]
     assert list(own.notes) == [
