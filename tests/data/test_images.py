@@ -80,18 +80,6 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str):
         )  # A palette of 256 colours is coarse.
 
 
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path):
-    wide = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
-    path = saved(tmp_path, Image.fromarray(wide), "a.png")
-    assert decode(path)[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-def test_floating_point_pixels_are_refused(tmp_path: Path):
-    path = saved(tmp_path, Image.fromarray(np.ones((3, 3), np.float32)), "a.tif")
-    with pytest.raises(DataError, match="floating-point"):
-        decode(path)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.usefixtures("decoder")
 def test_exif_turns_as_pillow_does_and_only_when_asked(tmp_path: Path, orientation: int):
@@ -156,9 +144,9 @@ def test_what_is_no_image_is_called_by_its_name(tmp_path: Path, content: bytes, 
         decode(path)
 
 
-@pytest.mark.parametrize("kind", ["EPS", "AVIF", "ICO", "TGA", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA", "DDS"])
 def test_only_formats_of_photographs_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
-    """Pillow would start `gs` for the first, and lets a RuntimeError out for the second when it is damaged."""
+    """Pillow would start `gs` for the first."""
     marker = tmp_path / "gs-was-started"
     fake = tmp_path / "bin" / "gs"
     fake.parent.mkdir()

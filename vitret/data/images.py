@@ -2,8 +2,7 @@
 
 Pillow reads every format; a JPEG goes through simplejpeg where that is installed. Both are libjpeg-turbo with the
 same settings and scale by the same powers of two, so the pixels agree (tested) and only the time differs.
-What is not 8-bit RGB is converted as `Image.convert("RGB")` does it in every training code: alpha is dropped,
-CMYK goes without a colour profile. 16 bits are divided by 257, where Pillow would clip them.
+What is not 8-bit RGB is converted: see `formats/brightness.py`.
 """
 
 import contextlib
@@ -22,23 +21,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from vitret.core.disguise import HEAD, disguise
+from vitret.core.disguise import HEAD
 from vitret.core.errors import DataError, MachineError
 from vitret.data.boxes import TURNED, Box, whole_pixels
+from vitret.data.formats.brightness import BrightnessError, Pixels, rgb
+from vitret.data.formats.pictures import formats, instead, open_heic
 
 try:
     import simplejpeg
 except ImportError:
     simplejpeg = None
 
-Pixels = NDArray[np.uint8]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-# Pillow opens some fifty formats, one of them by starting Ghostscript. Photographs come as these; JPEG opens MPO.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # What Pillow raises on damaged bytes; its documentation names only OSError.
 DAMAGE = (
     OSError,
@@ -188,10 +184,10 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
     # Pillow warns about large images, odd EXIF and short TIFFs; here each is an error of ours or of no concern.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = open_heic(file) or Image.open(file, formats=formats())
     except UnidentifiedImageError as error:
         file.seek(0)
-        raise DataError(f"{path}: {_instead(file.read(HEAD))}") from error
+        raise DataError(f"{path}: {instead(file.read(HEAD))}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: has more than {MAX_PIXELS:,} pixels. Make it smaller.") from error
     except DAMAGE as error:
@@ -205,14 +201,6 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
 
 def _damaged(path: Path, error: BaseException) -> DataError:
     return DataError(f"{path}: is damaged ({error or type(error).__name__}). Fetch or copy the file again.")
-
-
-def _instead(head: bytes) -> str:
-    """What a file that is no image is, and what to do."""
-    if found := disguise(head):
-        return f"is {found[0]}, not an image. {found[1]}"
-    known = ", ".join(FORMATS)
-    return f"is not an image in a known format ({known}); it begins with {head[:8]!r}. Fetch or copy the file again."
 
 
 def _orientation(image: Image.Image) -> int:
@@ -240,23 +228,11 @@ def _pixels(image: Image.Image, data: bytes, scale: int, path: Path) -> Pixels:
     try:
         if scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
-        return _rgb(image)
+        return rgb(image)
+    except BrightnessError as error:
+        raise DataError(f"{path}: has {error}, of no known brightness. Save it with 8 or 16 bits.") from error
     except DAMAGE as error:
         raise _damaged(path, error) from error
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        if wide.size and (wide.min() < 0 or wide.max() > 65535):
-            raise ValueError("whole numbers outside 0…65535, of no known brightness")
-        grey = np.round(wide / 257).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, of no known brightness")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
 
 
 def _reason(error: DataError, path: Path) -> str:

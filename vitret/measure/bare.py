@@ -111,7 +111,7 @@ def _spelling(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    from vitret.data.images import SUFFIXES
+    from vitret.data.formats.pictures import SUFFIXES
 
     stem, suffix = posixpath.splitext(name)
     return stem if suffix.lower() in SUFFIXES else name

@@ -275,3 +275,31 @@ def test_an_empty_column_changes_no_digest(tmp_path: Path):
     rows = ("5,a.png,validation,True,True,", "5,b.png,validation,True,True,")
     prepare(Request("two", data_root=tmp_path, source=folder(tmp_path, rows, SEQUENCES), workers=1))
     assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_table_is_read_however_a_spreadsheet_saved_it(tmp_path: Path, separator: str, encoding: str):
+    source = folder(tmp_path)
+    prepare(Request("one", data_root=tmp_path, source=source))
+    text = (source / "df.csv").read_text().replace(",", separator)
+    (source / "df.csv").unlink()
+    (source / "DF.CSV").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    prepare(Request("two", data_root=tmp_path, source=source))
+    assert load_train(tmp_path, "one").digest == load_train(tmp_path, "two").digest
+    assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
+
+
+def test_a_table_of_tabs_may_be_called_tsv(tmp_path: Path):
+    source = folder(tmp_path)
+    (source / "df.tsv").write_text((source / "df.csv").read_text().replace(",", "\t"))
+    prepare(Request("shop", data_root=tmp_path, source=source / "df.tsv"))
+    assert len(load_train(tmp_path, "shop").labels) == 3
+
+
+def test_paths_of_windows_and_of_the_mac_are_found(tmp_path: Path):
+    source = folder(tmp_path, ("a,sub\\e\u0301.png,train",), header="label,path,split")
+    (source / "sub").mkdir()
+    (source / "a.png").rename(source / "sub" / "\u00e9.png")
+    prepare(Request("shop", data_root=tmp_path, source=source))
+    assert load_train(tmp_path, "shop").images.name(0) == "sub/\u00e9.png"

@@ -34,7 +34,18 @@ PLAIN = frozenset(
 # What an array of numbers takes besides; the names it may call are those of `pickled_arrays`.
 ARRAYS = PLAIN | {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BYTEARRAY8"}
 CONTAINERS = (dict, list, tuple, set, frozenset)
-VALUES = (*CONTAINERS, bytes, int, float, bool, type(None), np.generic, np.ndarray, pickled_arrays.Array)
+VALUES = (
+    *CONTAINERS,
+    range,
+    bytes,
+    int,
+    float,
+    bool,
+    type(None),
+    np.generic,
+    np.ndarray,
+    pickled_arrays.Array,
+)
 # What a damaged stream makes the machine raise: Python documents UnpicklingError "and others, not limited to" these.
 DAMAGE = (
     pickle.UnpicklingError,
@@ -65,9 +76,9 @@ class _Unpickler(pickle.Unpickler):
 def load_plain(path: Path, *, arrays: bool = False) -> Any:
     """The plain value in a pickle; anything else in it, damage, or excess raises `DataError` before it does harm.
 
-    `arrays` also lets numpy arrays of numbers in, which training databases of other projects may hold. At most
-    `LARGEST` bytes, `DEEPEST` lists inside lists, and no more values than bytes: a small file cannot stand for
-    a huge value by naming the same list many times.
+    `arrays` also lets in numpy arrays of numbers, texts and plain values, sets, ranges, and dicts of `collections`,
+    which the files of other projects may hold; bytes stay bytes. At most `LARGEST` bytes, `DEEPEST` lists inside
+    lists, and no more values than bytes: a small file cannot stand for a huge value by naming one list many times.
     """
     require_content(path)
     if path.stat().st_size > LARGEST:
@@ -98,6 +109,7 @@ def _measure(value: Any, most: int) -> None:
     seen = 1
     level = [value]
     for _ in range(DEEPEST):
+        level = [_opened(inner) for inner in level]
         containers = [outer for outer in level if isinstance(outer, CONTAINERS)]
         for inner in level:
             if isinstance(inner, str):
@@ -113,6 +125,13 @@ def _measure(value: Any, most: int) -> None:
     raise pickle.UnpicklingError(f"lists inside lists, more than {DEEPEST} deep")
 
 
+def _opened(value: Any) -> Any:
+    """The list that an array of objects is."""
+    if isinstance(value, pickled_arrays.Array) and isinstance(value.value, list):
+        return value.value
+    return value
+
+
 def _inside(value: Any) -> list[Any]:
     return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
 
@@ -122,7 +141,7 @@ def _finished(value: Any) -> Any:
     if isinstance(value, pickled_arrays.Array):
         if value.value is None:
             raise pickle.UnpicklingError("an array without its bytes")
-        return value.value
+        return _finished(value.value)
     if isinstance(value, dict):
         return {key: _finished(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

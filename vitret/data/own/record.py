@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,20 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name too long for any file
         return False
+
+
+def spelt_as_there(root: Path, paths: Sequence[str]) -> list[str]:
+    """The paths as the disk spells them: the backslash of Windows as a slash, é as one letter or as e with an accent.
+
+    What is found in no spelling stays as it is.
+    """
+    return [path if path.isascii() and "\\" not in path else _spelt_as_there(root, path) for path in paths]
+
+
+def _spelt_as_there(root: Path, path: str) -> str:
+    slashes = path.replace("\\", "/")
+    ways = [path, slashes, unicodedata.normalize("NFC", slashes), unicodedata.normalize("NFD", slashes)]
+    return next((way for way in ways if _is_file(root / way)), path)
 
 
 def require_files(root: Path, paths: Sequence[str], where: Callable[[int], str]) -> None:

@@ -19,17 +19,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, EmptyError, shortened
 from vitret.core.records import Float64, Int64
 from vitret.core.store import file_sha256
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
-from vitret.data.own.record import OwnData, require_files
+from vitret.data.own.record import OwnData, require_files, spelt_as_there
+from vitret.data.own.table_file import read_table
 
 REQUIRED = ("label", "path", "split")
 SIDES = ("is_query", "is_gallery")
@@ -41,11 +39,11 @@ Flags = NDArray[np.bool_]
 
 def read_own_table(path: Path) -> OwnData:
     """Read and check a table; every wrong row is found before anything is written, the first is named by its line."""
-    table = _read(path)
+    table = read_table(path, KNOWN, as_text=(*REQUIRED, "sequence"))
     _check_columns(path, table.column_names)
     if len(table) == 0:
         raise EmptyError(f"{path}: holds no row. Nothing is prepared.")
-    files = _texts(path, table, "path")
+    files = spelt_as_there(path.parent, _texts(path, table, "path"))
     labels = _labels(path, table)
     split = _split(path, table)
     query, gallery = _sides(path, table, split)
@@ -97,27 +95,6 @@ def read_own_table(path: Path) -> OwnData:
     )
 
 
-def _read(path: Path) -> Any:
-    require_content(path)
-    try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-        else:
-            # As it is written: 007 and 7 are two labels, and a path may be all digits.
-            kinds = dict.fromkeys((*REQUIRED, "sequence"), pa.string())
-            table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=kinds))
-        # Names that are no UTF-8 are only found when they are asked for; columns that are none come as bytes.
-        table = table.rename_columns(table.column_names)
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not readable as a table ({said}).") from error
-    for field in table.schema:
-        if field.name in KNOWN and pa.types.is_binary(field.type):
-            raise DataError(f"{path}: the column '{field.name}' is not UTF-8 text. Save the table as UTF-8.")
-    return table
-
-
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
@@ -140,7 +117,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 def _line(path: Path, row: int) -> str:
     """Where a row stands, as an editor counts it."""
-    return f"{path} line {row + 2}" if path.suffix == ".csv" else f"{path} row {row}"
+    return f"{path} line {row + 2}" if path.suffix.lower() != ".parquet" else f"{path} row {row}"
 
 
 def _texts(path: Path, table: Any, column: str) -> list[str]:
