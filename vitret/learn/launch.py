@@ -29,7 +29,7 @@ def launch(
     say: Say,
     steps: Steps,
 ) -> Path | None:
-    """Train in this process, together with its sisters where `torchrun` started several.
+    """Train in this process, together with the others where `torchrun` started several.
 
     Returns the checkpoint; None in all processes but the first, which alone speaks.
     """

@@ -65,5 +65,5 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _first(error: BaseException) -> str:
-    """Torch's messages go on for a page: their first sentence."""
+    """Torch's messages fill a page: their first sentence."""
     return said(error).partition(". ")[0].removesuffix(".")

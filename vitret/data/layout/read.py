@@ -21,7 +21,7 @@ from vitret.data.layout.truth import read_truth
 from vitret.data.layout.write import VERSION, exists
 
 # What `source` of a manifest calls the user's own data; all other sets have official lists.
-OWN_KINDS = ("table", "revisited", "folders", "flat")
+OWN_KINDS = ("table", "revisited", "folders", "flat", "places", "splits")
 
 
 def list_sets(data_root: Path) -> list[str]:
