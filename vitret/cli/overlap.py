@@ -42,7 +42,7 @@ def overlap(
     geometry. Writes ranked evidence and an HTML page to confirm or reject pairs. Continues an interrupted audit.
 
     Examples:
-      vitret overlap sfm120k roxford5k --by timm:resnet50 --by gem_r101
+      vitret overlap sfm120k roxford5k --by timm:resnet50 --by timm:convnext_tiny
       vitret overlap sfm120k roxford5k --verdicts verdicts.json
     """
     from vitret.compare.overlap.evidence import read_evidence, summary, with_verdicts, write_evidence
