@@ -30,6 +30,8 @@ from vitret.measure.evaluate import Measurement, evaluate
 from vitret.measure.reranking_shortlist import Evidence
 from vitret.models.model import Retriever, build_model, load_model
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 STEPS = ("downloaded", "adopted", "verified", "trained", "measured")
 Done = dict[str, dict[str, str]]

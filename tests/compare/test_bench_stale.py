@@ -19,6 +19,8 @@ from vitret.core.runs import Run
 from vitret.data.layout.write import LayoutWriter
 from vitret.models.backbones.timm_model import timm
 
+pytestmark = pytest.mark.slow
+
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=0)
 PROTOCOL = "{size: 32, size_rule: square, query_size: same_size, crop: none"
 

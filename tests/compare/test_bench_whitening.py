@@ -16,6 +16,8 @@ from vitret.data.layout.write import LayoutWriter
 from vitret.describe import whitening
 from vitret.describe.cache import ls
 
+pytestmark = pytest.mark.slow
+
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)
 
 

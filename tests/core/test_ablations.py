@@ -8,6 +8,8 @@ from vitret.core.config import file_names
 from vitret.core.errors import UserError
 from vitret.core.recipes import make_recipe
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = file_names(CONFIGS / "ablations")
 

@@ -13,6 +13,8 @@ from vitret.core.recipes import Recipe, System, read_published, read_system
 from vitret.learn.optimise import freeze, make_optimiser
 from vitret.models.flops import shape_only
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = file_names(CONFIGS / "published")
 

@@ -10,6 +10,8 @@ from vitret.describe import cache, request
 from vitret.describe.cache import cached_extract
 from vitret.describe.request import Request, extraction_key
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

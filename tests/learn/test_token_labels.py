@@ -16,6 +16,8 @@ from vitret.learn.token_labels import TokenLabelSpec, cropped, train_token_label
 from vitret.models.backbones.timm_model import timm
 from vitret.models.model import build_model, load_model
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SPEC = TokenLabelSpec(size=32, images_seen=48 * 20, batch=24, lr=3e-3)
 

@@ -32,6 +32,8 @@ from vitret.minitown.world import (
     plan_revisited,
 )
 
+pytestmark = pytest.mark.slow
+
 SETS = [
     "minitown-clean",
     "minitown-distractors",

@@ -6,6 +6,8 @@ import torch
 from vitret.core.recipes import ModelSpec, Part
 from vitret.models.flops import count_flops, shape_only
 
+pytestmark = pytest.mark.slow
+
 
 def spec(arch):
     return ModelSpec(backbone=Part(name="timm_model", options={"arch": arch}), head=Part(name="cls"))

@@ -9,6 +9,8 @@ from vitret.core.errors import UserError
 from vitret.models.backbones import resnet_soa, timm_model
 from vitret.models.heads import cls
 
+pytestmark = pytest.mark.slow
+
 
 def on_shapes(arch, **options):
     with torch.device("meta"):

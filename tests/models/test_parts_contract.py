@@ -17,6 +17,8 @@ from vitret.core.recipes import ModelSpec, Part, read_system, system_names
 from vitret.models.flops import shape_only
 from vitret.models.model import build_model, load_model, model_digest, save_model, without_weights
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 VIT = {"embed_dim": 32, "num_heads": 2}
 

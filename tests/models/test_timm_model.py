@@ -12,6 +12,8 @@ from vitret.core.errors import DataError, UserError
 from vitret.models.backbones.timm_model import build, read_state, timm
 from vitret.models.heads import cls
 
+pytestmark = pytest.mark.slow
+
 
 def noise(height: int = 64, width: int = 96, count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(0))

@@ -24,6 +24,8 @@ from vitret.data.layout.verify import verify
 from vitret.data.prepare.request import Choices, Request
 from vitret.data.prepare.run import prepare as prepare_set
 
+pytestmark = pytest.mark.slow
+
 NAMES = miniatures.names()
 FETCHED = [name for name in NAMES if name not in miniatures.GATED]
 

@@ -18,6 +18,8 @@ from vitret.data.prepare.plan import make_plan
 from vitret.data.prepare.request import Choices
 from vitret.data.prepare.shared_archives import fullest_first, offers
 
+pytestmark = pytest.mark.slow
+
 # First set, second set, and the one whose archives both have: in small they would differ by a photograph.
 PAIRS = [
     ("oxford5k", "roxford5k", "oxford5k"),
