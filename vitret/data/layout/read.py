@@ -13,6 +13,7 @@ from vitret.core import plugins
 from vitret.core.errors import DataError, did_you_mean
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
 from vitret.core.store import read_json
+from vitret.data.layout.groups import groups_of
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.parts import BOX
 from vitret.data.layout.truth import read_truth
@@ -101,13 +102,17 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
-    rows = queries.get("database_row")
+    truth = read_truth(folder / "truth.json", queries, database)
+    # A `group` column of a user's own table will go before the rule, here.
+    groups, rule = groups_of(truth, queries.get("label"))
     return EvalSet(
         name=name,
         queries=_images(folder, queries),
         database=_images(folder, database),
-        truth=read_truth(folder / "truth.json", queries, database),
-        query_rows=rows,
+        truth=truth,
+        query_rows=queries.get("database_row"),
+        groups=groups,
+        groups_rule=rule,
         card=_card(folder),
         digest=manifest["digests"]["evaluation"],
     )
