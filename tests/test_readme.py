@@ -39,6 +39,7 @@ def test_the_first_command_stands_within_120_words():
     assert len(before.split()) <= 120
 
 
+@pytest.mark.slow
 def test_the_four_commands_on_own_photographs_run(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):

@@ -208,6 +208,7 @@ def test_a_read_only_data_folder_is_said(photos: Path, tmp_path: Path, capsys: p
         subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_two_benches_on_one_run_share_the_work(photos: Path, tmp_path: Path):
     assert run(["prepare", "mine", "--from", str(photos)]) == 0
     configs = tmp_path / "configs"

@@ -11,6 +11,7 @@ import pytest
 
 from vitret import __version__
 from vitret.cli import _take_common, build_command, run
+from vitret.cli.console import on_a_screen
 from vitret.core.errors import VitretError
 
 
@@ -126,3 +127,22 @@ def test_without_a_terminal_there_are_no_control_codes(capsys: pytest.CaptureFix
     run(["bench"])
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err
+
+
+def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def full() -> None:
+        raise MemoryError("Unable to allocate 4. TiB")
+
+    monkeypatch.setattr("vitret.core.config.locations", full)
+    assert run(["env"]) == 6
+    assert capsys.readouterr().err == (
+        "Not enough memory (Unable to allocate 4. TiB). Use a machine with more, or less data.\n"
+    )
+
+
+def test_a_message_fits_on_a_screen():
+    lines = on_a_screen(str(VitretError("\n".join(["x" * 5000] * 300)))).splitlines()
+    assert len(lines) <= 24
+    assert lines[-1] == "… and 278 more lines."
+    assert max(map(len, lines)) < 1010
+    assert on_a_screen("one line") == "one line"

@@ -54,6 +54,7 @@ def measured(places: Places, suite: str) -> list[results.Result]:
     return [results.read_result(path) for path in paths]
 
 
+@pytest.mark.slow
 def test_a_matcher_is_trained_once_for_both_shortlists(places):
     assert any(
         "train a matcher" in line
@@ -83,6 +84,7 @@ def test_superglobal_works_through_the_bench(places):
     assert not list(places.home.glob("runs/*/matchers"))
 
 
+@pytest.mark.slow
 def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
     """A set that grows, as shard by shard, makes rows of a matcher stale and a trained network a thing of the past."""
     card = {"title": "town", "subset": "a subset, 9 of 10 shards"}

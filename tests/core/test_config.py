@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from vitret.core import config
 from vitret.core.config import (
     Strict,
     assign,
@@ -145,3 +146,32 @@ def test_a_named_file_is_found_by_name_or_path(tmp_path: Path):
         named_file("system", tmp_path, "dtpo")
     with pytest.raises(DataError, match="vitret env"):
         named_file("system", tmp_path / "nowhere", "dtop")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 2020-99-99", "month must be"),
+        ("a: !!int ''", "not readable as YAML"),
+        ("a: !!bool maybe", "not readable as YAML"),
+        ("[" * 3000, "not readable as YAML"),
+        ("a: &a [*a]", "more than 32 deep"),
+        ("a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{f'*a{i - 1},' * 9}]\n" for i in range(1, 9)), "100,000 values"),
+        ("b: &b {x: 1}\n" + "c: {<<: [" + "*b," * 60_000 + "]}", "values"),
+        ("? [1]\n: 2", "unhashable"),
+    ],
+)  # fmt: skip
+def test_yaml_that_cannot_be_read_is_one_short_line(tmp_path: Path, text: str, said: str):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(UserError, match=said) as error:
+        config.read_yaml(tmp_path / "a.yaml")
+    assert len(str(error.value)) < 400 + len(str(tmp_path))
+
+
+def test_problems_beyond_a_screen_are_counted(tmp_path: Path):
+    class One(config.Strict):
+        a: int = 1
+
+    with pytest.raises(UserError, match="And 992 more problems") as error:
+        config.validate(One, {f"k{i}": i for i in range(1000)}, "here")
+    assert len(str(error.value)) < 1000

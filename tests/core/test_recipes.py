@@ -45,6 +45,25 @@ def test_unknown_options_of_a_part_are_refused(configs: Path):
         make_recipe(configs, "tiny", "toy", assignments=["model.head.q=3"])
 
 
+@pytest.mark.parametrize(
+    ("system", "start"),
+    [
+        ("gem_r101", "timm: tv_in1k"),
+        ("frozen_vit_tiny", "timm: default tag"),
+        ("solar", "cirtorch: gl18-tl-resnet101-gem-w-a4d43db.pth"),
+        ("tiny_gem_cnn", "random weights"),
+        ("tiny_dtop", "random weights"),
+    ],
+)
+def test_a_model_says_what_it_starts_from(system: str, start: str):
+    assert read_system(CONFIGS, system).model.starts_from == start
+
+
+def test_a_model_that_starts_from_a_file_says_its_name():
+    system = read_system(CONFIGS, "gem_r101", ["model.backbone.weights=/home/u/mine.pth"])
+    assert system.model.starts_from == "file: mine.pth"
+
+
 def test_what_has_no_loss_is_not_trained(configs: Path):
     recipe = make_recipe(configs, "tiny", "toy", assignments=["losses=[]"])
     assert recipe.system.frozen

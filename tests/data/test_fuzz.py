@@ -3,141 +3,20 @@
 More examples: VITRET_FUZZ=2000 pytest tests/data/test_fuzz.py
 """
 
-import gzip
-import io
-import json
 import os
-import pickle
-import tarfile
-import zipfile
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import scipy.io
+from honest_files import SEEDS, a_tar, an_image
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from readers import feed, readers
 
 from vitret.data.fetch.tar_index import make_index
 
 KNOWN = readers()
 EXAMPLES = int(os.environ.get("VITRET_FUZZ", "25"))
-IDS = ["17660ef415d37059", "92b6290d571448f6", "cd41bf948edc0340"]
 REFUSALS = {None, "DataError", "UserError", "EmptyError"}
-
-
-def a_tar() -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
-        for name in ("a/b.jpg", "a/" + "long" * 40 + ".jpg", "c.txt"):
-            info = tarfile.TarInfo(name)
-            info.size = 600
-            tar.addfile(info, io.BytesIO(bytes(600)))
-    return made.getvalue()
-
-
-def a_zip() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as opened:
-        opened.writestr("a/b.jpg", b"abc" * 300)
-        opened.writestr("c.txt", b"text")
-    return made.getvalue()
-
-
-def a_revisited() -> bytes:
-    row = {"bbx": [1.0, 2.0, 30.0, 40.0], "easy": [0], "hard": [1], "junk": []}
-    return pickle.dumps({"imlist": ["a", "b"], "qimlist": ["q"], "gnd": [row]}, protocol=3)
-
-
-def a_revisited_text() -> bytes:
-    row = {"bbx": [1.0, 2.0, 30.0, 40.0], "ok": [0], "junk": [1]}
-    return json.dumps({"imlist": ["a", "é"], "qimlist": ["q"], "gnd": [row]}).encode()
-
-
-def an_sfm() -> bytes:
-    part = {"cids": IDS, "cluster": [0, 0, 1], "qidxs": [0], "pidxs": [1]}
-    return pickle.dumps({"train": part, "val": {**part, "cluster": np.array([0, 0, 1])}}, protocol=4)
-
-
-def an_image(kind: str) -> bytes:
-    made = io.BytesIO()
-    Image.fromarray(np.arange(32 * 24 * 3, dtype=np.uint8).reshape(24, 32, 3)).save(made, kind)
-    return made.getvalue()
-
-
-def a_mat(**variables: object) -> bytes:
-    made = io.BytesIO()
-    scipy.io.savemat(made, variables, do_compression=True)
-    return made.getvalue()
-
-
-def an_instre() -> bytes:
-    gnd = np.zeros(1, [("ok", object), ("bbx", object)])
-    gnd[0] = (np.array([[1.0, 2.0]]), np.array([[0.0, 0.0, 5.0, 5.0]]))
-    return a_mat(imlist=np.array(["a", "b"], object), qimlist=np.array(["q"], object), gnd=gnd)
-
-
-def a_cars() -> bytes:
-    rows = np.zeros(2, [("fname", object), ("class", object)])
-    rows[0], rows[1] = ("a.jpg", 1), ("b.jpg", 196)
-    return a_mat(annotations=rows)
-
-
-def a_parquet(**more: object) -> bytes:
-    made = io.BytesIO()
-    columns = {"path": ["a.jpg", "b.jpg"], "label": [0, 1], **more}
-    pq.write_table(pa.table(columns), made)
-    return made.getvalue()
-
-
-TRAIN = ("id,url,landmark_id\n" + "".join(f"{i},http://x/{i}.jpg,{n}\n" for n, i in enumerate(IDS))).encode()
-CLEAN = f"landmark_id,images\n1,{IDS[0]} {IDS[1]}\n7,{IDS[2]}\n".encode()
-SOLUTION = f"id,images,Usage\n{IDS[0]},{IDS[1]} {IDS[2]},Public\n{IDS[1]},None,Ignored\n".encode()
-SOP = b"image_id class_id super_class_id path\n1 1 1 bicycle_final/1.JPG\n2 1 1 bicycle_final/2.JPG\n"
-INSHOP = b"1\nimage_name item_id evaluation_status\nimg/WOMEN/a.jpg id_00000001 train\n"
-SEEDS: list[tuple[str, str, bytes]] = [
-    # reader, file name, an honest file
-    ("extract", "a.tar", a_tar()),
-    ("extract", "a.tgz", gzip.compress(a_tar(), mtime=0)),
-    ("extract", "a.zip", a_zip()),
-    ("make_index", "a.tar", a_tar()),
-    ("with_md5", "a.txt", b"97eceeb196236b17998738112f37df78  a.tar\n"),
-    ("load_plain", "a.pkl", a_revisited()),
-    ("load_plain_arrays", "a.pkl", an_sfm()),
-    ("read_revisited", "gnd_a.pkl", a_revisited()),
-    ("read_revisited", "gnd_a.json", a_revisited_text()),
-    (
-        "met_database",
-        "MET_database.json",
-        b'[{"id": 12, "path": "MET/12/0.jpg"}, {"id": 907, "path": "b.jpg"}]',
-    ),
-    ("met_queries", "testset.json", b'[{"path": "a.jpg", "MET_id": 12}, {"path": "b.jpg"}]'),
-    ("read_sfm", "a.pkl", an_sfm()),
-    ("read_train", "train.csv", TRAIN),
-    ("read_clean", "train_clean.csv", CLEAN),
-    ("read_solution", "s.csv", SOLUTION),
-    ("read_exclusions", "x.txt", b"12\n17 # Oxford\n"),
-    ("lines", "a.txt.gz", gzip.compress(b"one\ntwo\n", mtime=0)),
-    ("path_label", "a.txt", b"http://x/a.jpg 12\nhttp://x/b.jpg 13\n"),
-    ("sop", "Ebay_train.txt", SOP),
-    ("inshop", "list_eval_partition.txt", INSHOP),
-    ("own_table", "df.csv", b"label,path,split\n1,a.jpg,train\n2,b.jpg,validation\n"),
-    ("own_table", "df.parquet", a_parquet(split=["train", "validation"])),
-    ("read_instre", "gnd.mat", an_instre()),
-    ("read_cars", "cars.mat", a_cars()),
-    ("read_table", "t.parquet", a_parquet(x0=[0.5, None], sha256=[bytes(32)] * 2)),
-    ("read_record", "r.parquet", a_parquet(size=[1, 2], sha256=[bytes(32)] * 2)),
-    ("decode", "a.jpg", an_image("JPEG")),
-    ("decode", "a.png", an_image("PNG")),
-    ("check", "a.gif", an_image("GIF")),
-    ("check", "a.tiff", an_image("TIFF")),
-    ("check", "a.webp", an_image("WEBP")),
-    ("check", "a.bmp", an_image("BMP")),
-]
 
 edits = st.lists(
     st.tuples(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitret.core.errors import DataError
 from vitret.data import images
-from vitret.data.images import check, check_all, decode, header_size, whole_pixels
+from vitret.data.images import check, check_all, decode, header
 
 
 def picture(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
@@ -80,18 +80,6 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str):
         )  # A palette of 256 colours is coarse.
 
 
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path):
-    wide = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
-    path = saved(tmp_path, Image.fromarray(wide), "a.png")
-    assert decode(path)[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-def test_floating_point_pixels_are_refused(tmp_path: Path):
-    path = saved(tmp_path, Image.fromarray(np.ones((3, 3), np.float32)), "a.tif")
-    with pytest.raises(DataError, match="floating-point"):
-        decode(path)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.usefixtures("decoder")
 def test_exif_turns_as_pillow_does_and_only_when_asked(tmp_path: Path, orientation: int):
@@ -126,12 +114,6 @@ def test_boxes_are_rounded_and_cut_to_the_image(tmp_path: Path):
         )
 
 
-@pytest.mark.parametrize("box", [(70, 0, 90, 10), (5, 5, 5.3, 20), (20, 0, 10, 10), (-9, -9, 0, 0)])
-def test_boxes_without_a_pixel_raise(box: tuple[float, float, float, float]):
-    with pytest.raises(DataError, match="holds no pixel of the 64×48 image"):
-        whole_pixels(box, (64, 48), Path("a.jpg"))
-
-
 @pytest.mark.usefixtures("decoder")
 def test_truncated_jpegs_raise_at_every_length(tmp_path: Path):
     data = saved(tmp_path, picture(200, 150)).read_bytes()
@@ -162,9 +144,9 @@ def test_what_is_no_image_is_called_by_its_name(tmp_path: Path, content: bytes, 
         decode(path)
 
 
-@pytest.mark.parametrize("kind", ["EPS", "AVIF", "ICO", "TGA", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA", "DDS"])
 def test_only_formats_of_photographs_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
-    """Pillow would start `gs` for the first, and lets a RuntimeError out for the second when it is damaged."""
+    """Pillow would start `gs` for the first."""
     marker = tmp_path / "gs-was-started"
     fake = tmp_path / "bin" / "gs"
     fake.parent.mkdir()
@@ -175,7 +157,7 @@ def test_only_formats_of_photographs_are_opened(tmp_path: Path, monkeypatch: pyt
     picture().save(path, kind)
     assert "not an image in a known format" in (check(path).problem or "")
     with pytest.raises(DataError, match="not an image in a known format"):
-        header_size(path)
+        header(path)
     assert not marker.exists()
 
 
@@ -193,12 +175,11 @@ def test_whatever_pillow_raises_on_damage_is_a_problem_of_that_file(
     assert str(raised) in (check(path).problem or "")
 
 
-def test_header_size_is_upright_when_asked(tmp_path: Path):
+def test_a_header_has_the_stored_size_and_the_orientation(tmp_path: Path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path, picture(64, 48), exif=exif)
-    assert header_size(path) == (64, 48)
-    assert header_size(path, exif=True) == (48, 64)
+    assert header(path) == (64, 48, 6)
 
 
 def test_missing_files_and_folders_raise(tmp_path: Path):

@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol, WhiteningSpec
-from vitret.describe import cache
+from vitret.describe import cache, request
 from vitret.describe.cache import cached_extract
-from vitret.describe.request import Request
+from vitret.describe.request import Request, extraction_key
 
 CPU = torch.device("cpu")
 
@@ -88,3 +90,16 @@ def test_prune_by_age_and_unfinished(network, photographs, own_home):
     assert len(cache.prune(own_home, older_than_days=0)) == 1
     with pytest.raises(DataError, match="no descriptors"):
         cache.find(own_home, "ab")
+
+
+def test_the_version_of_boxes_is_in_the_key_of_cut_images_only(network, photographs):
+    whole = Protocol(size=64, crop="none")
+    marked = replace(photographs, marks=True)
+
+    def key(images, protocol=whole):
+        return extraction_key(Request(model=network, images=images, protocol=protocol, device=CPU))
+
+    assert [key(photographs)["boxes"], key(marked, Protocol(size=64))["boxes"]] == [request.BOX_VERSION] * 2
+    assert "boxes" not in key(marked)
+    assert "boxes" not in key(replace(photographs, boxes=None), Protocol(size=64))
+    assert key(marked) != key(photographs)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vitret.core.errors import UserError
 from vitret.core.protocol import Protocol
@@ -36,7 +37,7 @@ def one_by_one(model: Retriever, images: Images, protocol: Protocol) -> np.ndarr
         size = stored_size(images.file(i), exif=False)
         assert size is not None
         plan = frame(size, images.box(i), protocol, patch=model.patch)
-        pixels = load(images.file(i), images.box(i), plan, protocol)
+        pixels = load(images, i, plan, protocol)
         with torch.no_grad():
             x = model.normalised(pixels[None])
             row = describe(
@@ -162,6 +163,7 @@ extract(
 """
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_trace_in_the_result(photographs, tmp_path):
     straight, killed = tmp_path / "straight.npy", tmp_path / "killed.npy"
     command = [sys.executable, "-c", KILLED, str(photographs.root)]
@@ -175,3 +177,35 @@ def test_kill_9_leaves_no_trace_in_the_result(photographs, tmp_path):
     process.wait()
     subprocess.run([*command, str(killed)], check=True)
     assert killed.read_bytes() == straight.read_bytes()
+
+
+def test_a_box_over_the_border_describes_the_pixels_it_holds(network, tmp_path):
+    """A visible crop of 200×200 was squeezed to 288×112 when its box reached 300 pixels beyond the image."""
+    small = np.random.default_rng(5).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    photograph = Image.fromarray(small).resize((400, 300), Image.Resampling.BICUBIC)
+    photograph.save(tmp_path / "q.png")
+    photograph.crop((200, 50, 400, 250)).save(tmp_path / "cut.png")
+    boxes = np.array([[200.0, 50, 700, 250], [200.0, 50, 400, 250], [np.nan] * 4])
+    images = Images.of(tmp_path, ["q.png", "q.png", "cut.png"], boxes)
+    protocol = Protocol(size=96, query_size="same_size")
+    over, inside, alone = extract(asked(network, images, protocol, precision="fp32")).rows
+    assert over @ inside == pytest.approx(1, abs=1e-6)
+    assert over @ alone == pytest.approx(1, abs=1e-6)
+
+
+def test_boxes_in_one_picture_are_images_of_their_own_under_every_suite(network, tmp_path):
+    tiles = np.random.default_rng(0).integers(0, 256, (4, 40, 40, 3), dtype=np.uint8)
+    corners = [(0, 0), (40, 0), (0, 40), (40, 40)]
+    picture = np.zeros((80, 80, 3), np.uint8)
+    for tile, (x, y) in zip(tiles, corners, strict=True):
+        picture[y : y + 40, x : x + 40] = tile
+    Image.fromarray(picture).save(tmp_path / "all.png")
+    for i, tile in enumerate(tiles):
+        Image.fromarray(tile).save(tmp_path / f"{i}.png")
+    boxes = np.array([[x, y, x + 40, y + 40] for x, y in corners], np.float64)
+    items = Images.of(tmp_path, ["all.png"] * 4, boxes)
+    alone = Images.of(tmp_path, [f"{i}.png" for i in range(4)])
+    for crop in ("box", "none"):
+        protocol = Protocol(size=32, size_rule="square", upscale=True, crop=crop)
+        found = [extract(asked(network, each, protocol, precision="fp32")).rows for each in (items, alone)]
+        np.testing.assert_allclose(*found, atol=1e-5)

@@ -84,3 +84,18 @@ def test_memory_is_bounded_and_changes_nothing(model, images):
             assert torch.allclose(local.many, wanted[row].many, atol=1e-5)
         assert bound.bytes <= bound.most
         assert bound.bytes == sum(local.bytes for local in bound.kept.values())
+
+
+def test_boxes_are_cut_as_extraction_cuts_them(model, images):
+    boxes = np.array([[8.0, 8, 99, 32], [-9, -9, 16, 16], [np.nan] * 4, [0, 0, 40, 16], [np.nan] * 4])
+    boxed = Images(root=images.root, paths=images.paths, boxes=boxes)
+    protocol = Protocol(size=48, query_size="same_size")
+    found = LocalFeatures(model, boxed, protocol, keep, device=CPU)(range(4))
+    request = Request(model=model, images=boxed, protocol=protocol, device=CPU, precision="fp32")
+    for local, row in zip(found, extract(request).rows, strict=False):
+        assert np.allclose(local.whole, row, atol=1e-5)
+    # SIZES are heights and widths: 24×24 pixels are left of the first box, 16×16 of the second.
+    assert [local.many.shape[1] * model.patch for local in found[:2]] == [
+        round(24 / model.patch) * model.patch,
+        round(16 / model.patch) * model.patch,
+    ]

@@ -12,7 +12,7 @@ def unit(*degrees: float) -> torch.Tensor:
     return torch.stack([angles.cos(), angles.sin()], dim=-1)[:, None]
 
 
-@pytest.mark.parametrize("how", ["mean", "gem", "max"])
+@pytest.mark.parametrize("how", ["mean", "gem", "scale_gem", "max"])
 def test_equal_descriptors_stay_as_they_are(how):
     torch.testing.assert_close(aggregate(unit(30, 30, 30), how), unit(30)[0])
 
@@ -62,3 +62,10 @@ def test_mean_raw_takes_the_heads_outputs():
         single = describe(model, images, scales=(1.0,), aggregation="mean_raw", patch=16)
     torch.testing.assert_close(described, functional.normalize(sum(outputs) / 2, dim=-1))
     torch.testing.assert_close(single, functional.normalize(outputs[0], dim=-1))
+
+
+def test_scale_gem_of_two_scales():
+    # SuperGlobal, modules/coarse_retrieval/sgem.py, finite power: (mean (x - least)^10)^(1/10) + least.
+    rows = torch.tensor([[[0.6, -0.8]], [[1.0, 0.0]]])
+    joined = torch.tensor([((1.4**10 + 1.8**10) / 2) ** 0.1 - 0.8, (0.8**10 / 2) ** 0.1 - 0.8])
+    assert torch.allclose(aggregate(rows, "scale_gem"), (joined / joined.norm())[None], atol=1e-6)

@@ -13,6 +13,9 @@ import torch
 from vitret.data.prepare.request import Request
 from vitret.data.prepare.run import prepare
 
+# What processes of their own run is no module of tests; it is imported by path.
+collect_ignore = ["support"]
+
 _SUPPORT = Path(__file__).parent / "support"
 
 

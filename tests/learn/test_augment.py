@@ -1,5 +1,6 @@
 """Size policies against the published table, and augmentation as a function of its generator."""
 
+import colorsys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from vitret.core.errors import UserError
 from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Images
-from vitret.learn.augment import augment, check_policy, load, plain, target_size
+from vitret.learn.augment import augment, check_policy, load, plain, target_size, turned
 from vitret.learn.loading import TrainImages, batches, collate, image_sizes, plan_places
 
 
@@ -155,3 +156,64 @@ def test_image_sizes_are_those_of_the_boxes_where_there_are_any(images: Images):
     boxes[3] = [10, 5, 30, 25]
     boxed = Images(root=images.root, paths=images.paths, boxes=boxes)
     assert image_sizes(boxed).tolist() == [[60, 40], [40, 60], [50, 50], [20, 20]]
+    boxes[:] = [[50, 10, 90, 30], [-9, -9, 10, 99], [0, 0, 50, 50], [10, 5, 30, 25]]
+    over = Images(root=images.root, paths=images.paths, boxes=boxes)
+    # As the pixels that training sees: a box is cut to its image first.
+    assert image_sizes(over).tolist() == [[10, 20], [10, 60], [50, 50], [20, 20]]
+    policy = ImagePolicy(policy="longer", size=1000)
+    seen = [load(over.file(i), policy, box=over.box(i), patch=1).shape[:0:-1] for i in range(4)]
+    assert [list(size) for size in seen] == image_sizes(over).tolist()
+
+
+def test_a_square_crop_is_as_large_as_the_shorter_side_and_lies_anywhere():
+    # SOLAR ae0682a, traindataset.py: a random square of the shorter side, then resized.
+    policy = ImagePolicy(policy="square", size=8, square_crop=True, flip=False, interpolation="bilinear")
+    image = torch.arange(24, dtype=torch.uint8).repeat(3, 8, 1)  # each column has its number
+    starts = set()
+    for seed in range(60):
+        seen = augment(image, policy, np.random.default_rng(seed), patch=1)
+        assert seen.shape == (3, 8, 8)
+        assert (seen[:, :, 1:].int() - seen[:, :, :-1].int() == 1).all()  # not squeezed
+        starts.add(int(seen[0, 0, 0]))
+    assert min(starts) == 0
+    assert max(starts) == 16
+    assert plain(image, policy, patch=1)[0, 0].tolist() == list(range(8, 16))
+
+
+def test_mining_sees_smaller_squares():
+    policy = ImagePolicy(policy="square", size=12, square_crop=True, mining_size=4, flip=False)
+    image = torch.zeros(3, 12, 20, dtype=torch.uint8)
+    assert plain(image, policy, patch=1).shape == (3, 4, 4)
+    assert augment(image, policy, np.random.default_rng(0), patch=1).shape == (3, 12, 12)
+    with pytest.raises(UserError, match=r"mining_size 4 is no multiple"):
+        check_policy(policy, 3)
+
+
+@pytest.mark.parametrize("changes", [{"policy": "longer"}, {"policy": "square", "crop_area": (0.5, 1.0)}])
+def test_a_square_crop_goes_with_squares_and_with_no_other_crop(changes):
+    with pytest.raises(ValueError, match="square_crop"):
+        ImagePolicy(square_crop=True, **changes)
+
+
+def test_hues_turn_as_in_hsv():
+    pixels = torch.randint(0, 256, (3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = turned(pixels, 0.1)
+    for y in range(5):
+        for x in range(7):
+            h, s, v = colorsys.rgb_to_hsv(*(pixels[:, y, x] / 255).tolist())
+            wanted = [255 * c for c in colorsys.hsv_to_rgb((h + 0.1) % 1, s, v)]
+            assert seen[:, y, x].tolist() == pytest.approx(wanted, abs=0.51)
+
+
+def test_colours_change_as_often_as_the_policy_says():
+    policy = ImagePolicy(size=2, flip=False, hue=0.5, brightness=0.4, recolour=0.8)
+    image = torch.tensor([[[200, 10], [90, 60]]] * 2 + [[[5, 250], [0, 77]]], dtype=torch.uint8)
+    kept = sum(
+        torch.equal(augment(image, policy, np.random.default_rng(seed), patch=1), image)
+        for seed in range(400)
+    )
+    assert 50 < kept < 110  # 80 expected
+
+
+def test_what_came_later_leaves_older_policies_who_they_were():
+    assert not {"hue", "recolour", "square_crop", "mining_size"} & ImagePolicy().model_dump().keys()

@@ -52,6 +52,9 @@ def test_nothing_is_held_out_when_the_track_says_so_and_something_must_be_left()
     assert split(trainset([0, 0, 1, 1]), 0.0)[1] is None
     with pytest.raises(UserError, match="validation=0"):
         split(trainset([0, 0, 1, 1, 2, 2]), 0.1)
+    with pytest.raises(UserError, match="1 classes to learn from") as error:
+        split(trainset([0, 0]), 0.0)
+    assert "validation=0" not in str(error.value)  # it is 0 already
 
 
 def test_scores_worked_on_paper():

@@ -178,6 +178,31 @@ def rows_with_one_beyond(weight: Tensor, y: Tensor) -> Tensor:
     return z
 
 
+def test_arcface_dropped_has_no_margin_beyond_pi_minus_m():
+    # Token 450090b, RetrievalNet.py: cos(theta + m) where theta is at most pi - m, else cos(theta).
+    loss, y = made("arcface_dropped", margin=0.5, scale=32.0), labels()
+    z = rows()
+    with torch.no_grad():
+        loss.weight[y[0]] = -z[0] + 0.05 * z[1]  # the first row lies almost opposite its class
+    theta = torch.acos((z @ F.normalize(loss.weight).T).clamp(-1 + 1e-12, 1 - 1e-12))
+    assert theta[0, y[0]] > math.pi - 0.5
+    total = z.new_zeros(())
+    for i in range(len(z)):
+        logits = [
+            32.0 * torch.cos(angle + 0.5 if c == y[i] and angle <= math.pi - 0.5 else angle)
+            for c, angle in enumerate(theta[i])
+        ]
+        total = total - torch.stack(logits).log_softmax(0)[y[i]]
+    assert torch.allclose(loss(z, y), total / len(z), atol=1e-9)
+
+
+def test_triplets_are_summed_over_tuples_on_demand():
+    # cirtorch 1e66a41: the triplet loss sums over the negatives of all tuples; SOLAR divides by the tuples.
+    z, y = rows(), labels()
+    mean, whole = (made("triplet_sos", over_tuples=how)(z, y) for how in ("mean", "sum"))
+    assert torch.allclose(whole, 2 * mean)  # 14 rows are two tuples of 1 + 1 + 5
+
+
 def test_arcface_gradient_by_hand():
     loss, y = made("arcface", margin=0.3, scale=30.0), labels()
     weight = loss.weight.detach()

@@ -9,7 +9,7 @@ from torch import nn
 from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.core.recipes import OptimiserSpec
-from vitret.learn.optimise import batch_norm_to_eval, lr_at, make_optimiser, set_lr, update_copy
+from vitret.learn.optimise import batch_norm_to_eval, freeze, lr_at, make_optimiser, set_lr, update_copy
 
 
 def test_warm_up_rises_in_a_line_and_the_cosine_falls_to_the_final_rate():
@@ -58,7 +58,6 @@ def groups_of(spec: OptimiserSpec, backbone: nn.Module, head: nn.Module) -> dict
 
 
 def test_named_weights_have_a_rate_of_their_own_and_the_first_pattern_wins():
-    # SOLAR: all at 1e-6, its attention at 1e-2 (Ng et al., ECCV 2020, the authors' code).
     spec = OptimiserSpec(lr=1e-6, weight_decay=0.5, lr_factors={"head.fc.*": 1e4, "head.*": 10.0})
     found = groups_of(spec, nn.Linear(2, 2), Pooled())
     assert found["head.fc.weight"] == (pytest.approx(1e-2), 0.5)
@@ -82,6 +81,38 @@ def test_vectors_decay_on_demand_but_never_an_exponent():
         "head.fc.weight": 0.5,
         "head.fc.bias": 0.5,
     }
+
+
+def test_everything_decays_where_the_recipe_says_so():
+    # DOLG 63b117d, core/optimizer.py: one group of all parameters, its GeM's p among them.
+    found = groups_of(OptimiserSpec(weight_decay=0.5, decay_all=True), nn.Linear(2, 2), Pooled())
+    assert {decay for _, decay in found.values()} == {0.5}
+
+
+def test_what_no_pattern_names_is_frozen_and_gradients_still_pass_through_it():
+    backbone, head = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), Pooled()
+    freeze(OptimiserSpec(learns=("backbone.0.*", "head.p")), backbone, {"head": head})
+    backbone(torch.ones(1, 2)).sum().backward()
+    assert backbone[0].weight.grad is not None
+    assert backbone[1].weight.grad is None
+    assert groups_of(OptimiserSpec(), backbone, head).keys() == {
+        "backbone.0.weight",
+        "backbone.0.bias",
+        "head.p",
+    }
+
+
+def test_without_patterns_nothing_is_frozen_or_thawed():
+    backbone = nn.Linear(2, 2)
+    backbone.bias.requires_grad_(False)
+    for learns in (None, ("*",)):
+        freeze(OptimiserSpec(learns=learns), backbone, {})
+        assert (backbone.weight.requires_grad, backbone.bias.requires_grad) == (True, False)
+
+
+def test_a_pattern_of_what_learns_that_fits_nothing_is_refused():
+    with pytest.raises(UserError, match=r"no weight is called like 'head\.soa\*'"):
+        freeze(OptimiserSpec(learns=("head.soa*", "head.*")), nn.Linear(2, 2), {"head": Pooled()})
 
 
 @pytest.mark.parametrize(
@@ -111,7 +142,7 @@ def test_class_token_and_positions_never_decay(name: str, options: dict[str, obj
 
 
 def test_fields_that_came_later_leave_older_recipes_who_they_were():
-    assert not {"lr_factors", "decay_vectors"} & OptimiserSpec().model_dump().keys()
+    assert not {"lr_factors", "decay_vectors", "decay_all", "learns"} & OptimiserSpec().model_dump().keys()
     assert OptimiserSpec(decay_vectors=True).model_dump()["decay_vectors"] is True
 
 

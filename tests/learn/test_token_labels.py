@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from vitret.cli.labels import app
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.learn import label_maps, loop
-from vitret.learn.label_maps import Classifier, write_label_maps
+from vitret.learn.label_maps import Classifier, read_maps, write_label_maps
 from vitret.learn.token_labels import TokenLabelSpec, cropped, train_token_labels
 from vitret.models.backbones.timm_model import timm
 from vitret.models.model import build_model, load_model
@@ -85,7 +86,7 @@ def test_it_learns_and_its_network_can_be_used(tiny, patterns, maps, tmp_path, m
     monkeypatch.setattr(loop, "LOG_EVERY", 5)
     told = []
     path = train_token_labels(
-        lvvit(classes=8, patch_classes=7),
+        lvvit(classes=7, patch_classes=7),
         tiny.trainset(patterns),
         maps,
         tmp_path / "lvvit.safetensors",
@@ -106,7 +107,7 @@ def test_an_interrupted_labelling_gives_the_same_bytes(tiny, patterns, maps, tmp
     monkeypatch.setattr(loop, "_SAVING", np.inf)
     given = {"spec": SPEC.model_copy(update={"images_seen": 240}), "device": CPU}
     trainset = tiny.trainset(patterns)
-    networks = [lvvit(classes=8, patch_classes=7, drop_path=0.1) for _ in range(3)]
+    networks = [lvvit(classes=7, patch_classes=7, drop_path=0.1) for _ in range(3)]
     straight = train_token_labels(networks[0], trainset, maps, tmp_path / "straight.safetensors", **given)
 
     def killed(done, total, words):
@@ -131,7 +132,7 @@ def test_the_average_is_kept_when_asked_for(tiny, patterns, maps, tmp_path):
     for ema in (None, 0.5):
         given = {"spec": spec.model_copy(update={"ema": ema}), "device": CPU}
         path = tmp_path / f"{ema}.safetensors"
-        train_token_labels(lvvit(classes=8, patch_classes=7), trainset, maps, path, **given)
+        train_token_labels(lvvit(classes=7, patch_classes=7), trainset, maps, path, **given)
         states.append(safetensors.torch.load_file(path)["backbone.head.bias"])
     last, average = states
     assert 0 < average.norm() < last.norm()  # it starts at zero and lags behind
@@ -157,7 +158,7 @@ def test_from_the_command_line_to_a_retrieval_backbone(town, tmp_path, monkeypat
     file = run("train", "minitown-sfm", "--maps", maps, *words, "--device", "cpu")
     trained = load_model(Path(file))[0]
     assert trained.backbone.aux_head.out_features == 7
-    assert trained.backbone.head.out_features == 4  # the clusters that are not for validation
+    assert trained.backbone.head.out_features == 7  # the class token learns the classifier's label too
     shape = {key.removeprefix("backbone."): value for key, value in changes.items() if "backbone" in key}
     backbone = Part(name="lvvit", options={**shape, "img_size": 32, "weights": file})
     model = build_model(ModelSpec(backbone=backbone, head=Part(name="gem")))
@@ -180,3 +181,31 @@ def test_other_backbones_are_refused(tiny, patterns, maps, classifier, tmp_path)
         train_token_labels(
             classifier.model, tiny.trainset(patterns), maps, tmp_path / "x", spec=SPEC, device=CPU
         )
+
+
+def test_the_true_label_is_learned_on_demand(tiny, patterns, maps, tmp_path):
+    trainset = tiny.trainset(patterns)
+    spec = SPEC.model_copy(update={"images_seen": 48, "class_target": "true"})
+    network = lvvit(classes=trainset.classes, patch_classes=7)
+    assert train_token_labels(network, trainset, maps, tmp_path / "true", spec=spec, device=CPU).is_file()
+    with pytest.raises(UserError, match=f"needs a class token of {trainset.classes} classes"):
+        train_token_labels(
+            lvvit(classes=7, patch_classes=7), trainset, maps, tmp_path / "x", spec=spec, device=CPU
+        )
+
+
+def test_both_labels_are_mixed_only_where_they_are_of_the_same_classes(tiny, patterns, maps, tmp_path):
+    trainset = tiny.trainset(patterns)
+    spec = SPEC.model_copy(update={"images_seen": 48, "class_target": "mixed"})
+    with pytest.raises(UserError, match="a classifier of the set's own classes"):
+        train_token_labels(
+            lvvit(classes=7, patch_classes=7), trainset, maps, tmp_path / "x", spec=spec, device=CPU
+        )
+
+
+def test_maps_of_probabilities_are_refused(tiny, patterns, maps, tmp_path):
+    trainset = tiny.trainset(patterns)
+    card = {"set": "x", "digest": trainset.digest, "classifier": "c", "classes": 7, "size": 64}
+    (tmp_path / "maps.json").write_text(json.dumps({**card, "shape": [2, 5, 4, 4]}))
+    with pytest.raises(DataError, match="holds probabilities"):
+        read_maps(tmp_path / "maps.npy", trainset)

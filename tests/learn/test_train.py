@@ -32,6 +32,7 @@ def log(run_file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run_file.parent / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_training_learns_and_writes_what_it_saw(tiny: ModuleType, patterns: Path, tmp_path: Path):
     seen: list[tuple[int, int]] = []
     recipe = tiny.recipe(images_seen=1200)
@@ -212,7 +213,7 @@ def test_image_sizes_come_from_the_prepared_table(
     def opened(path: Path) -> None:
         raise AssertionError(f"{path}: its header was read again")
 
-    monkeypatch.setattr("vitret.learn.loading.header_size", opened)
+    monkeypatch.setattr("vitret.learn.loading.header", opened)
     # Groups ask for the aspect of each image, a random crop for the memory that all of them would take.
     policy = {"policy": "groups", "size": 32, "crop_area": [0.6, 1.0]}
     recipe = tiny.recipe(images_seen=12, track_image=policy, sampler="groups", track_batch=6)

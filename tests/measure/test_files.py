@@ -129,7 +129,7 @@ def test_other_dimensions_than_the_database(tmp_path, rows):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_damaged_file_is_named(tmp_path, suffix):
     path = tmp_path / f"f{suffix}"
-    path.write_bytes(b"<html>302 Found</html>" * 20)
+    path.write_bytes(b"PK or anything else" * 20)
     with pytest.raises(DataError, match=f"f{suffix}: not readable"):
         read_rows(str(path), role="queries")
 
@@ -141,15 +141,40 @@ def test_nothing_is_unpickled(tmp_path):
 
     np.save(tmp_path / "f.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "f.npz", X=np.array([Bomb()], dtype=object), allow_pickle=True)
-    (tmp_path / "g.npy").write_bytes(pickle.dumps(Bomb()))
-    for name in ("f.npy", "f.npz", "g.npy"):
-        with pytest.raises(DataError, match="not readable"):
+    for name in ("g.npy", "g.pt", "g.pth"):
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+    for name in ("f.npy", "f.npz", "g.npy", "g.pt", "g.pth"):
+        with pytest.raises(DataError, match=r"not readable|never unpickled"):
             read_rows(str(tmp_path / name), role="database")
 
 
 def test_unknown_files(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_rows(str(tmp_path / "none.npy"), role="queries")
-    (tmp_path / "f.pt").write_bytes(b"")
+    (tmp_path / "f.xyz").write_bytes(b"")
     with pytest.raises(UserError, match="unknown kind of file"):
-        read_rows(str(tmp_path / "f.pt"), role="queries")
+        read_rows(str(tmp_path / "f.xyz"), role="queries")
+
+
+def test_float64_is_normalised_before_it_is_narrowed(tmp_path, rows):
+    for scale in (1e-60, 1e-300, 1e200):  # none of them is a float32
+        stored = read_rows(
+            write(tmp_path / "f.npy", rows.astype(np.float64) * scale), role="queries", count=6
+        )
+        np.testing.assert_allclose(stored.rows, rows, atol=1e-6)
+        assert stored.rows.dtype == np.float32
+
+
+@pytest.mark.parametrize("suffix", [".NPY", ".NPZ", ".MAT", ".SAFETENSORS", ".H5"])
+def test_suffixes_in_capitals(tmp_path, rows, suffix):
+    path = write(tmp_path / f"f{suffix.lower()}", rows)
+    (tmp_path / f"g{suffix}").write_bytes((tmp_path / f"f{suffix.lower()}").read_bytes())
+    assert path.endswith(suffix.lower())
+    np.testing.assert_array_equal(read_rows(str(tmp_path / f"g{suffix}"), role="queries", count=6).rows, rows)
+
+
+def test_numbers_in_the_byte_order_of_another_machine(tmp_path, rows):
+    stored = read_rows(write(tmp_path / "f.npy", rows.astype(">f4")), role="queries", count=6).rows
+    assert stored.dtype == np.float32
+    assert stored.dtype.isnative
+    np.testing.assert_array_equal(stored, rows)

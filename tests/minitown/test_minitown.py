@@ -332,6 +332,7 @@ def test_evaluation_and_distractor_sets_are_written_and_read_back(tmp_path):
     assert (folder / "manifest.json").read_bytes() == (again / "manifest.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_default_sets_have_the_counts_of_their_cards():
     """Counts are decided by the plan alone, so nothing needs drawing."""
     defaults = {

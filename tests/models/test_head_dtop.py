@@ -222,7 +222,7 @@ def test_without_dynamic_positions_a_network_takes_its_own_size_alone():
         ModelSpec.model_validate({"backbone": fixed, "head": {"name": "dtop", "aspp_width": 8}})
     )
     assert model.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 128)
-    with pytest.raises(AssertionError, match="48"):
+    with pytest.raises(UserError, match="not 48×32"):
         model(torch.zeros(1, 3, 48, 32))
 
 

@@ -44,6 +44,7 @@ def whole(arch, options):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tower", TOWERS)
 def test_it_is_what_timm_gives(tower, tmp_path):
     arch, options, side = TOWERS[tower]

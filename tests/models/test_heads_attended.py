@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitret.core.errors import UserError
-from vitret.models.heads import dalg, dolg, glam, solar, token
+from vitret.models.heads import dalg, dolg, glam, glam_gated, solar, token
 from vitret.models.tokens import Tokens
 
 
@@ -44,7 +44,7 @@ def test_dolg_at_full_size_has_the_published_layers():
     assert head.fc_t.weight.shape == (1024, 2048)
     assert head.fc.weight.shape == (512, 2048)
     assert head.localmodel.conv1.weight.shape == (1024, 1024, 1, 1)
-    assert not head.p.requires_grad
+    assert head.p.requires_grad  # a parameter in the code, and optimised with the rest
 
 
 def test_dolg_with_its_front_end():
@@ -118,14 +118,15 @@ def test_solar_starts_as_whitened_gem():
     head = solar.build((8,)).eval()
     seen = tokens_of((8, 3, 4))
     pooled = seen.grids[0].pow(3).mean(dim=(2, 3)).pow(1 / 3)
-    expected = head.whiten(torch.nn.functional.normalize(pooled, dim=1))
+    expected = head.fc(torch.nn.functional.normalize(pooled, dim=1))
     assert torch.allclose(head(seen), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("part", [glam, glam_gated])
 @pytest.mark.parametrize("local", ["off", "channel", "spatial", "both"])
 @pytest.mark.parametrize("whole", ["off", "channel", "spatial", "both"])
-def test_glam_switches(local, whole):
-    head = glam.build((16,), dim=6, local=local, whole=whole)
+def test_glam_switches(part, local, whole):
+    head = part.build((16,), dim=6, local=local, whole=whole)
     assert head(tokens_of((16, 3, 4))).shape == (2, 6)
     assert (head.mix is None) == (local == whole == "off")
 
@@ -135,13 +136,112 @@ def test_glam_fusion_weights_start_equal():
     assert torch.softmax(head.mix, 0).tolist() == pytest.approx([1 / 3] * 3)
 
 
-def test_glam_is_four_gates_written_out():
+def glam_by_its_text(head, F):
+    """Song, Han and Avrithis, WACV 2022, section 3, one image and one number at a time; before the linear layer."""
+    c, h, w = F.shape
+    places = [(y, x) for y in range(h) for x in range(w)]
+
+    def conv1d(layer, means):
+        weight, reach = layer.weight[0, 0], layer.weight.shape[2] // 2
+        row = []
+        for i in range(c):
+            total = layer.bias[0]
+            for j in range(-reach, reach + 1):
+                if 0 <= i + j < c:
+                    total = total + weight[reach + j] * means[i + j]
+            row.append(total)
+        return torch.stack(row)
+
+    def conv1x1(layer, at):
+        return layer.weight[:, :, 0, 0] @ at + layer.bias
+
+    def dilated(layer, seen, y, x, d):
+        total = layer.bias.clone()
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                if 0 <= y + d * dy < h and 0 <= x + d * dx < w:
+                    total = total + layer.weight[:, :, dy + 1, dx + 1] @ seen[:, y + d * dy, x + d * dx]
+        return total
+
+    means = F.sum(dim=(1, 2)) / (h * w)
+    # Equations 1 and 2: local channel and local spatial attention, both from F.
+    A = conv1d(head.local_channel.conv, means).sigmoid()
+    spatial = head.local_spatial
+    reduced = torch.stack([conv1x1(spatial.reduce, F[:, y, x]) for y, x in places], dim=1).view(-1, h, w)
+    As = torch.zeros(h, w, dtype=F.dtype)
+    for y, x in places:
+        seen = [dilated(layer, reduced, y, x, d) for layer, d in zip(spatial.dilated, (1, 2, 3), strict=True)]
+        joined = torch.cat([*seen, conv1x1(spatial.point, reduced[:, y, x])])
+        assert len(joined) == 4 * len(reduced)
+        As[y, x] = conv1x1(spatial.out, joined)
+    Flc = F * A[:, None, None] + F
+    Fl = Flc * As + Flc
+    # Equations 3 and 4: global channel attention, a softmax over channels.
+    q = conv1d(head.global_channel.q, means).sigmoid()
+    k = conv1d(head.global_channel.k, means).sigmoid()
+    Gc = torch.zeros_like(F)
+    for j in range(c):
+        share = torch.exp(k * q[j]) / torch.exp(k * q[j]).sum()
+        Gc[j] = sum(share[i] * F[i] for i in range(c))
+    # Equation 5: global spatial attention, a softmax over places, without a scale.
+    block = head.global_spatial
+    Q, K, V = ([conv1x1(layer, F[:, y, x]) for y, x in places] for layer in (block.q, block.k, block.v))
+    Gs = torch.zeros_like(F)
+    for j, (y, x) in enumerate(places):
+        scores = torch.stack([torch.exp(K[i] @ Q[j]) for i in range(h * w)])
+        Gs[:, y, x] = conv1x1(block.out, sum(s / scores.sum() * v for s, v in zip(scores, V, strict=True)))
+    # Equation 6, and 7: fusion by a softmax of three scalars.
+    Fgc = F * Gc
+    Fg = Fgc * Gs + Fgc
+    a, b, g = torch.exp(head.mix) / torch.exp(head.mix).sum()
+    fused = a * F + b * Fl + g * Fg
+    return fused.clamp(min=1e-6).pow(head.p).mean(dim=(1, 2)).pow(1 / head.p)
+
+
+def random_glam(part, **options):
     torch.manual_seed(0)
-    head = glam.build((6,), dim=5, inner=2).eval()
+    head = part.build((6,), dim=5, inner=2, **options).eval()
     with torch.no_grad():
-        for parameter in head.parameters():  # the last convolution of the global spatial gate starts at zero
+        for parameter in head.parameters():
             parameter.uniform_(-1, 1)
         head.p.fill_(3.0)
+    return head
+
+
+def test_glam_is_its_text_to_the_last_digits():
+    head = random_glam(glam).double()
+    seen = tokens_of((6, 4, 5))
+    seen = Tokens(prefix=seen.prefix, grids=tuple(g.double() for g in seen.grids))
+    pooled = torch.stack([glam_by_its_text(head, grid) for grid in seen.grids[0]])
+    assert torch.allclose(head(seen), head.bn(head.fc(pooled)), rtol=1e-10, atol=1e-10)
+
+
+def test_glam_computes_every_attention_from_the_map_itself():
+    head, grid = random_glam(glam), tokens_of((6, 4, 5)).grids[0]
+    channel = grid * head.local_channel(grid) + grid
+    assert torch.allclose(head.local_stream(grid), channel * head.local_spatial(grid) + channel)
+    bare = grid * head.global_channel(grid)
+    assert torch.allclose(head.global_stream(grid), bare * head.global_spatial(grid) + bare)
+
+
+def test_glams_global_channel_stream_squares_the_map():
+    # Without residual and sigmoid, as the text says: twice the map with the same weights of channels is four times it.
+    head = random_glam(glam, local="off", whole="channel")
+    for layer in (head.global_channel.q, head.global_channel.k):
+        torch.nn.init.zeros_(layer.weight)
+    grid = tokens_of((6, 4, 5)).grids[0]
+    assert torch.allclose(head.global_stream(2 * grid), 4 * head.global_stream(grid))
+
+
+def test_glams_dilations_are_the_texts_and_the_captions_on_demand():
+    assert [m.dilation[0] for m in glam.build((16,)).local_spatial.dilated] == [1, 2, 3]
+    head = glam.build((16,), dilations=(1, 3, 5))
+    assert [m.dilation[0] for m in head.local_spatial.dilated] == [1, 3, 5]
+    assert head(tokens_of((16, 3, 4))).shape == (2, 512)
+
+
+def test_the_gated_form_is_four_gates_written_out():
+    head = random_glam(glam_gated)  # the last convolution of the global spatial gate would start at zero
     seen = tokens_of((6, 2, 3))
     grid = seen.grids[0]
     local = grid * head.local_channel(grid) + grid
@@ -171,12 +271,12 @@ def test_glam_is_four_gates_written_out():
 
 
 @pytest.mark.parametrize("whole", ["channel", "spatial", "both"])
-def test_no_stream_of_glam_outgrows_its_map(whole):
+def test_no_stream_of_the_gated_form_outgrows_its_map(whole):
     # One gate at most doubles a value, two at most quadruple it, whatever the size of the map: nothing is squared.
-    head = glam.build((8,), dim=4, local="off", whole=whole).eval()
+    head = glam_gated.build((8,), dim=4, local="off", whole=whole).eval()
     gates = [gate for gate in (head.global_channel, head.global_spatial) if gate is not None]
     grid = 1000 * tokens_of((8, 3, 4)).grids[0]
-    assert (glam.gated(grid, *gates) <= 2 ** len(gates) * grid).all()
+    assert (glam_gated.gated(grid, *gates) <= 2 ** len(gates) * grid).all()
 
 
 def test_glam_drops_between_the_linear_layer_and_batch_normalisation():

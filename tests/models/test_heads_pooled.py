@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vitret.models.heads import crow, mac, regional_gem, rmac, spoc
+from vitret.models.heads import crow, mac, regional_gem, rmac, spoc, superglobal
 from vitret.models.tokens import Tokens
 
 # Two channels, 2 x 2; the second is the colder one.
@@ -70,3 +70,45 @@ def test_regional_heads_take_any_map(h, w):
     grid = torch.rand(2, 6, h, w)
     assert pooled(rmac.build((6,)), grid).shape == (2, 6)
     assert pooled(regional_gem.build((6,), whiten=True), grid).shape == (2, 6)
+
+
+def test_superglobal_is_its_formula():
+    # Shao et al., ICCV 2023, equations of regional GeM (p = 2.5, 5 x 5, mirrored border) and GeM+ (p = 4.6).
+    torch.manual_seed(0)
+    head, grid = superglobal.build((3,), dim=4), torch.rand(1, 3, 5, 6)
+
+    def mirrored(place, length):
+        return abs(place) if place < length else 2 * (length - 1) - place
+
+    mixed = torch.zeros(3, 5, 6)
+    for y in range(5):
+        for x in range(6):
+            total = torch.zeros(3)
+            for dy in range(-2, 3):
+                for dx in range(-2, 3):
+                    total += grid[0, :, mirrored(y + dy, 5), mirrored(x + dx, 6)].pow(2.5)
+            mixed[:, y, x] = 0.5 * (total / 25).pow(1 / 2.5) + 0.5 * grid[0, :, y, x]
+    whole = mixed.pow(4.6).mean(dim=(1, 2)).pow(1 / 4.6)
+    assert torch.allclose(pooled(head, grid), head.fc(whole / whole.norm())[None], atol=1e-6)
+
+
+def test_superglobal_without_its_regions_is_gem_of_a_large_power():
+    grid = torch.rand(2, 3, 4, 4)
+    whole = grid.pow(4.6).mean(dim=(2, 3)).pow(1 / 4.6)
+    expected = whole / whole.norm(dim=1, keepdim=True)
+    assert torch.allclose(pooled(superglobal.build((3,), share=0.0), grid), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (2, 7), (3, 3)])
+def test_superglobal_takes_maps_that_cannot_be_mirrored(h, w):
+    assert torch.isfinite(pooled(superglobal.build((6,)), torch.rand(2, 6, h, w))).all()
+
+
+def test_regional_gem_of_gem_r_w_ends_in_a_layer_on_the_unit_sum():
+    torch.manual_seed(0)
+    head = regional_gem.build((6,), whiten=True, last=True)
+    grid = torch.rand(2, 6, 7, 9)
+    layer, head.fc = head.fc, None
+    summed = pooled(head, grid)
+    head.fc = layer
+    assert torch.allclose(pooled(head, grid), layer(summed / summed.norm(dim=1, keepdim=True)), atol=1e-5)

@@ -19,6 +19,7 @@ def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
+@pytest.mark.slow
 def test_the_hybrid_has_its_published_size():
     model = on_shapes("vit_base_r50_s16_384").model
     assert count(model) == 98_181_952

@@ -32,12 +32,14 @@ HEADS = {
     "spoc": ({"centre": True}, ("cnn", "vit")),
     "crow": ({}, ("cnn", "vit")),
     "rmac": ({}, ("cnn", "vit")),
-    "regional_gem": ({"whiten": True}, ("cnn", "vit")),
+    "regional_gem": ({"whiten": True, "last": True}, ("cnn", "vit")),
     "dtop": ({"aspp_width": 8, "dim": 12}, ("vit2",)),
     "dalg": ({"window": 3, "fusion_width": 16, "fusion_heads": 2, "dim": 12}, ("swin2", "cnn2", "vit2")),
     "dolg": ({"dim": 12}, ("cnn2", "vit2", "swin2")),
     "solar": ({}, ("cnn", "vit")),
     "glam": ({"dim": 12}, ("cnn", "vit")),
+    "glam_gated": ({"dim": 12}, ("cnn", "vit")),
+    "superglobal": ({"dim": 12}, ("cnn", "vit")),
     "token": ({"dim": 12, "inner": 16, "heads": 2}, ("cnn", "vit")),
     "unicom": ({"dim": 12, "places": 24}, ("vit",)),
 }
@@ -252,6 +254,7 @@ def full_size():
     return {spec.model_dump_json(): name for name, spec in specs.items()}.values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", full_size())
 def test_every_system_builds_at_full_size(name):
     assert shape_only(read_system(CONFIGS, name).model).dim > 0

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -18,31 +20,41 @@ def test_gem_with_one_power_per_channel():
 
 
 def naive_regions(height, width, levels, overlap):
-    """R-MAC's regions in the order of the published description, one number at a time."""
+    """R-MAC's regions in the order of the published description, in torch's float32 as cirtorch computes them."""
     w = min(height, width)
-    candidates = []
-    for steps in (2, 3, 4, 5, 6, 7):
-        b = (max(height, width) - w) / (steps - 1)
-        candidates.append(abs((w * w - w * b) / (w * w) - overlap))
-    index = candidates.index(min(candidates))
+    steps = torch.tensor([2.0, 3, 4, 5, 6, 7])
+    b = (max(height, width) - w) / (steps - 1)
+    index = int(torch.min(((w * w - w * b) / w**2 - overlap).abs(), 0).indices)
     down = index + 1 if height > width else 0
     across = index + 1 if width > height else 0
     found = []
     for level in range(1, levels + 1):
-        side = int(2 * w / (level + 1))
-        half = int(side / 2 - 1)
-        count_y, count_x = level + down, level + across
-        gap_y = 0 if count_y == 1 else (height - side) / (count_y - 1)
-        gap_x = 0 if count_x == 1 else (width - side) / (count_x - 1)
-        for i in range(count_y):
-            for j in range(count_x):
-                found.append((int(half + i * gap_y) - half, int(half + j * gap_x) - half, side))
+        side = math.floor(2 * w / (level + 1))
+        half = math.floor(side / 2 - 1)
+        places = []
+        for length, count in ((height, level + down), (width, level + across)):
+            gap = 0 if count == 1 else (length - side) / (count - 1)
+            places.append((torch.floor(half + torch.arange(float(count)) * gap) - half).int().tolist())
+        if side:
+            found += [(top, left, side) for top in places[0] for left in places[1]]
     return found
 
 
-@pytest.mark.parametrize(("h", "w"), [(7, 7), (24, 32), (32, 24), (16, 40), (5, 6)])
-def test_regions_follow_the_description(h, w):
+@pytest.mark.parametrize("h", [1, 2, 3, 5, 7, 11, 24, 32, 33])
+@pytest.mark.parametrize("w", [1, 2, 3, 6, 7, 9, 23, 32, 40, 47])
+def test_regions_are_cirtorchs(h, w):
     assert regions(h, w, levels=3, overlap=0.4) == naive_regions(h, w, 3, 0.4)
+    assert regions(w, h, levels=3, overlap=0.4) == naive_regions(w, h, 3, 0.4)
+
+
+def test_centres_are_rounded_down_and_not_towards_zero():
+    # Side 1 of a 1 x 2 map: half is -1, the centres lie at -1, -0.5 and 0; cirtorch floors, so -0.5 becomes -1.
+    assert [left for _, left, _ in regions(1, 2, levels=1, overlap=0.4)] == [0, 0, 1]
+
+
+def test_a_grid_of_five_by_nine_ties_as_in_cirtorch():
+    # With one extra region neighbours overlap by 0.2, with two by 0.6: both miss 0.4 by 0.2, and float32 decides.
+    assert regions(5, 9, levels=1, overlap=0.4) == [(0, 0, 5), (0, 4, 5)]
 
 
 @pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 5), (2, 3), (3, 1)])

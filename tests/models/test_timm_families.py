@@ -134,6 +134,7 @@ def every_family():
         yield pytest.param(family, SMALLEST.get(family, members[0]), marks=marks, id=family)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "arch"), [*every_family()])
 def test_a_member_describes_small_images_of_any_shape(family, arch):
     if family in EXCEPTIONS:

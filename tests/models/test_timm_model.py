@@ -126,6 +126,7 @@ def test_without_a_network_the_hub_fails_at_once_with_three_ways_out(monkeypatch
     assert time.monotonic() - started < 8
 
 
+@pytest.mark.slow
 def test_timm_and_transforms_are_imported_whatever_torchvision_stands_beside_torch():
     """With PyPI's pair for a CPU, `import torchvision` alone dies (pytorch/vision#9085)."""
     code = (

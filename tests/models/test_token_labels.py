@@ -5,6 +5,7 @@ from vitret.core.errors import DataError
 from vitret.models.backbones import lvvit
 from vitret.models.token_labels import (
     LabelLogits,
+    class_targets,
     classifier_in,
     label_maps,
     mix_box,
@@ -18,9 +19,9 @@ def test_maps_hold_the_best_classes_of_every_place():
     grid, weight, bias = torch.randn(2, 4, 3, 5), torch.randn(7, 4), torch.randn(7)
     maps = label_maps(grid, weight, bias, k=3)
     assert maps.shape == (2, 2, 3, 3, 5)
-    probabilities = (weight @ grid[1, :, 2, 4] + bias).softmax(0)
-    assert maps[1, 1, 0, 2, 4].item() == probabilities.argmax().item()
-    assert torch.allclose(maps[1, 0, :, 2, 4], probabilities.sort(descending=True).values[:3])
+    scores = weight @ grid[1, :, 2, 4] + bias
+    assert maps[1, 1, 0, 2, 4].item() == scores.argmax().item()
+    assert torch.allclose(maps[1, 0, :, 2, 4], scores.sort(descending=True).values[:3])  # before the softmax
 
 
 def painted():
@@ -41,12 +42,36 @@ def test_targets_of_a_crop_and_of_its_mirror():
     assert mirrored.argmax(-1)[0].tolist() == [[1, 0], [3, 2]]
 
 
-def test_what_the_best_leave_over_is_spread():
-    maps = 0.6 * painted()
+def test_the_softmax_comes_after_alignment_and_unlisted_classes_score_zero():
+    maps = 2.0 * painted()
     maps[:, 1] = painted()[:, 1]
     targets = patch_targets(maps, classes=4, size=(2, 2))
-    assert torch.allclose(targets.sum(-1), torch.ones(1, 2, 2))
-    assert targets[0, 0, 0].tolist() == pytest.approx([0.7, 0.1, 0.1, 0.1])
+    assert targets[0, 0, 0].tolist() == pytest.approx((torch.tensor([2.0, 0, 0, 0])).softmax(0).tolist())
+    # In the middle of all four places each class scores a quarter of 2: scores are mixed, not probabilities.
+    middle = patch_targets(maps, classes=5, size=(1, 1))
+    assert middle[0, 0, 0].tolist() == pytest.approx(
+        torch.tensor([0.5, 0.5, 0.5, 0.5, 0]).softmax(0).tolist()
+    )
+
+
+def test_the_class_tokens_target_is_the_machines_label_of_the_crop():
+    maps = 2.0 * painted()
+    maps[:, 1] = painted()[:, 1]
+    whole = class_targets(maps, classes=4)
+    assert whole[0].tolist() == pytest.approx([0.25] * 4)
+    lower_right = class_targets(maps, classes=4, boxes=torch.tensor([[0.75, 0.75, 1.0, 1.0]]))
+    assert lower_right[0].tolist() == pytest.approx(torch.tensor([0.0, 0, 0, 2]).softmax(0).tolist())
+
+
+def test_the_loss_takes_soft_labels_of_images_and_mixes_them():
+    torch.manual_seed(0)
+    logits = LabelLogits(image=torch.randn(2, 3), patches=torch.randn(2, 4, 4, 3), box=(0, 0, 2, 2))
+    labels, patches = torch.tensor([0, 2]), torch.rand(2, 4, 4, 3).softmax(-1)
+    soft = torch.nn.functional.one_hot(labels, 3).float()
+    given = token_label_loss(logits, soft, patches, smoothing=0.0)
+    assert given.item() == pytest.approx(
+        token_label_loss(logits, labels, patches, smoothing=0.0).item(), abs=1e-6
+    )
 
 
 def test_the_loss_by_hand():

@@ -30,7 +30,7 @@ def test_rows_say_what_is_prepared(tmp_path: Path, official_server: OfficialServ
 
 @pytest.mark.parametrize(
     ("manifest", "said"),
-    [('{"version": 999}', "layout version 999"), ("[]", "layout version"), ("{", "JSON")],
+    [('{"version": 999}', "layout version 999"), ("[]", "holds a list"), ("{", "JSON")],
 )
 def test_a_set_that_cannot_be_read_spoils_no_other_row(tmp_path: Path, manifest: str, said: str) -> None:
     for name in ("sop", "mine"):

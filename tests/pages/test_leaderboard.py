@@ -47,6 +47,7 @@ def test_markdown_says_what_a_reader_must_know(root: Path):
     assert "ranks code paths, not methods" in text
     assert "longer side 1024, query cropped" in text
     assert "75.0 [" in text
+    assert "| A | test_vit | random weights |" in text
     assert text.index("| A |") < text.index("| B_TWO |")
 
 
@@ -56,6 +57,7 @@ def test_csv_holds_fractions_of_every_number(root: Path):
     first = next(r for r in rows if r["system"] == "a" and r["metric"] == "mAP (hard)")
     assert float(first["value"]) == 0.75
     assert first["mark"] == "best"
+    assert list(first)[-1] == "starts_from"  # new columns come last
     assert json.loads(leaderboard.render(root, "json"))[0]["train_set"] == "town"
 
 

@@ -38,6 +38,7 @@ def test_a_card_names_all_that_defines_a_recipe(configs: Path):
     text = page(configs, {}, {})
     for card in text.split("\n## ")[1:]:
         for words in (
+            "starts from: random weights",
             "sgd(lr=0.5", "clip=None", "final_lr=0.001", "freeze_batch_norm=True", "lr_factors={'head.p': 10",
             "memory: size=0.2, start=0, momentum=0.999", "the batch", "70 per cent", "gap: not known: not run yet",
         ):  # fmt: skip

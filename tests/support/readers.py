@@ -52,6 +52,41 @@ def readers() -> dict[str, Callable[[Path], Any]]:
     }
 
 
+def more_readers() -> dict[str, Callable[[Path], Any]]:
+    """The readers of the wings above `data`: descriptors, networks, configurations, rows; needs torch and h5py."""
+    import numpy as np
+
+    from vitret.compare import published, results
+    from vitret.compare.arena import read_suite
+    from vitret.core import config, store
+    from vitret.core.recipes import read_system
+    from vitret.data.layout.truth import read_truth
+    from vitret.describe import whitening
+    from vitret.learn import checkpoints
+    from vitret.measure.files import read_rows
+    from vitret.models import model, weights
+    from vitret.models.foreign.read import read_checkpoint
+
+    names = np.array([b"db/a.jpg", b"db/b", b"q/c.jpg", b"d", b"e"])
+    return {
+        "read_rows": lambda path: read_rows(str(path), role="database", count=5, images=names),
+        "read_checkpoint": read_checkpoint,
+        "read_state": weights.read_state,
+        "read_spec": model.read_spec,
+        "trainer_state": lambda path: checkpoints.load_state(path.parent, recipe="r", processes=1),
+        "read_whitening": whitening.read,
+        "read_published": lambda path: config.validate(
+            published.PublishedFile, config.read_yaml(path), str(path)
+        ),
+        "read_system": lambda path: read_system(path.parent, str(path)),
+        "read_suite": lambda path: read_suite(path.parent, str(path)),
+        "read_result": results.read_result,
+        "read_ranks": lambda path: results.read_ranks(path.with_suffix(".json")),
+        "read_truth": lambda path: read_truth(path, {}, {}),
+        "read_json": store.read_json,
+    }
+
+
 def _raise_problem(report: Any) -> None:
     from vitret.core.errors import DataError
 

@@ -13,7 +13,7 @@ import typer.core
 import typer.main
 
 from vitret.cli import console
-from vitret.core.errors import VitretError
+from vitret.core.errors import MachineError, VitretError
 
 _COMMON = {
     "--home": "VITRET_HOME",
@@ -148,13 +148,18 @@ def run(arguments: Sequence[str]) -> int:
         rest = _take_common(arguments)
         code = build_command().main(args=rest, prog_name="vitret", standalone_mode=False)
     except VitretError as error:
-        console.complain(str(error))
+        console.complain(console.on_a_screen(str(error)))
         return error.exit_code
     except typer.TyperException as error:
         console.complain(_usage(error))
         return 2
     except typer.Exit as error:
         return error.exit_code
+    except MemoryError as error:
+        console.complain(
+            f"Not enough memory ({error or 'no more could be had'}). Use a machine with more, or less data."
+        )
+        return MachineError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.complain(
             "Interrupted. What was done is kept; the same command continues from there:\n  vitret "

@@ -87,8 +87,12 @@ def run_and_print(
     """Do the work of a bench and print its tables, and only its tables."""
     from vitret.compare.tables import read_all, tables
     from vitret.compare.work import missing_rows
+    from vitret.data.layout import notes_of
     from vitret.pages.terminal import print_tables
 
+    for name, evalset in work.evaluations.items():
+        for note in notes_of(places.data, evalset):
+            console.say(f"{name}: {note}")
     if any(missing_rows(work, task) for task in work.tasks):
         from vitret.compare.bench import bench
         from vitret.compare.machine import Machine

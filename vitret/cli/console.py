@@ -28,6 +28,17 @@ def complain(text: str) -> None:
     print(f"\033[31m{text}\033[0m" if colour else text, file=sys.stderr, flush=True)
 
 
+# Of a screen of 24.
+_LINES = 22
+
+
+def on_a_screen(text: str) -> str:
+    """A message cut to what fits on a screen."""
+    lines = text.split("\n")
+    more = [f"… and {len(lines) - _LINES} more lines."] if len(lines) > _LINES else []
+    return "\n".join(lines[:_LINES] + more)
+
+
 def put(text: str) -> None:
     """A result, on stdout."""
     print(text, flush=True)

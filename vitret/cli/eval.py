@@ -18,7 +18,7 @@ def eval_(
     queries: Annotated[
         str,
         typer.Option(
-            help="Query descriptors: .npy, .npz, .h5, .mat or .safetensors; FILE:NAME selects one array of several."
+            help="Query descriptors: .npy, .npz, .h5, .mat, .safetensors, .pt; FILE:NAME selects one of several arrays."
         ),
     ],
     database: Annotated[
@@ -30,6 +30,13 @@ def eval_(
     truth: Annotated[
         Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")
     ] = None,
+    query_image: Annotated[
+        str,
+        typer.Option(
+            help="With --truth, for a query that is in imlist too: junk (it is ignored) or as_listed; default: junk, "
+            "for oxford5k and paris6k as_listed, as their protocol says."
+        ),
+    ] = "",
     distractors: Annotated[
         str, typer.Option(help="More descriptors to search; negatives of every query.")
     ] = "",
@@ -67,7 +74,7 @@ def eval_(
 
     console.require_choice("--format", form, ("table", "json"))
     second = _rerank(rerank, depth, shortlist=shortlist)
-    evalset = _evalset(set_, truth)
+    evalset, known = _evalset(set_, truth, query_image)
     scored = score_files(
         Files(queries=queries, database=database, distractors=distractors or None),
         evalset,
@@ -77,25 +84,36 @@ def eval_(
         engine=engine,
         device=device,
     )
-    for note in scored.notes:
+    notes = [*known, *scored.notes]
+    for note in notes:
         console.say(note)
-    summary = _summary(evalset, scored, second=second, seed=seed)
+    summary = {**_summary(evalset, scored, second=second, seed=seed), "notes": notes}
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
         _print(summary)
 
 
-def _evalset(name: str, truth: Path | None) -> "EvalSet":
-    """The prepared set of a name, or what a truth file says."""
+def _evalset(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
+    """The prepared set of a name, or what a truth file says; and what should be known of its queries."""
     from vitret.core.config import location
     from vitret.core.errors import UserError
-    from vitret.data.layout.read import load_eval
-    from vitret.measure.bare import truth_of_file
+    from vitret.data.layout.read import load_eval, notes_of
+    from vitret.measure.bare import read_truth
 
     if bool(name) == (truth is not None):
         raise UserError("say what to measure on: either --set NAME (prepared) or --truth FILE, not both.")
-    return truth_of_file(truth) if truth else load_eval(location("data").path, name)
+    if truth is not None:
+        known = read_truth(truth, query_image=query_image)
+        return known.evalset, list(known.notes)
+    if query_image:
+        raise UserError(
+            "--query-image belongs to --truth; a prepared set has its rule: for oxford5k and paris6k "
+            "`vitret prepare NAME --set query_image=junk`."
+        )
+    data = location("data").path
+    evalset = load_eval(data, name)
+    return evalset, notes_of(data, evalset)
 
 
 def _words(text: str) -> list[str]:
@@ -140,7 +158,6 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec", seed
         "levels": levels,
         "measured": f"exact search, {again}ties by database index, junk removed, queries without positives left out; "
         "95 % bootstrap intervals over queries; how the descriptors were made is not known here",
-        "notes": list(scored.notes),
     }
 
 

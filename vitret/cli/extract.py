@@ -1,5 +1,6 @@
 """`vitret extract`: descriptors of a prepared dataset from any network, as plain .npy files."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,11 +9,16 @@ import typer
 from vitret.cli import console
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from vitret.core.protocol import Protocol
     from vitret.core.recipes import CheckpointSpec, ModelSpec
     from vitret.core.records import Images
     from vitret.describe.request import Request
     from vitret.models.model import Retriever
+
+# The arrays that a folder of descriptors may hold.
+_STEMS = ("queries", "database")
 
 
 def extract(
@@ -77,6 +83,9 @@ def extract(
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
+    name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
+    folder = out or Path(f"{dataset}-{name}")
+    _require_own_folder(folder, parts)
     asked = Request(
         device=pick_device(device),
         model=_network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout)),
@@ -85,8 +94,6 @@ def extract(
         precision=precision,
         workers=workers,
     )
-    name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
-    folder = out or Path(f"{dataset}-{name}")
     failed = _write(_requests(asked, parts), folder, dataset, notes=_notes(model, asked.model))
     console.put(str(folder))
     if failed:
@@ -111,6 +118,7 @@ def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
     """File stem → images and the digest of their bytes; a dataset without queries has only a database."""
     from vitret.data import layout
 
+    layout.require_unchanged(data, dataset, say=console.say)
     if "evaluation" not in layout.load_manifest(data, dataset)["digests"]:
         images = layout.load_images(data, dataset)
         return {"database": (images.images, images.digest)}
@@ -231,14 +239,62 @@ def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str
     return build_model(spec, tell=tell).eval()
 
 
+def _require_own_folder(folder: Path, stems: "Iterable[str]") -> None:
+    """Refuse a folder that holds files that no extraction wrote, under the names of ours."""
+    from vitret.core.errors import DataError, UserError
+    from vitret.core.store import read_json
+
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder}: is a file. Name a folder.")
+    card = folder / "card.json"
+    if card.is_file():
+        try:
+            known = read_json(card)
+        except DataError:
+            known = None
+        if isinstance(known, dict) and {"fingerprint", "files"} <= known.keys():
+            return
+        raise UserError(f"--out {folder}: has a card.json that is of no extraction. Name another folder.")
+    strange = sorted(
+        f"{stem}.npy" for stem in _STEMS if stem not in stems and (folder / f"{stem}.npy").exists()
+    )
+    if strange:
+        raise UserError(
+            f"--out {folder}: holds {strange[0]} without a card.json that says what it is, and {', '.join(stems)} "
+            "would stand beside it. Name another folder."
+        )
+
+
+def _put_in_place(folder: Path, fresh: "Mapping[str, Path]") -> None:
+    """Give whole arrays their names at once; what an earlier call left goes, its card first."""
+    from vitret.core.store import machine_error
+
+    try:
+        (folder / "card.json").unlink(missing_ok=True)
+        for stem in _STEMS:
+            if stem not in fresh:
+                (folder / f"{stem}.npy").unlink(missing_ok=True)
+        for stem, path in fresh.items():
+            path.replace(folder / f"{stem}.npy")
+    except OSError as error:
+        raise machine_error(folder, error) from error
+
+
 def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes: list[str]) -> int:
-    """Write the arrays and their card; the number of images that could not be read."""
+    """Write the arrays and their card; the number of images that could not be read.
+
+    The folder never holds arrays of two calls: all are made under other names, the card comes last.
+    """
     from vitret.core.runs import code, machine
     from vitret.core.store import write_json
 
-    written = {
-        stem: _describe(request, dataset, folder / f"{stem}.npy") for stem, request in requests.items()
-    }
+    fresh = {stem: folder / f".{stem}.npy.{os.getpid()}.new" for stem in requests}
+    try:
+        written = {stem: _describe(request, dataset, stem, fresh[stem]) for stem, request in requests.items()}
+        _put_in_place(folder, fresh)
+    finally:
+        for path in fresh.values():
+            path.unlink(missing_ok=True)
     asked = requests["database"]
     about = {
         "set": dataset,
@@ -256,8 +312,8 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
     return sum(len(card["failed"]) for card in written.values())
 
 
-def _describe(request: "Request", dataset: str, path: Path) -> dict[str, Any]:
-    """Write one array; what its card says of it."""
+def _describe(request: "Request", dataset: str, stem: str, path: Path) -> dict[str, Any]:
+    """Write one array to `path`; what its card says of it."""
     import time
 
     from vitret.core.config import location
@@ -265,7 +321,7 @@ def _describe(request: "Request", dataset: str, path: Path) -> dict[str, Any]:
     from vitret.describe.cache import cached_extract, entry_of
 
     began, home = time.monotonic(), location("home").path
-    with console.steps(f"{dataset} {path.stem}") as progress:
+    with console.steps(f"{dataset} {stem}") as progress:
         cached_extract(request, home=home, progress=progress, say=console.say)
     entry = entry_of(home, request)
     copy_file(entry.path / "rows.npy", path)
@@ -273,7 +329,7 @@ def _describe(request: "Request", dataset: str, path: Path) -> dict[str, Any]:
     assert card is not None
     count = len(request.images)
     speed = f"{count / card['seconds']:.1f} images/s when extracted, {card['key']['precision']}"
-    console.say(f"{path.stem}: {count} images, {time.monotonic() - began:.1f} s now ({speed})")
+    console.say(f"{stem}: {count} images, {time.monotonic() - began:.1f} s now ({speed})")
     return {
         **card,
         "failed": {request.images.name(int(row)): why for row, why in card["failed"].items()},

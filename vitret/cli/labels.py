@@ -49,6 +49,7 @@ def write(
         raise UserError(f"--classifier {classifier}: expected timm:ARCH, as timm:dm_nfnet_f6.")
     arch = classifier.removeprefix("timm:")
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
+    layout.require_unchanged(location("data").path, train_set, say=console.say)
     network = label_maps.timm_classifier(arch, weights)
     path = label_maps.maps_path(location("home").path / "labels", trainset, network, size=size, k=k)
     with locked(path.with_suffix(".lock"), console.say), console.steps(path.stem) as progress:
@@ -57,7 +58,7 @@ def write(
         )
         card = label_maps.MapsCard(
             set=trainset.name, digest=trainset.digest, classifier=arch, classes=network.classes, size=size,
-            shape=maps.shape[1:],
+            shape=maps.shape[1:], values="scores",
         )  # fmt: skip
         label_maps.save_card(path, card)
     console.say(f"{len(maps)} images of {trainset.name}, {network.classes} classes of {arch}.")
@@ -77,7 +78,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train an LV-ViT on labels and label maps.
+    """Train an LV-ViT on label maps.
 
     Continues an interrupted training. Prints the file with the weights: use it with `vitret extract FILE SET`, or
     start a system from it with model.backbone.weights.
@@ -96,6 +97,7 @@ def train(
     from vitret.learn.token_labels import initial_model, read_specs, train_token_labels
 
     trainset, _ = holdout.split(layout.load_train(location("data").path, train_set), 0.0)
+    layout.require_unchanged(location("data").path, train_set, say=console.say)
     card, labels = read_maps(maps, trainset)
     network, spec = read_specs(set_ or (), trainset, card)
     model = initial_model(network, seed=spec.seed)

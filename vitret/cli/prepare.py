@@ -39,6 +39,13 @@ HoldOut = Annotated[
     float,
     typer.Option(help="With class folders: the fraction of classes, last by name, kept for evaluation."),
 ]
+WithoutCopies = Annotated[
+    bool,
+    typer.Option(
+        "--without-copies",
+        help="With your own data: a query ignores byte-identical copies of itself in the database.",
+    ),
+]
 Options = Annotated[list[str] | None, typer.Option("--set", help="An option of the set: key=value.")]
 AcceptTerms = Annotated[bool, typer.Option(help="You have read the set's terms and agree.")]
 Replace = Annotated[
@@ -68,6 +75,7 @@ def prepare(
     names: Names,
     source: Source = None,
     hold_out: HoldOut = 0.0,
+    without_copies: WithoutCopies = False,
     set_: Options = None,
     accept_terms: AcceptTerms = False,
     replace: Replace = False,
@@ -116,6 +124,7 @@ def prepare(
             options=_options(set_ or [], exclude),
             choices=choices,
             hold_out=hold_out,
+            without_copies=without_copies,
             replace=replace,
             workers=workers,
             report=console.say,
@@ -211,7 +220,7 @@ def _prepare(requests: "Sequence[Request]") -> None:
 
 def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     """Prepare a set and print its folder and counts; returns a sentence where broken images were left out."""
-    from vitret.data.layout.read import load_manifest
+    from vitret.data.layout.read import copies_of, load_manifest
     from vitret.data.prepare.run import carry_out
 
     name = job.request.name
@@ -221,6 +230,8 @@ def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     found, failed = manifest["counts"], manifest["failed"]
     counts = ", ".join(f"{found[what]} {what}" for what in _COUNTS if found.get(what))
     console.put(f"{folder}: {manifest['images']} images; {counts}")
+    for note in copies_of(job.request.data_root, name):
+        console.say(f"{name}: {note}")
     for image in failed:
         console.say(f"left out: {image['path']} {image['reason']}")
     if not failed:

@@ -34,5 +34,6 @@ def validate() -> None:
         )
     found = list(problems(root))
     if found:
-        raise CheckError("\n".join(found) + f"\n{len(found)} problems in {count} rows.")
+        console.put("\n".join(found))
+        raise CheckError(f"{len(found)} problems in {count} rows.")
     console.say(f"{count} rows are valid; their metrics follow from their ranks.")

@@ -9,7 +9,7 @@ from vitret.cli import console
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vitret.core.recipes import Recipe
+    from vitret.core.recipes import Recipe, ResolvedRecipe
     from vitret.core.records import TrainSet
 
 
@@ -53,6 +53,7 @@ def train(
     recipe = _recipe(configs, system, train_set, published=published, seed=seed, assignments=set_ or [])
     require_trainable(recipe)
     trainset = layout.load_train(data, recipe.track.train_set)
+    layout.require_unchanged(data, trainset.name, say=console.say)
 
     if plan:
         console.put(_planned(recipe, trainset, home))
@@ -76,7 +77,7 @@ def train(
 
 def _recipe(
     configs: "Path", system: str, train_set: str, *, published: str, seed: int, assignments: list[str]
-) -> "Recipe":
+) -> "ResolvedRecipe":
     """The recipe that the command line names, in one of its two ways."""
     from vitret.core.errors import UserError
     from vitret.core.recipes import make_recipe, read_published

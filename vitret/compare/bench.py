@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare import results
+from vitret.compare.levels import measurable
 from vitret.compare.machine import Machine, Say, Steps, silent
 from vitret.compare.rows import Measured, Network, result_of
-from vitret.compare.work import Places, Task, Work, missing_rows
+from vitret.compare.work import Places, Task, Work, missing_rows, other_weights
 from vitret.core.locks import locked
-from vitret.core.recipes import Recipe
+from vitret.core.recipes import Recipe, ResolvedRecipe
 from vitret.core.runs import Run, open_run
 from vitret.data import layout
 
@@ -62,6 +63,8 @@ def bench(
         with locked(run.path / "run.lock", say):
             # Another process may have measured them while this one waited for the lock.
             missing = missing_rows(work, task)
+            if missing and other_weights(task):
+                say(f"{run.id}: has rows of other weights than those that are here now; measured again")
             if missing:
                 written += _measure_run(job, task, run=run, missing=missing)
     return written
@@ -70,6 +73,7 @@ def bench(
 def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -> list[Path]:
     """Train one run if it is not trained, then write its missing rows."""
     from vitret.models.model import load_model
+    from vitret.models.origin import recorded_start
 
     train_seconds = _train(job, task.recipe, run=run)
     model, _ = load_model(run.checkpoint)
@@ -79,6 +83,7 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         whitening=_whitening(job, model, run=run),
         matcher=_matcher(job, model, run=run, recipe=task.recipe),
         train_seconds=train_seconds,
+        start_sha256=recorded_start(run),
     )
     facts = network.facts()
     written = []
@@ -91,15 +96,22 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
     return written
 
 
-def _train(job: _Bench, recipe: Recipe, *, run: Run) -> float | None:
-    """Make the run's checkpoint if it has none; a frozen network's is its initial weights. Seconds spent training."""
+def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
+    """Make the run's checkpoint if it has none. Seconds spent training.
+
+    A frozen network's checkpoint is its initial weights, written again where their file was replaced.
+    """
     from vitret.learn.train import initial_model, train
     from vitret.models.model import save_model
+    from vitret.models.origin import checkpoint_digest, digest_now
 
-    if run.finished:
-        return None
+    home = job.places.home
     if recipe.system.frozen:
-        save_model(run.checkpoint, initial_model(recipe), recipe.system.model)
+        now = digest_now(recipe.system.model, seed=recipe.seed, home=home) if run.finished else None
+        if not run.finished or now not in (None, checkpoint_digest(run, home=home)):
+            save_model(run.checkpoint, initial_model(recipe), recipe.system.model)
+        return None
+    if run.finished:
         return None
     started = time.monotonic()
     trainset = layout.load_train(job.places.data, recipe.track.train_set)
@@ -175,7 +187,7 @@ def _measure(job: _Bench, network: Network, *, name: str) -> Measured:
         evalset,
         protocol=suite.protocol,
         metrics=suite.metrics,
-        levels=suite.levels,
+        levels=measurable(suite, evalset),
         engine=job.machine.engine,
         device=str(job.machine.device),
     )

@@ -14,11 +14,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from vitret.core.config import Strict, validate
-from vitret.core.errors import DataError, VitretError
+from vitret.core.errors import DataError, VitretError, said
+from vitret.core.npz import DAMAGE, npz_arrays
 from vitret.core.protocol import Protocol, split_key
 from vitret.core.recipes import Recipe
 from vitret.core.records import Float64, Ranks
-from vitret.core.store import read_json, write_json, writing
+from vitret.core.store import machine_error, read_json, write_json, writing
 from vitret.measure.evaluate import parse_metric
 
 
@@ -41,6 +42,11 @@ class TrainingFacts(Strict):
         default="", description="what part of the set was prepared, in words; empty for all of it"
     )
     images_seen: int = Field(ge=0)
+    start_sha256: str = Field(
+        default="",
+        exclude_if=lambda value: not value,
+        description="of the file of weights that training started from; empty where none is known",
+    )
     seed: int
     budget: Literal["track", "own"]
     pretraining: str
@@ -147,8 +153,12 @@ def path_of(root: Path, result: Result) -> Path:
 
 
 def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path:
-    """Write the ranks of every level, then the row: a row never stands without its ranks."""
+    """Write the ranks of every level, then the row: a row never stands without its own ranks."""
     path = path_of(root, result)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise machine_error(path, error) from error
     arrays = {
         f"{level}.{part}": getattr(one, part)
         for level, one in sorted(ranks.items())
@@ -161,7 +171,7 @@ def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path
 
 
 def read_result(path: Path) -> Result:
-    data = read_json(path)
+    data = read_json(path, advice="Remove it and run the same `vitret bench` again.")
     if not isinstance(data, dict):
         raise DataError(f"{path}: not a result. Remove it and run the same `vitret bench` again.")
     return validate(Result, data, str(path))
@@ -171,18 +181,20 @@ def read_ranks(path: Path) -> dict[str, Ranks]:
     """Level → ranks, from the .npz beside a result's JSON."""
     file = path.with_suffix(".npz")
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            levels = sorted({name.partition(".")[0] for name in arrays.files})
-            return {
-                level: Ranks(
-                    values=arrays[f"{level}.values"],
-                    offsets=arrays[f"{level}.offsets"],
-                    n_positive=arrays[f"{level}.n_positive"],
-                )
-                for level in levels
-            }
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{file}: no readable ranks ({error}). Run the same `vitret bench` again.") from error
+        arrays = npz_arrays(file)
+        levels = sorted({name.partition(".")[0] for name in arrays})
+        return {
+            level: Ranks(
+                values=arrays[f"{level}.values"],
+                offsets=arrays[f"{level}.offsets"],
+                n_positive=arrays[f"{level}.n_positive"],
+            )
+            for level in levels
+        }
+    except DAMAGE as error:
+        raise DataError(
+            f"{file}: no readable ranks ({said(error)}). Run the same `vitret bench` again."
+        ) from error
 
 
 def result_files(root: Path) -> list[Path]:

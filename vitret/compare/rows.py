@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """A network as it is measured: what the protocol fits to it, and the seconds it was trained in this call."""
+    """A network as it is measured: what the protocol fits to it, and the seconds it was trained in this call.
+
+    `start_sha256` is of the file of weights that its training started from, where that is known.
+    """
 
     recipe: Recipe
     model: Retriever
     whitening: Whitening | None
     matcher: Matcher | None
     train_seconds: float | None
+    start_sha256: str = ""
 
     def facts(self) -> results.ModelFacts:
         """Name, parts, size and digest of the weights."""
@@ -83,7 +87,7 @@ def result_of(
     return results.Result(
         # What is searched may be shorter than what the network gives: whitening can leave dimensions out.
         model=facts.model_copy(update={"dim": measured.database.dim}),
-        training=_training(work, network.recipe),
+        training=_training(work, network),
         data=_data(work, measured, name=name),
         suite=results.SuiteFacts(
             name=suite.name, primary=suite.primary, metrics=suite.metrics, levels=suite.levels
@@ -101,13 +105,15 @@ def result_of(
     )
 
 
-def _training(work: Work, recipe: Recipe) -> results.TrainingFacts:
+def _training(work: Work, network: Network) -> results.TrainingFacts:
+    recipe = network.recipe
     trained_on, part = work.training(recipe)
     return results.TrainingFacts(
         set=recipe.track.train_set,
         manifest=trained_on,
         subset=part,
         images_seen=0 if recipe.system.frozen else recipe.track.images_seen,
+        start_sha256=network.start_sha256,
         seed=recipe.seed,
         budget=recipe.budget,
         pretraining=recipe.track.pretraining,

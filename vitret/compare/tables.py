@@ -43,6 +43,7 @@ class Row:
     system: str
     title: str
     backbone: str
+    starts_from: str
     head: str
     dim: int
     parameters: int
@@ -153,7 +154,10 @@ def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Ta
     sets = sorted({r.eval_name for _, r in entries}, key=lambda name: (name.count("+"), name))
     sets.sort(key=lambda name: name.partition("+")[0])
     keys = [metric_key(metric, level) for metric in first.suite.metrics for level in first.suite.levels]
-    rows = [_row(group, sets, keys, first.suite.primary) for group in _by_recipe(entries)]
+    # A set that has no positive at a level owes no number there.
+    measured = {(r.eval_name, key) for _, r in entries for key in r.metrics}
+    owed = [(name, key) for name in sets for key in keys if (name, key) in measured]
+    rows = [_row(group, sets, owed, first.suite.primary) for group in _by_recipe(entries)]
     rows = _ranked(rows)
     return Table(
         train_set=first.training.set,
@@ -212,20 +216,22 @@ def family(result: Result) -> str:
 _Ranked = tuple[Row, Float64 | None]
 
 
-def _row(entries: Sequence[Entry], sets: Sequence[str], keys: Sequence[str], primary: str) -> _Ranked:
+def _row(
+    entries: Sequence[Entry], sets: Sequence[str], owed: Sequence[tuple[str, str]], primary: str
+) -> _Ranked:
     """A row, and the per-query values of the primary number that its paired test needs."""
     first = entries[0][1]
     by_set = {name: [(p, r) for p, r in entries if r.eval_name == name] for name in sets}
     cells = {
         (name, key): _cell(by_set[name], key)
-        for name in sets
-        for key in keys
+        for name, key in owed
         if by_set[name] and all(key in r.metrics for _, r in by_set[name])
     }
     plain = [name for name in sets if "+" not in name]
     seeds = {name: {r.training.seed for _, r in found} for name, found in by_set.items()}
     complete = (
-        all((name, key) in cells for name in sets for key in keys)
+        cells.keys() == set(owed)
+        and all((name, primary) in cells for name in plain)
         and len(set(map(frozenset, seeds.values()))) == 1
     )
     values = _primary_values([by_set[name] for name in plain], primary) if complete else None
@@ -233,6 +239,7 @@ def _row(entries: Sequence[Entry], sets: Sequence[str], keys: Sequence[str], pri
         system=first.model.system,
         title=first.model.title,
         backbone=first.model.backbone,
+        starts_from=first.recipe.system.model.starts_from,
         head=first.model.head,
         dim=first.model.dim,
         parameters=first.model.parameters,

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 
 from vitret.compare import results
 from vitret.compare.arena import read_suite
+from vitret.compare.levels import owed_keys, require_measurable
 from vitret.compare.whiten import load_source
 from vitret.core.ablations import make_variants
 from vitret.core.config import location
-from vitret.core.errors import DataError, UserError, VitretError
+from vitret.core.errors import DataError, EmptyError, UserError, VitretError
 from vitret.core.protocol import Suite
-from vitret.core.recipes import Recipe, Track, make_recipe, read_published, read_track, split_assignments
+from vitret.core.recipes import (
+    Recipe,
+    ResolvedRecipe,
+    Track,
+    make_recipe,
+    read_published,
+    read_track,
+    split_assignments,
+)
 from vitret.core.runs import Run
 from vitret.data import layout
 
@@ -46,10 +55,16 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One recipe, and the rows it owes: evaluation set (with or without distractors) → file."""
+    """One recipe, and the rows it owes: evaluation set (with or without distractors) → file.
 
-    recipe: Recipe
+    `weights` is the digest of the network that would be measured now, `start` that of the file that its training starts
+    from; each is empty where it is not known.
+    """
+
+    recipe: ResolvedRecipe
     rows: dict[str, Path]
+    weights: str = ""
+    start: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +120,10 @@ class _Problems:
     def raise_all(self) -> None:
         """Raise every problem as one error, each once; a `DataError` where only data is missing."""
         if self._found:
-            kind = DataError if all(isinstance(p, DataError) for p in self._found) else UserError
+            alike = (
+                kind for kind in (DataError, EmptyError) if all(isinstance(p, kind) for p in self._found)
+            )
+            kind = next(alike, UserError)
             raise kind("\n".join(dict.fromkeys(str(p) for p in self._found)))
 
 
@@ -132,6 +150,12 @@ def resolve(places: Places, request: Request) -> Work:
     whitening_source = None
     with problems.collected():
         whitening_source = load_source(places.data, suite.protocol.whitening)
+    _require_images(
+        places,
+        [*evaluations, *learned, *([distractors.name] if distractors else [])],
+        whitening_source,
+        problems=problems,
+    )
     problems.raise_all()
     return Work(
         suite=suite,
@@ -174,9 +198,9 @@ def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
 
 def _recipes(
     places: Places, request: Request, *, names: Sequence[str], seeds: Sequence[int], problems: _Problems
-) -> list[Recipe]:
+) -> list[ResolvedRecipe]:
     """Each system at each seed."""
-    found: list[Recipe] = []
+    found: list[ResolvedRecipe] = []
     for name in names:
         with problems.collected():
             found += [
@@ -188,9 +212,11 @@ def _recipes(
     return found
 
 
-def _variants(places: Places, request: Request, *, seeds: Sequence[int], problems: _Problems) -> list[Recipe]:
+def _variants(
+    places: Places, request: Request, *, seeds: Sequence[int], problems: _Problems
+) -> list[ResolvedRecipe]:
     """The system of an ablation study and its variants, by seed."""
-    found: list[Recipe] = []
+    found: list[ResolvedRecipe] = []
     with problems.collected():
         for seed in seeds if request.ablation else ():
             found += make_variants(
@@ -209,9 +235,9 @@ def _seeds(named: Sequence[int], count: int | None) -> list[int]:
     return [*named, *further][:count]
 
 
-def _once(recipes: Sequence[Recipe]) -> list[Recipe]:
+def _once(recipes: Sequence[ResolvedRecipe]) -> list[ResolvedRecipe]:
     """Each recipe once; a frozen pre-trained network has no seeds to repeat."""
-    seen: dict[str, Recipe] = {}
+    seen: dict[str, ResolvedRecipe] = {}
     for recipe in recipes:
         model = recipe.system.model
         pretrained = model.checkpoint is not None or model.backbone.options.get("pretrained", True)
@@ -227,6 +253,8 @@ def _training_sets(
 
     A published recipe may name another set than the bench's track; a matcher learns beside a frozen network too.
     """
+    from vitret.models.origin import require_start
+
     learners = [recipe for recipe in recipes if matcher or not recipe.system.frozen]
     found: dict[str, tuple[str, str]] = {}
     for name in dict.fromkeys(recipe.track.train_set for recipe in learners):
@@ -236,7 +264,9 @@ def _training_sets(
         name = recipe.track.train_set
         if name in found and not recipe.system.frozen:
             with problems.collected():
-                Run(path=places.home / "runs" / recipe.run_id).require_data(name, found[name][0])
+                run = Run(path=places.home / "runs" / recipe.run_id)
+                run.require_data(name, found[name][0])
+                require_start(run, recipe, home=places.home)
     return found
 
 
@@ -245,39 +275,87 @@ def _data(places: Places, suite: Suite, *, problems: _Problems) -> tuple[dict[st
     distractors = None
     for name in suite.sets:
         with problems.collected():
-            evaluations[name] = layout.load_eval(places.data, name)
+            evaluations[name] = require_measurable(places.suites, suite, layout.load_eval(places.data, name))
     if suite.distractors:
         with problems.collected():
             distractors = layout.load_images(places.data, suite.distractors)
     return evaluations, distractors
 
 
-def _task(places: Places, recipe: Recipe, *, suite: Suite) -> Task:
+def _require_images(
+    places: Places, names: Sequence[str], whitening_source: TrainSet | None, *, problems: _Problems
+) -> None:
+    """Images that were replaced after their set was prepared are a problem, for every set that is read."""
+    every = [*names, *([whitening_source.name] if whitening_source else [])]
+    for name in dict.fromkeys(every):
+        with problems.collected():
+            layout.require_unchanged(places.data, name)
+
+
+def _task(places: Places, recipe: ResolvedRecipe, *, suite: Suite) -> Task:
     names = [results.eval_name(name, None) for name in suite.sets]
     if suite.distractors:
         names += [results.eval_name(name, suite.distractors) for name in suite.sets]
     rows = {name: results.result_path(places.results, recipe, name, suite.protocol) for name in names}
-    return Task(recipe=recipe, rows=rows)
+    # Only a row can be of other weights than those here now.
+    if not any(path.is_file() for path in rows.values()):
+        return Task(recipe=recipe, rows=rows)
+    weights = _weights_now(places, recipe)
+    return Task(recipe=recipe, rows=rows, weights=weights, start=_start_now(places, recipe))
+
+
+def _weights_now(places: Places, recipe: Recipe) -> str:
+    """The digest of the network that would be measured now: of a frozen one's file, else of the run's checkpoint."""
+    from vitret.models.origin import checkpoint_digest, digest_now
+
+    run = Run(path=places.home / "runs" / recipe.run_id)
+    found = None
+    if recipe.system.frozen:
+        found = digest_now(recipe.system.model, seed=recipe.seed, home=places.home)
+    return found or checkpoint_digest(run, home=places.home) or ""
+
+
+def _start_now(places: Places, recipe: Recipe) -> str:
+    """The sha256 of the file that a training would start from now."""
+    from vitret.models.origin import start_now
+
+    return "" if recipe.system.frozen else start_now(recipe.system.model, home=places.home)
 
 
 def missing_rows(work: Work, task: Task) -> list[str]:
-    """Rows of a task that are not there, or were measured on other bytes of the data."""
-    return [name for name, path in task.rows.items() if not _stands(work, task.recipe, name=name, path=path)]
+    """Rows of a task that are not there, or were measured on other bytes of the data or with other weights."""
+    return [name for name, path in task.rows.items() if not _stands(work, task, name=name, path=path)]
 
 
-def _stands(work: Work, recipe: Recipe, *, name: str, path: Path) -> bool:
+def other_weights(task: Task) -> bool:
+    """Whether a row of a task is of other weights than those that are there now."""
+    rows = [results.read_result(path) for path in task.rows.values() if path.is_file()]
+    return not all(_of_these_weights(task, row) for row in rows)
+
+
+def _of_these_weights(task: Task, row: results.Result) -> bool:
+    """Of weights that are not on this machine, or were not noted, nothing is said against a row."""
+    start = row.training.start_sha256
+    return task.weights in ("", row.model.weights_sha256) and (not start or task.start in ("", start))
+
+
+def _stands(work: Work, task: Task, *, name: str, path: Path) -> bool:
+    """Whether a row is of what is there now."""
     if not path.is_file():
         return False
     row = results.read_result(path)
     plain, _, distractors = name.partition("+")
     same = row.data.manifest == work.evaluations[plain].digest
-    same = same and row.training.manifest == work.training(recipe)[0]
+    same = same and row.training.manifest == work.training(task.recipe)[0]
+    same = same and _of_these_weights(task, row)
+    # What could not be read then may be readable now; where it is not, the descriptors are in the cache.
+    same = same and row.data.failed_images == 0
     if distractors:
         assert work.distractors is not None
         same = same and row.data.distractors_manifest == work.distractors.digest
     if work.whitening_source is not None:
         same = same and row.data.whitening_manifest == work.whitening_source.digest
-    return same and set(work.suite.keys) <= set(row.metrics)
+    return same and owed_keys(work.suite, work.evaluations[plain]) <= set(row.metrics)
 
 
 def plan(places: Places, work: Work) -> list[str]:
@@ -290,7 +368,7 @@ def plan(places: Places, work: Work) -> list[str]:
             lines.append(f"{run.id}: nothing to do, {len(task.rows)} rows stand")
             continue
         if task.recipe.system.frozen:
-            what = "frozen"
+            what = "frozen" + (", its weights were replaced" if other_weights(task) else "")
         elif run.finished:
             what = "trained already"
         else:

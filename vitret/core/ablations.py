@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from vitret.core.config import Strict, named_file, read_yaml, validate
 from vitret.core.errors import UserError
-from vitret.core.recipes import Recipe, make_recipe
+from vitret.core.recipes import Recipe, ResolvedRecipe, make_recipe
 from vitret.core.store import digest
 
 
@@ -71,7 +71,7 @@ def base_of(system: str) -> str:
 
 def make_variants(
     configs: Path, name: str, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
-) -> list[Recipe]:
+) -> list[ResolvedRecipe]:
     """The system itself, then one recipe a change, called `system+change`; `assignments` hold for all of them.
 
     Raises:

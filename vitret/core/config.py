@@ -7,7 +7,7 @@ YAML 1.1 reads as text. All three are refused or cured here.
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,8 @@ import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vitret.core.errors import DataError, UserError, did_you_mean
+from vitret.core.errors import DataError, UserError, did_you_mean, said, shortened
+from vitret.core.store import read_bytes
 
 
 class Strict(BaseModel):
@@ -35,6 +36,8 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="unhashable key", problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
@@ -50,6 +53,10 @@ _FLOAT = re.compile(
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
+# More values than any recipe has: a file of a few lines can name one list many times and stand for millions.
+MOST_VALUES, DEEPEST = 100_000, 32
+
+
 def parse_yaml(text: str, where: str) -> Any:
     """The value of a YAML text; `where` names it in errors.
 
@@ -57,21 +64,52 @@ def parse_yaml(text: str, where: str) -> Any:
     {'lr': 0.0001}
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _constructed(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{where}{line}: {error.problem}.") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: not readable as YAML ({error}).") from error
+        raise UserError(f"{where}{line}: {shortened(str(error.problem))}.") from error
+    # yaml makes dates, numbers and truth values of texts without looking whether they are some.
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
+        raise UserError(f"{where}: not readable as YAML ({said(error)}).") from error
+
+
+def _constructed(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_small(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _require_small(top: yaml.Node) -> None:
+    """Raise `ValueError` for a text that nests too deep or stands for too many values, each alias written out."""
+    level, seen = [top], 0
+    for _ in range(DEEPEST):
+        parts: list[yaml.Node] = []
+        for node in level:
+            if isinstance(node, yaml.MappingNode):
+                parts += [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                parts += node.value
+            if len(parts) > MOST_VALUES:
+                break
+        seen, level = seen + len(parts), parts
+        if seen > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values")
+        if not level:
+            return
+    raise ValueError(f"lists inside lists, more than {DEEPEST} deep")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file whose top is a mapping."""
     try:
-        value = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file.") from error
+        value = parse_yaml(_text(path), str(path))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}).") from error
     if not isinstance(value, dict):
@@ -79,22 +117,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
+def _text(path: Path) -> str:
+    try:
+        return read_bytes(path).decode()
+    except DataError as error:  # a configuration, not data, is what the command was given wrongly
+        raise UserError(str(error)) from error
+
+
+# As many as fit on a screen.
+MOST_PROBLEMS = 8
+
+
 def validate(model: type[Model], data: Mapping[str, Any], where: str) -> Model:
-    """`data` as a `model`; every problem is named at once, with its place."""
+    """`data` as a `model`; the problems are named at once, each with its place."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(model, item) for item in error.errors()]
-        raise UserError(f"{where}: " + " ".join(problems)) from error
+        found = error.errors()
+        problems = [_problem(model, item) for item in found[:MOST_PROBLEMS]]
+        more = f" And {len(found) - MOST_PROBLEMS} more problems." if len(found) > MOST_PROBLEMS else ""
+        raise UserError(f"{where}: " + " ".join(problems) + more) from error
 
 
 def _problem(model: type[BaseModel], item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
+    place = shortened(".".join(str(part) for part in item["loc"]))
     if item["type"] == "extra_forbidden":
         return (
             f"unknown key '{place}'. {did_you_mean(str(item['loc'][-1]), _keys_at(model, item['loc'][:-1]))}"
         )
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message = shortened(str(item["msg"]).removeprefix("Value error, "), 400)
     return f"{place}: {message}." if place else f"{message}."
 
 

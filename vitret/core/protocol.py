@@ -110,6 +110,11 @@ class Protocol(Strict):
     """Everything between an image file and a number, apart from the model."""
 
     crop: Literal["box", "none"] = "box"
+    boxes: Literal["round", "truncate"] = Field(
+        default="round",
+        exclude_if=lambda boxes: boxes == "round",
+        description="a box's fractions of pixels: rounded as Pillow does, or cut off as DOLG's code does",
+    )
     size: int = Field(default=1024, gt=0, description="pixels of the side that the size rule speaks of")
     size_rule: Literal["longer", "shorter", "square", "none"] = "longer"
     upscale: bool = False
@@ -125,7 +130,7 @@ class Protocol(Strict):
         exclude_if=lambda scales: scales is None,
         description="of queries, where they have others",
     )
-    aggregation: Literal["mean", "mean_raw", "gem", "max"] = Field(
+    aggregation: Literal["mean", "mean_raw", "gem", "scale_gem", "max"] = Field(
         default="mean",
         description="of unit descriptors; mean_raw: of what the head gives, before unit length",
     )
@@ -159,12 +164,18 @@ class Protocol(Strict):
         later = {"query_scales", "search", "expansion", "rerank", "ap", "junk", "ties", "empty_queries"}
         return self.model_dump(mode="json", exclude=later)
 
+    @property
+    def _crop_words(self) -> str:
+        if self.crop == "none":
+            return "query not cropped"
+        return "query cropped" + (" at truncated boxes" if self.boxes == "truncate" else "")
+
     def line(self) -> str:
         """One line for a table's caption: only what differs from whole-image, single-scale, plain search is added."""
         side = self.size_rule if self.size_rule in ("square", "none") else f"{self.size_rule} side"
         parts = [
             f"{side} {self.size}",
-            "query cropped" if self.crop == "box" else "query not cropped",
+            self._crop_words,
             self.interpolation,
             _count(self.scales),
         ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 from pydantic import Field, model_serializer, model_validator
 
@@ -67,6 +67,25 @@ class ModelSpec(Strict):
             raise ValueError("weights come from `checkpoint` or from the backbone's `weights`, not from both")
         return self
 
+    @property
+    def starts_from(self) -> str:
+        """Whose weights a resolved model has before its first step, in the words of a table.
+
+        The weights of an architecture without a tag are timm's default, which depends on timm's version. A backbone
+        that has neither of the options `weights` and `pretrained` starts from random weights.
+        >>> backbone = {"name": "timm_model", "arch": "resnet101.tv_in1k", "pretrained": True}
+        >>> ModelSpec.model_validate({"backbone": backbone, "head": "gem"}).starts_from
+        'timm: tv_in1k'
+        """
+        options = self.backbone.options
+        if self.checkpoint is not None:
+            return f"{self.checkpoint.layout}: {Path(self.checkpoint.file).name}"
+        if options.get("weights") is not None:
+            return f"file: {Path(options['weights']).name}"
+        if not options.get("pretrained"):
+            return "random weights"
+        return f"timm: {str(options.get('arch')).partition('.')[2] or 'default tag'}"
+
     def resolved(self) -> "ModelSpec":
         return ModelSpec(
             backbone=self.backbone.resolved("backbones"),
@@ -129,6 +148,16 @@ class OptimiserSpec(Strict):
         exclude_if=lambda value: value is None,
         description="decay biases and the weights of norms too",
     )
+    decay_all: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="decay every weight, pooling's exponents and positions too, as plain SGD over all of them does",
+    )
+    learns: tuple[str, ...] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="patterns of the names that learn; everything else is frozen: [head.*, losses.*]",
+    )
     schedule: Literal["cosine", "constant", "exponential"] = "cosine"
     decay: float = Field(default=0.99, gt=0, le=1, description="per epoch, of the exponential schedule")
     final_lr: float = Field(default=0.0, ge=0)
@@ -183,12 +212,46 @@ class ImagePolicy(Strict):
         default=(1.0, 1.0), description="random resized crop: share of the area"
     )
     crop_aspect: tuple[float, float] = (0.75, 1.3333)
+    square_crop: bool | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="of policy square: a random square as large as the shorter side, then resized",
+    )
+    mining_size: int | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=lambda value: value is None,
+        description="of policy square: its side where images are described without augmentation, to mine tuples",
+    )
     flip: bool = True
     brightness: float = Field(default=0.0, ge=0)
     contrast: float = Field(default=0.0, ge=0)
     saturation: float = Field(default=0.0, ge=0)
+    hue: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        exclude_if=lambda value: value == 0,
+        description="share of the colour circle",
+    )
+    recolour: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value == 1,
+        description="how often colours are changed at all",
+    )
     erase: float = Field(default=0.0, ge=0, le=1)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> "ImagePolicy":
+        for name in ("square_crop", "mining_size"):
+            if getattr(self, name) is not None and self.policy != "square":
+                raise ValueError(f"{name} goes with policy square, this is {self.policy}")
+        if self.square_crop and (self.resize is not None or self.crop_area != (1.0, 1.0)):
+            raise ValueError("square_crop decides the crop: leave resize and crop_area out")
+        return self
 
 
 class Track(Strict):
@@ -233,6 +296,14 @@ class Recipe(Strict):
     def run_id(self) -> str:
         return f"{self.track.train_set}-{self.system.name}-s{self.seed}-{self.digest[:8]}"
 
+    def resolved(self) -> "ResolvedRecipe":
+        """The same recipe with every option of every part written out; refuses unknown options."""
+        return ResolvedRecipe(self.model_copy(update={"system": self.system.resolved()}))
+
+
+ResolvedRecipe = NewType("ResolvedRecipe", Recipe)
+"""A recipe that names the value of every option, so that whoever reads one need not know the defaults."""
+
 
 def unalias(train_set: str) -> str:
     """The full name of a training set.
@@ -263,12 +334,11 @@ def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -
     return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
 
 
-def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> Recipe:
+def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> ResolvedRecipe:
     """A paper's own recipe, whole in one file; its rows carry "own budget" and stand apart."""
     path = named_file("published recipe", configs / "published", name)
-    recipe = validate(Recipe, {**read_yaml(path), "budget": "own"}, str(path))
-    recipe = _changed(recipe.model_copy(update={"system": recipe.system.resolved()}), assignments, path)
-    return recipe.model_copy(update={"system": recipe.system.resolved()})
+    recipe = validate(Recipe, {**read_yaml(path), "budget": "own"}, str(path)).resolved()
+    return _changed(recipe, assignments, path).resolved()
 
 
 def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -280,19 +350,20 @@ def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]
 
 def make_recipe(
     configs: Path, system: str, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
-) -> Recipe:
+) -> ResolvedRecipe:
     """Read, change, resolve and join; what comes back names every default.
 
     A change to the track's budget makes it the run's own budget: such rows stand in their own table.
     """
     for_system, for_track = split_assignments(assignments)
     track = read_track(configs, train_set, for_track)
-    return Recipe(
+    recipe = Recipe(
         system=read_system(configs, system, for_system),
         track=track,
         seed=seed,
         budget="own" if for_track else "track",
     )
+    return ResolvedRecipe(recipe)
 
 
 def system_names(configs: Path) -> list[str]:

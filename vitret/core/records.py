@@ -6,7 +6,7 @@ Letters in shapes: n images, Q queries, M database images, K kept results, T jud
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,14 @@ class Images:
 
     `paths` is (n,) of dtype S, UTF-8: four million names take one block of memory that worker processes share.
     `boxes` is (n, 4) float64, x0 y0 x1 y1 in pixels of the stored image; a row of NaN means the whole image.
+    A box makes an image of its own: two boxes in one file are two images. Only where it `marks` what a query asks
+    about in a whole photograph may a protocol leave the crop out.
     """
 
     root: Path
     paths: NDArray[np.bytes_]
     boxes: Float64 | None = None
+    marks: bool = False
 
     def __post_init__(self) -> None:
         if self.boxes is not None and self.boxes.shape != (len(self.paths), 4):
@@ -105,7 +108,7 @@ class Images:
     def take(self, rows: Int64) -> Images:
         """The images of some rows, in that order."""
         boxes = None if self.boxes is None else self.boxes[rows]
-        return Images(root=self.root, paths=self.paths[rows], boxes=boxes)
+        return replace(self, paths=self.paths[rows], boxes=boxes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

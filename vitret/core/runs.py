@@ -5,7 +5,6 @@ $VITRET_HOME/runs/<id>/  recipe.yaml  code.json  data.json  log.jsonl  checkpoin
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -17,9 +16,9 @@ from typing import Any
 import yaml
 
 from vitret.core.config import read_yaml, validate
-from vitret.core.errors import DataError, did_you_mean
+from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.recipes import Recipe
-from vitret.core.store import machine_error, read_json, write_json, write_text
+from vitret.core.store import machine_error, read_json_object, write_json, write_text
 
 _LIBRARIES = (
     "torch",
@@ -59,7 +58,7 @@ class Run:
 
     @property
     def state(self) -> Path:
-        """Where the trainer keeps what it needs to go on."""
+        """Where the trainer keeps what it needs to continue."""
         return self.path / "state"
 
     @property
@@ -70,15 +69,13 @@ class Run:
         return validate(Recipe, read_yaml(self.recipe_file), str(self.recipe_file))
 
     def code(self) -> dict[str, Any]:
-        value = read_json(self.path / "code.json")
-        assert isinstance(value, dict)
-        return value
+        return read_json_object(self.path / "code.json")
 
     def require_data(self, name: str, digest: str) -> None:
         """Refuse a training set whose bytes are not those that the run has learned from."""
         file = self.path / "data.json"
-        known = read_json(file) if file.is_file() else None
-        if isinstance(known, dict) and known.get("digest") != digest:
+        known = read_json_object(file) if file.is_file() else None
+        if known is not None and known.get("digest") != digest:
             raise DataError(
                 f"{self.path}: was trained on other bytes of {name} than those prepared now ({known.get('digest')}, "
                 f"not {digest}): a subset that grew, or another version. To train on what is there now, move the "
@@ -90,11 +87,6 @@ class Run:
         self.require_data(name, digest)
         if not (self.path / "data.json").is_file():
             write_json(self.path / "data.json", {"set": name, "digest": digest})
-
-    def log(self, **entry: Any) -> None:
-        """Append one line to log.jsonl."""
-        with self.log_file.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def open_run(home: Path, recipe: Recipe) -> Run:
@@ -123,7 +115,7 @@ def find_run(home: Path, name: str) -> Run:
     if len(matches) == 1:
         return Run(path=home / "runs" / matches[0])
     if matches:
-        raise DataError(f"'{name}' begins several runs: {', '.join(matches)}.")
+        raise DataError(f"'{name}' begins several runs: {listed(matches)}.")
     raise DataError(f"There is no run called '{name}' in {home / 'runs'}. {did_you_mean(name, known)}")
 
 

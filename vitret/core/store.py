@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from vitret.core.errors import DataError, MachineError
+from vitret.core.disguise import require_content, unreadable
+from vitret.core.errors import DataError, MachineError, said
 
 
 @contextlib.contextmanager
@@ -64,16 +65,37 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file; what is none, nests too deep or has numbers too long raises `DataError`."""
+# What to do about a damaged file that vitret itself wrote and makes again. Never said of a user's own file.
+REMAKE = "Remove it and run the same command again."
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises `DataError` for what is missing, no file, not readable, or a `disguise`."""
+    require_content(path)
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_json(path: Path, *, advice: str = "Correct the file, or write it again.") -> Any:
+    """The value in a JSON file, in UTF-8 or, as its first bytes tell, UTF-16 or UTF-32, with a byte-order mark or not.
+
+    What is none, nests too deep or has numbers too long raises `DataError` with the place and the `advice`.
+    """
+    data = read_bytes(path)
+    try:
+        return parse_json(data.decode(json.detect_encoding(data)))
     except ValueError as error:
-        raise DataError(
-            f"{path}: not readable as JSON ({error}). Remove it and run the same command again."
-        ) from error
+        raise DataError(f"{path}: not readable as JSON ({said(error)}). {advice}") from error
+
+
+def read_json_object(path: Path, *, advice: str = REMAKE) -> dict[str, Any]:
+    """The mapping in a JSON file, by default one that vitret itself wrote; anything else raises `DataError`."""
+    value = read_json(path, advice=advice)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: holds a {type(value).__name__}, expected keys with values. {advice}")
+    return value
 
 
 def parse_json(text: str) -> Any:

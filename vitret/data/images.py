@@ -2,8 +2,7 @@
 
 Pillow reads every format; a JPEG goes through simplejpeg where that is installed. Both are libjpeg-turbo with the
 same settings and scale by the same powers of two, so the pixels agree (tested) and only the time differs.
-What is not 8-bit RGB is converted as `Image.convert("RGB")` does it in every training code: alpha is dropped,
-CMYK goes without a colour profile. 16 bits are divided by 257, where Pillow would clip them.
+What is not 8-bit RGB is converted: see `formats/brightness.py`.
 """
 
 import contextlib
@@ -22,22 +21,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vitret.core.disguise import HEAD
 from vitret.core.errors import DataError, MachineError
+from vitret.data.boxes import TURNED, Box, whole_pixels
+from vitret.data.formats.brightness import BrightnessError, Pixels, rgb
+from vitret.data.formats.pictures import formats, instead, open_heic
 
 try:
     import simplejpeg
 except ImportError:
     simplejpeg = None
 
-Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-# Pillow opens some fifty formats, one of them by starting Ghostscript. Photographs come as these; JPEG opens MPO.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # What Pillow raises on damaged bytes; its documentation names only OSError.
 DAMAGE = (
     OSError,
@@ -57,14 +54,6 @@ DAMAGE = (
 MAX_PIXELS = 178_956_970
 # EXIF orientation → (quarter turns anticlockwise, mirrored left to right afterwards): EXIF 2.3, tag 0x0112.
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
-# How files that are no images begin, lower case, and what they are.
-DISGUISES = {
-    b"<!doctype html": "a web page (HTML)",
-    b"<html": "a web page (HTML)",
-    b"<head": "a web page (HTML)",
-    b"<?xml": "an XML document",
-    b"version https://git-lfs": "a Git LFS pointer without its content",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +74,7 @@ def decode(
 ) -> Pixels:
     """Read one image as (H, W, 3) uint8 RGB, contiguous.
 
-    `box` x0 y0 x1 y1 in pixels of the stored image crops it: see `whole_pixels`.
+    `box` x0 y0 x1 y1 in pixels of the stored image crops it: see `boxes.whole_pixels`.
     `draft` (width, height) lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as small as both sides stay at
     least that long; it does nothing for other formats, nor beside a box, whose pixels would not be whole.
     `exif` turns the image upright by its EXIF orientation, after cropping; `draft` means the upright image.
@@ -96,43 +85,22 @@ def decode(
     orientation = _orientation(image) if exif else 1
     scale = 1
     if draft is not None and box is None and image.format == "JPEG":
-        scale = _scale(image.size, draft[::-1] if orientation >= 5 else draft)
-    if box is not None:
-        box = whole_pixels(box, image.size, path)
+        scale = _scale(image.size, draft[::-1] if orientation >= TURNED else draft)
+    corners = None if box is None else whole_pixels(box, image.size, path)
     pixels = _pixels(image, data, scale, path)
-    if box is not None:
-        x0, y0, x1, y1 = (int(v) for v in box)
+    if corners is not None:
+        x0, y0, x1, y1 = corners
         pixels = pixels[y0:y1, x0:x1]
     turns, mirrored = TURNS.get(orientation, (0, False))
     pixels = np.rot90(pixels, turns)
     return np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
 
 
-def whole_pixels(box: Box, size: tuple[int, int], path: Path) -> Box:
-    """The box in whole pixels inside an image of `size` (width, height).
-
-    Each coordinate is rounded to the nearest integer, halves to the even one, as Pillow's `crop` does in the
-    revisited protocol's published code; what hangs over the border is cut off, where Pillow would add black.
-    Nothing left raises `DataError`.
-    """
-    width, height = size
-    rounded = [round(v) for v in box]
-    x0, x1 = (min(max(v, 0), width) for v in rounded[0::2])
-    y0, y1 = (min(max(v, 0), height) for v in rounded[1::2])
-    if x0 >= x1 or y0 >= y1:
-        shown = ", ".join(f"{v:g}" for v in box)
-        raise DataError(
-            f"{path}: the box ({shown}) holds no pixel of the {width}×{height} image. Boxes are x0, y0, x1, y1."
-        )
-    return float(x0), float(y0), float(x1), float(y1)
-
-
-def header_size(path: Path, *, exif: bool = False) -> tuple[int, int]:
-    """Width and height in pixels from a file's header, `exif`: of the image turned upright; errors as in `decode`."""
+def header(path: Path) -> tuple[int, int, int]:
+    """Width and height as stored, in pixels, and EXIF orientation 1…8, from a file's header; errors as in `decode`."""
     with _opened(path) as file:
         image = _open(file, path)
-        width, height = image.size
-        return (height, width) if exif and _orientation(image) >= 5 else (width, height)
+        return image.width, image.height, _orientation(image)
 
 
 def check(path: Path) -> ImageReport:
@@ -216,10 +184,10 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
     # Pillow warns about large images, odd EXIF and short TIFFs; here each is an error of ours or of no concern.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = open_heic(file) or Image.open(file, formats=formats())
     except UnidentifiedImageError as error:
         file.seek(0)
-        raise DataError(f"{path}: {_disguise(file.read(256))} Fetch or copy the file again.") from error
+        raise DataError(f"{path}: {instead(file.read(HEAD))}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: has more than {MAX_PIXELS:,} pixels. Make it smaller.") from error
     except DAMAGE as error:
@@ -233,14 +201,6 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
 
 def _damaged(path: Path, error: BaseException) -> DataError:
     return DataError(f"{path}: is damaged ({error or type(error).__name__}). Fetch or copy the file again.")
-
-
-def _disguise(data: bytes) -> str:
-    start = data.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for prefix, meaning in DISGUISES.items():
-        if start.startswith(prefix):
-            return f"is {meaning}, not an image."
-    return f"is not an image in a known format ({', '.join(FORMATS)}); it begins with {data[:8]!r}."
 
 
 def _orientation(image: Image.Image) -> int:
@@ -268,23 +228,11 @@ def _pixels(image: Image.Image, data: bytes, scale: int, path: Path) -> Pixels:
     try:
         if scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
-        return _rgb(image)
+        return rgb(image)
+    except BrightnessError as error:
+        raise DataError(f"{path}: has {error}, of no known brightness. Save it with 8 or 16 bits.") from error
     except DAMAGE as error:
         raise _damaged(path, error) from error
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        if wide.size and (wide.min() < 0 or wide.max() > 65535):
-            raise ValueError("whole numbers outside 0…65535, of no known brightness")
-        grey = np.round(wide / 257).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, of no known brightness")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
 
 
 def _reason(error: DataError, path: Path) -> str:

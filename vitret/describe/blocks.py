@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.store import machine_error, read_json, require_space, write_json
+from vitret.core.store import machine_error, read_json_object, require_space, write_json
 
 Rows = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class RowFile:
         self._start = len(header)
         row = self.shape[1] * 4
         if self._progress.is_file() and self._part.is_file():
-            state = read_json(self._progress)
+            state = read_json_object(self._progress)
             whole = self._part.stat().st_size >= self._start + state["rows"] * row
             if state["identity"] == self.identity and state["shape"] == list(self.shape) and whole:
                 self.done, self.failed = state["rows"], state["failed"]

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from vitret.core.errors import DataError, did_you_mean
+from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.locks import locked
 from vitret.core.protocol import Protocol, differences
 from vitret.core.records import Descriptors
-from vitret.core.store import digest, file_sha256, read_json, write_json
+from vitret.core.store import digest, file_sha256, read_json_object, write_json
+from vitret.data.images import check
 from vitret.describe.blocks import failed_file
 from vitret.describe.extract import Progress, extract
 from vitret.describe.request import Request, extraction_key
@@ -52,16 +53,25 @@ def cached_extract(
 ) -> Descriptors:
     """`extract`, unless the same descriptors are there already; two processes that want the same wait for each other.
 
-    The request's `images_digest` must name the bytes of the images.
+    The request's `images_digest` must name the bytes of the images. Descriptors in which images failed that can be read
+    now are made again.
     """
     key = extraction_key(request)
     place = folder(home) / digest(key)
     found = _read(place, key, request.protocol)
-    if found is not None:
+    if found is not None and not _can_be_read_now(request, found):
         return found
     with locked(folder(home) / f"{place.name}.lock", say or _silent):
         found = _read(place, key, request.protocol)
+        if found is not None and _can_be_read_now(request, found):
+            shutil.rmtree(place)
+            found = None
         return _made(request, place, key, progress) if found is None else found
+
+
+def _can_be_read_now(request: Request, found: Descriptors) -> bool:
+    """Whether an image that could not be read is back: a disk that was not mounted, a permission."""
+    return any(check(request.images.file(int(row))).problem is None for row in found.failed)
 
 
 def _made(request: Request, place: Path, key: dict[str, Any], progress: Progress | None) -> Descriptors:
@@ -74,7 +84,7 @@ def _made(request: Request, place: Path, key: dict[str, Any], progress: Progress
         "rows": len(described),
         "dim": described.dim,
         "root": str(request.images.root),
-        "failed": read_json(failed_file(out)) if failed_file(out).is_file() else {},
+        "failed": read_json_object(failed_file(out)) if failed_file(out).is_file() else {},
         "sha256": file_sha256(out),
         "seconds": round(time.monotonic() - began, 3),
     }
@@ -91,14 +101,19 @@ def _silent(_: str) -> None:
     return
 
 
+# What every card has.
+_KEYS = frozenset({"key", "rows", "dim", "failed", "sha256", "seconds"})
+
+
 def _read(place: Path, key: dict[str, Any], protocol: Protocol) -> Descriptors | None:
     """The finished descriptors of a folder; None where there are none, `DataError` where they are damaged."""
     if not (place / "card.json").is_file():
         return None
-    card = read_json(place / "card.json")
+    again = f"Remove it: vitret cache prune {place.name[:12]}"
+    card = read_json_object(place / "card.json", advice=again)
     problem = _shape_problem(place, card)
     if problem:
-        raise DataError(f"{place}: {problem}. Remove it: vitret cache prune {place.name[:12]}")
+        raise DataError(f"{place}: {problem}. {again}")
     rows = np.load(place / "rows.npy", mmap_mode="r" if card["rows"] and card["dim"] else None)
     return Descriptors(
         rows=rows,
@@ -110,9 +125,11 @@ def _read(place: Path, key: dict[str, Any], protocol: Protocol) -> Descriptors |
 
 
 def _shape_problem(place: Path, card: dict[str, Any]) -> str | None:
+    if missing := _KEYS - card.keys():
+        return f"card.json has no {min(missing)}"
     try:
         rows = np.load(place / "rows.npy", mmap_mode="r" if card["rows"] and card["dim"] else None)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         return f"rows.npy cannot be read ({error})"
     if rows.shape != (card["rows"], card["dim"]):
         return f"rows.npy is {rows.shape}, the card says ({card['rows']}, {card['dim']})"
@@ -128,13 +145,21 @@ def ls(home: Path) -> list[Entry]:
 
 
 def _entry(path: Path) -> Entry:
-    card = path / "card.json"
     return Entry(
         path=path,
         size=sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
         made=path.stat().st_mtime,
-        card=read_json(card) if card.is_file() else None,
+        card=_card(path),
     )
+
+
+def _card(path: Path) -> dict[str, Any] | None:
+    """What an entry was made from; None where it is unfinished or its card is damaged, so that it can be pruned."""
+    try:
+        card = read_json_object(path / "card.json")
+    except DataError:
+        return None
+    return card if card.keys() >= _KEYS else None
 
 
 def verify(home: Path) -> Iterator[tuple[Entry, str | None]]:
@@ -142,6 +167,8 @@ def verify(home: Path) -> Iterator[tuple[Entry, str | None]]:
     for entry in ls(home):
         if entry.card is not None:
             yield entry, _problem(entry, entry.card)
+        elif (entry.path / "card.json").is_file():
+            yield entry, "card.json is damaged"
 
 
 def _problem(entry: Entry, card: dict[str, Any]) -> str | None:
@@ -195,7 +222,7 @@ def find(home: Path, name: str) -> Entry:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise DataError(f"'{name}' begins {len(matches)} entries: {', '.join(e.name[:12] for e in matches)}.")
+        raise DataError(f"'{name}' begins {len(matches)} entries: {listed(e.name[:12] for e in matches)}.")
     raise DataError(
         f"There are no descriptors '{name}' in {folder(home)}. {did_you_mean(name, [e.name[:12] for e in entries])}"
     )

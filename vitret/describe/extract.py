@@ -24,7 +24,7 @@ from vitret.core.store import digest
 from vitret.describe.blocks import RowFile, Rows
 from vitret.describe.devices import cast, rounded_products
 from vitret.describe.folding import folded
-from vitret.describe.framing import Frame, SizeOf, box_of, frame, load, padded, size_finder, stacked
+from vitret.describe.framing import Frame, FrameOf, frame_finder, load, padded, stacked
 from vitret.describe.request import Request, extraction_key
 from vitret.describe.scales import describe
 from vitret.models.model import Retriever
@@ -61,7 +61,7 @@ class _Work:
     request: Request
     model: Retriever
     precision: str
-    size: SizeOf
+    frame: FrameOf
     pool: ThreadPoolExecutor
     ahead: int
 
@@ -109,6 +109,7 @@ def _ready(request: Request, precision: str) -> Iterator[_Work]:
     On a CPU there are as many threads as PyTorch may use.
     """
     model = request.model.to(request.device)
+    frame = frame_finder(request.images, request.protocol, patch=model.patch)
     with (
         _evaluating(model),
         rounded_products(precision, request.device, convolutional=_convolutional(model)),
@@ -118,7 +119,7 @@ def _ready(request: Request, precision: str) -> Iterator[_Work]:
             request=request,
             model=folded(model),
             precision=precision,
-            size=size_finder(request.images, exif=request.protocol.exif == "apply"),
+            frame=frame,
             pool=pool,
             ahead=4 * threads,
         )
@@ -150,16 +151,12 @@ def _block(work: _Work, rows: range, tell: Callable[[int], None]) -> tuple[Rows,
 
 def _plan(work: _Work, rows: range) -> list[_Batch]:
     """Batches of equal size, the largest first; no image is decoded."""
-    request = work.request
     groups: dict[Frame, list[int]] = {}
-    for row, size in zip(rows, work.pool.map(work.size, rows), strict=True):
-        # An unreadable header: any frame will do, since decoding the file says what is wrong with it.
-        box = box_of(request.images.box(row), request.protocol)
-        known = frame(size or (1, 1), box, request.protocol, patch=work.model.patch)
+    for row, known in zip(rows, work.pool.map(work.frame, rows), strict=True):
         groups.setdefault(known, []).append(row)
     batches = []
     for known in sorted(groups, key=lambda f: (f.final[0] * f.final[1], f.final, f.cropped), reverse=True):
-        pixels = PIXELS[request.device.type] // (known.final[0] * known.final[1])
+        pixels = PIXELS[work.request.device.type] // (known.final[0] * known.final[1])
         count = min(max(pixels, 1), LARGEST_BATCH)
         members = groups[known]
         batches += [_Batch(rows=members[i : i + count], frame=known) for i in range(0, len(members), count)]
@@ -208,9 +205,8 @@ def _in_order(
 
 def _load(work: _Work, row: int, plan: Frame) -> Tensor | str:
     """An image's pixels, or the reason why there are none."""
-    images = work.request.images
     try:
-        return load(images.file(row), images.box(row), plan, work.request.protocol)
+        return load(work.request.images, row, plan, work.request.protocol)
     except DataError as error:
         return str(error)
 

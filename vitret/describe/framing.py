@@ -7,6 +7,7 @@ much as its whole image would be, so a query has the magnification of the databa
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +19,20 @@ from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol
 from vitret.core.records import Images
 from vitret.data import layout
-from vitret.data.images import decode, header_size
+from vitret.data.boxes import TURNED, Box, crop_sizes
+from vitret.data.images import decode, header
 
-Box = tuple[float, float, float, float]
-SizeOf = Callable[[int], tuple[int, int] | None]
-"""Row of an image → its (height, width), if it is known."""
 
-# From this EXIF orientation on, width and height change places when an image is turned upright.
-TURNED = 5
+class Stored(NamedTuple):
+    """Sides of an image in pixels as its file stores it; `turned` says that they change places before it is seen."""
+
+    height: int
+    width: int
+    turned: bool = False
+
+
+SizeOf = Callable[[int], Stored | None]
+"""Row of an image → its size, if it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +44,25 @@ class Frame:
     final: tuple[int, int]
 
 
-def frame(size: tuple[int, int], box: Box | None, protocol: Protocol, *, patch: int) -> Frame:
-    """What a protocol makes of an image of `size` (height, width), as it stands upright, cut to `box`.
+FrameOf = Callable[[int], Frame]
+"""Row of an image → what a protocol makes of it."""
+
+
+def frame_finder(images: Images, protocol: Protocol, *, patch: int) -> FrameOf:
+    """What a protocol makes of each image, without decoding it.
+
+    Where a header cannot be read any frame will do: decoding the file says what is wrong with it.
+    """
+    size_of = size_finder(images, exif=protocol.exif == "apply")
+
+    def find(row: int) -> Frame:
+        return frame(size_of(row) or Stored(1, 1), crop_of(images, row, protocol), protocol, patch=patch)
+
+    return find
+
+
+def frame(size: Stored | tuple[int, int], box: Box | None, protocol: Protocol, *, patch: int) -> Frame:
+    """What a protocol makes of an image of `size` (height, width) as stored, cut to `box` and then turned upright.
 
     A square has its side whatever the image's, larger or smaller; the other rules enlarge only if the protocol says so.
     >>> frame((768, 1024), None, Protocol(size=384), patch=16).final
@@ -46,9 +70,11 @@ def frame(size: tuple[int, int], box: Box | None, protocol: Protocol, *, patch: 
     >>> frame((768, 1024), (0, 0, 512, 256), Protocol(size=384), patch=16).final
     (96, 192)
     """
-    height, width = size if box is None else (round(box[3]) - round(box[1]), round(box[2]) - round(box[0]))
-    height, width = max(height, 1), max(width, 1)
-    measured = size if protocol.query_size == "same_magnification" else (height, width)
+    stored = Stored(*size)
+    whole = stored.height, stored.width
+    crop = whole if box is None else _crop_size(whole, box)
+    height, width = crop[::-1] if stored.turned else crop
+    measured = whole if protocol.query_size == "same_magnification" else crop
     if protocol.size_rule == "square":
         sides = (float(protocol.size), float(protocol.size))
     else:
@@ -69,6 +95,12 @@ def frame(size: tuple[int, int], box: Box | None, protocol: Protocol, *, patch: 
     return Frame(resized=resized, cropped=cropped, final=cropped)
 
 
+def _crop_size(size: tuple[int, int], box: Box) -> tuple[int, int]:
+    """(height, width) of the pixels that a box holds of an image of `size` (height, width), as stored."""
+    width, height = crop_sizes(np.array([box], np.float64), np.array([size[::-1]], np.int64))[0].tolist()
+    return height, width
+
+
 def _scale(size: tuple[int, int], protocol: Protocol) -> float:
     if protocol.size_rule == "none":
         return 1.0
@@ -80,49 +112,63 @@ def _each(sides: tuple[float, float], change) -> tuple[int, int]:  # type: ignor
     return int(change(sides[0])), int(change(sides[1]))
 
 
-def box_of(box: Box | None, protocol: Protocol) -> Box | None:
-    """The box that a protocol cuts an image to, if any."""
-    return box if protocol.crop == "box" else None
+def box_of(box: Box | None, protocol: Protocol, *, marks: bool = True) -> Box | None:
+    """The box that a protocol cuts an image to, if any; one that does not only mark a region is always cut."""
+    if box is None or (marks and protocol.crop != "box"):
+        return None
+    if protocol.boxes == "truncate":
+        x0, y0, x1, y1 = box
+        return float(int(x0)), float(int(y0)), float(int(x1)), float(int(y1))
+    return box
 
 
-def stored_size(path: Path, *, exif: bool) -> tuple[int, int] | None:
-    """(height, width) from the file's header, upright if `exif`; None where it cannot be read.
+def crop_of(images: Images, row: int, protocol: Protocol) -> Box | None:
+    """The box that a protocol cuts this image to, if any."""
+    return box_of(images.box(row), protocol, marks=images.marks)
+
+
+def crops(images: Images, protocol: Protocol) -> bool:
+    """Whether a protocol cuts any of these images to a box."""
+    boxed = images.boxes is not None and not np.isnan(images.boxes[:, 0]).all()
+    return boxed and (protocol.crop == "box" or not images.marks)
+
+
+def stored_size(path: Path, *, exif: bool) -> Stored | None:
+    """What the file's header says, turned only if `exif`; None where it cannot be read.
 
     The reason is found, and said, when the image is decoded.
     """
     try:
-        width, height = header_size(path, exif=exif)
+        width, height, orientation = header(path)
     except DataError:
         return None
-    return height, width
+    return Stored(height, width, exif and orientation >= TURNED)
 
 
 def size_finder(images: Images, *, exif: bool) -> SizeOf:
-    """How to find an image's (height, width): in the table of a prepared set, else in the file's header.
+    """How to find an image's size: in the table of a prepared set, else in the file's header.
 
     None where the header cannot be read.
     """
-    folder = images.root.parent
-    known: NDArray[np.int64] | None = None
-    if layout.exists(folder.parent, folder.name):
-        known = layout.load_sizes(folder.parent, folder.name, images)
+    known = layout.load_sizes(images)
 
-    def find(row: int) -> tuple[int, int] | None:
-        if known is None or not known[row, :2].all():
+    def find(row: int) -> Stored | None:
+        if not known[row, :2].all():
             return stored_size(images.file(row), exif=exif)
         width, height, orientation = (int(value) for value in known[row])
-        return (width, height) if exif and orientation >= TURNED else (height, width)
+        return Stored(height, width, exif and orientation >= TURNED)
 
     return find
 
 
-def load(path: Path, box: Box | None, plan: Frame, protocol: Protocol) -> Tensor:
+def load(images: Images, row: int, plan: Frame, protocol: Protocol) -> Tensor:
     """One image as the network's pixels, (3, H, W) uint8, in channels-last memory; padding is left to `padded`.
 
     A broken file raises `DataError`.
     """
     draft = (plan.resized[1], plan.resized[0]) if protocol.decode == "scaled" else None
-    pixels = decode(path, box=box_of(box, protocol), draft=draft, exif=protocol.exif == "apply")
+    box = crop_of(images, row, protocol)
+    pixels = decode(images.file(row), box=box, draft=draft, exif=protocol.exif == "apply")
     return centre(resize(pixels, plan.resized, protocol.interpolation), plan.cropped)
 
 

@@ -10,10 +10,13 @@ from vitret.core.protocol import Protocol
 from vitret.core.records import Images
 from vitret.core.store import digest
 from vitret.describe.devices import pick_precision
+from vitret.describe.framing import crops
 from vitret.models.model import Retriever, model_digest
 
 # Raise it when a change in extract.py, folding.py, framing.py or scales.py changes the bytes of a descriptor.
 VERSION = 1
+# Raise it when a change alters only the bytes of images that are cut to a box: all others keep their key.
+BOX_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,8 +40,10 @@ def extraction_key(request: Request) -> dict[str, Any]:
     """Everything that can change a byte of the descriptors, and nothing else, ready for JSON."""
     switches = request.protocol.extraction()
     switches.pop("whitening")  # applied to what comes out of here
+    boxes = {"boxes": BOX_VERSION} if crops(request.images, request.protocol) else {}
     return {
         "version": VERSION,
+        **boxes,
         "model": model_digest(request.model),
         "protocol": switches,
         "device": request.device.type,

@@ -17,7 +17,7 @@ from vitret.core.errors import DataError
 from vitret.core.protocol import Protocol
 from vitret.core.records import Images
 from vitret.describe.extract import PIXELS
-from vitret.describe.framing import Frame, box_of, frame, load, padded, size_finder, stacked
+from vitret.describe.framing import Frame, frame_finder, load, padded, stacked
 from vitret.describe.scales import rescaled
 from vitret.models.model import Retriever
 from vitret.models.reranking import Local
@@ -47,7 +47,7 @@ class LocalFeatures:
     ) -> None:
         self.model, self.images, self.protocol, self.keep = model.to(device).eval(), images, protocol, keep
         self.device, self.scales, self.workers, self.most = device, tuple(scales), max(1, workers), most
-        self.size = size_finder(images, exif=protocol.exif == "apply")
+        self.frame = frame_finder(images, protocol, patch=model.patch)
         self.kept: OrderedDict[int, Local] = OrderedDict()
         self.bytes = 0
 
@@ -72,7 +72,7 @@ class LocalFeatures:
         found: dict[int, Local] = {}
         with ThreadPoolExecutor(self.workers) as pool:
             groups: dict[Frame, list[int]] = {}
-            for row, known in zip(rows, pool.map(self._frame, rows), strict=True):
+            for row, known in zip(rows, pool.map(self.frame, rows), strict=True):
                 groups.setdefault(known, []).append(row)
             for known, members in groups.items():
                 pixels_each = known.final[0] * known.final[1]
@@ -87,13 +87,9 @@ class LocalFeatures:
                         found |= self._describe([row for row, _ in good], [p for _, p in good], known)
         return found
 
-    def _frame(self, row: int) -> Frame:
-        box = box_of(self.images.box(row), self.protocol)
-        return frame(self.size(row) or (1, 1), box, self.protocol, patch=self.model.patch)
-
     def _load(self, row: int, plan: Frame) -> Tensor | None:
         try:
-            return load(self.images.file(row), self.images.box(row), plan, self.protocol)
+            return load(self.images, row, plan, self.protocol)
         except DataError:
             return None  # extraction has said why, and counts it
 

@@ -2,8 +2,9 @@
 
 The normalised tensor is resized bilinearly, as the codes of cirtorch and Token do; every scale's descriptor has unit
 length before they meet, as in DIR, DELG, DOLG and SuperGlobal. `mean` is theirs; `gem` is DIR's signed generalised
-mean with p = 3 (Revaud et al., ICCV 2019); `max` is SuperGlobal's (Shao et al., ICCV 2023). `mean_raw` is the mean of
-what the head gives at each scale, before unit length (code of Yokoo et al., 2020).
+mean with p = 3 (Revaud et al., ICCV 2019). Scale GeM of SuperGlobal (Shao et al., ICCV 2023) is `max` as its code runs
+it, with an infinite power, and `scale_gem` with its finite one, 10, of what lies above an image's smallest value.
+`mean_raw` is the mean of what the head gives at each scale, before unit length (code of Yokoo et al., 2020).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from torch.nn import functional
 from vitret.models.model import Retriever
 
 GEM_P = 3.0
+SCALE_GEM_P = 10.0
 
 
 def describe(
@@ -53,6 +55,9 @@ def aggregate(descriptors: Tensor, how: str) -> Tensor:
         joined = descriptors.mean(dim=0)
     elif how == "max":
         joined = descriptors.amax(dim=0)
+    elif how == "scale_gem":
+        least = descriptors.amin(dim=(0, 2), keepdim=True)[0]
+        joined = (descriptors - least).pow(SCALE_GEM_P).mean(dim=0).pow(1 / SCALE_GEM_P) + least
     elif how == "gem":
         powered = (descriptors.sign() * descriptors.abs().pow(GEM_P)).mean(dim=0)
         joined = powered.sign() * powered.abs().pow(1 / GEM_P)

@@ -15,6 +15,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, UserError
 from vitret.core.protocol import WhiteningSpec
 from vitret.core.records import Descriptors, EvalSet, Float64, Int64, TrainSet
@@ -154,6 +155,7 @@ def save(path: Path, whitening: Whitening) -> None:
 
 def read(path: Path) -> Whitening:
     """Read what `save` wrote; another file, or one of another version, raises `DataError`."""
+    require_content(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("vitret.whitening")
@@ -163,8 +165,6 @@ def read(path: Path) -> Whitening:
             return Whitening(
                 mean=file.get_tensor("mean"), projection=file.get_tensor("projection"), about=about
             )
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except (safetensors.SafetensorError, ValueError) as error:
         raise DataError(f"{path}: not a whole file of a whitening ({error}).") from error
 

@@ -1,6 +1,7 @@
 """From an image file to the uint8 tensor a training step sees: size policies and augmentation.
 
-Three policies. `square` squeezes the whole image, or a crop of it, into one square. `groups` keeps the shape in
+Three policies. `square` squeezes the whole image, or a crop of it, into one square; with `square_crop` the crop is a
+square as large as the image's shorter side, as SOLAR's code cuts it. `groups` keeps the shape in
 five aspect-ratio groups (Yokoo et al., "Two-stage Discriminative Re-ranking", 2020, set "S2"; used by GLAM).
 `longer` keeps the aspect and bounds the longer side, as cnnimageretrieval-pytorch does.
 
@@ -18,7 +19,8 @@ from torch import Tensor
 from vitret.core.errors import UserError
 from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Int64
-from vitret.data.images import Box, decode
+from vitret.data.boxes import Box
+from vitret.data.images import decode
 
 # Set "S2": heights over widths that part the groups, and the (width, height) each is resized to.
 GROUP_BOUNDS = (0.67, 0.77, 1.33, 1.5)
@@ -44,12 +46,14 @@ def aspect_groups(sizes: Int64) -> Int64:
 
 def check_policy(policy: ImagePolicy, patch: int) -> None:
     """Refuse a square that does not divide into patches; the other policies round their sides."""
-    if policy.policy == "square" and policy.size % patch:
-        near = max(patch, round(policy.size / patch) * patch)
-        raise UserError(
-            f"image size {policy.size} is no multiple of the backbone's patch of {patch} pixels. "
-            f"Take `--set track.image.size={near}`."
-        )
+    for name in ("size", "mining_size"):
+        side = getattr(policy, name)
+        if policy.policy == "square" and side is not None and side % patch:
+            near = max(patch, round(side / patch) * patch)
+            raise UserError(
+                f"image {name} {side} is no multiple of the backbone's patch of {patch} pixels. "
+                f"Take `--set track.image.{name}={near}`."
+            )
 
 
 def target_size(policy: ImagePolicy, width: int, height: int, patch: int) -> tuple[int, int]:
@@ -98,8 +102,8 @@ def load(path: Path, policy: ImagePolicy, *, box: Box | None, patch: int) -> Ten
 
 
 def random_crop(policy: ImagePolicy) -> bool:
-    """Whether the scale of the crop is random, so that resizing must come after it."""
-    return policy.crop_area != (1.0, 1.0)
+    """Whether the crop is cut before resizing: its scale is random, or it depends on the image's shape."""
+    return policy.crop_area != (1.0, 1.0) or bool(policy.square_crop)
 
 
 def _longest(policy: ImagePolicy) -> int:
@@ -107,8 +111,19 @@ def _longest(policy: ImagePolicy) -> int:
 
 
 def plain(image: Tensor, policy: ImagePolicy, *, patch: int) -> Tensor:
-    """What `load` gave, as validation and mining see it: no chance, a centre crop where training crops a fixed size."""
+    """What `load` gave, as validation and mining see it, without chance.
+
+    A centre crop where training crops a fixed size or a square of the shorter side; at `mining_size` if there is one.
+    """
+    if policy.mining_size is not None:
+        seen = plain(image, policy.model_copy(update={"mining_size": None}), patch=patch)
+        return _resize(seen, (policy.mining_size, policy.mining_size), policy)
     height, width = image.shape[1:]
+    if policy.square_crop:
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[:, top : top + side, left : left + side]
+        return _resize(image, target_size(policy, side, side, patch), policy)
     if random_crop(policy):
         return _resize(image, target_size(policy, width, height, patch), policy)
     if policy.policy == "square" and policy.resize is not None:
@@ -122,7 +137,8 @@ def augment(image: Tensor, policy: ImagePolicy, generator: np.random.Generator, 
     if random_crop(policy):
         height, width = image.shape[1:]
         size = target_size(policy, width, height, patch)
-        image = _resize(_crop_of_area(image, policy, generator), size, policy)
+        crop = _crop_of_side if policy.square_crop else _crop_of_area
+        image = _resize(crop(image, policy, generator), size, policy)
     elif policy.policy == "square" and policy.resize is not None:
         top, left = generator.integers(0, policy.resize - policy.size + 1, size=2)
         image = image[:, top : top + policy.size, left : left + policy.size]
@@ -132,6 +148,15 @@ def augment(image: Tensor, policy: ImagePolicy, generator: np.random.Generator, 
     if policy.erase and generator.random() < policy.erase:
         image = _erased(image, generator)
     return image.contiguous()
+
+
+def _crop_of_side(image: Tensor, policy: ImagePolicy, generator: np.random.Generator) -> Tensor:
+    """A random square whose side is the image's shorter one."""
+    height, width = image.shape[1:]
+    side = min(height, width)
+    top = int(generator.integers(0, height - side + 1))
+    left = int(generator.integers(0, width - side + 1))
+    return image[:, top : top + side, left : left + side]
 
 
 def _crop_of_area(image: Tensor, policy: ImagePolicy, generator: np.random.Generator) -> Tensor:
@@ -159,17 +184,45 @@ def _resize(image: Tensor, size: tuple[int, int], policy: ImagePolicy) -> Tensor
 
 
 def _recolour(image: Tensor, policy: ImagePolicy, generator: np.random.Generator) -> Tensor:
-    """Brightness, contrast (about the image's mean grey) and saturation, by factors drawn from 1 ± their strengths."""
+    """Brightness, contrast (about the image's mean grey), saturation and hue, by amounts drawn from their strengths.
+
+    Always in this order; torchvision's ColorJitter, which Token's code uses, draws the order too.
+    """
     strengths = (policy.brightness, policy.contrast, policy.saturation)
-    if not any(strengths):
+    if not any(strengths) and not policy.hue:
         return image
-    brightness, contrast, saturation = (generator.uniform(1 - s, 1 + s) for s in strengths)
-    pixels = image.reshape(3, -1).float()
-    # All three are linear in the colour, so one product does them: x ↦ M·x + t.
-    mean = float(_LUMA @ pixels.mean(dim=1)) * brightness
-    matrix = brightness * contrast * (saturation * torch.eye(3) + (1 - saturation) * _LUMA.expand(3, 3))
-    values = torch.addmm(torch.tensor((1 - contrast) * mean), matrix, pixels)
-    return values.round_().clamp_(0, 255).to(torch.uint8).view_as(image)
+    if policy.recolour < 1 and generator.random() >= policy.recolour:
+        return image
+    if any(strengths):
+        brightness, contrast, saturation = (generator.uniform(1 - s, 1 + s) for s in strengths)
+        pixels = image.reshape(3, -1).float()
+        # All three are linear in the colour, so one product does them: x ↦ M·x + t.
+        mean = float(_LUMA @ pixels.mean(dim=1)) * brightness
+        matrix = brightness * contrast * (saturation * torch.eye(3) + (1 - saturation) * _LUMA.expand(3, 3))
+        values = torch.addmm(torch.tensor((1 - contrast) * mean), matrix, pixels)
+        image = values.round_().clamp_(0, 255).to(torch.uint8).view_as(image)
+    return turned(image, generator.uniform(-policy.hue, policy.hue)) if policy.hue else image
+
+
+def turned(image: Tensor, turn: float) -> Tensor:
+    """Hues of a uint8 image (3, H, W) moved by `turn` of the colour circle; value and saturation of HSV stay.
+
+    >>> turned(torch.tensor([[[200]], [[50]], [[50]]], dtype=torch.uint8), 1 / 3).flatten().tolist()
+    [50, 200, 50]
+    """
+    red, green, blue = pixels = image.float().unbind(0)
+    top, bottom = torch.stack(pixels).amax(dim=0), torch.stack(pixels).amin(dim=0)
+    span = (top - bottom).clamp(min=1e-6)
+    sector = torch.where(
+        top == red,
+        (green - blue) / span,
+        torch.where(top == green, 2 + (blue - red) / span, 4 + (red - green) / span),
+    )
+    sector = sector + 6 * turn
+    # A channel falls from the maximum to the minimum as the hue leaves it: by 1 between 1 and 2 sectors away.
+    away = torch.stack([((sector - centre + 3) % 6 - 3).abs() for centre in (0, 2, 4)])
+    moved = top - (top - bottom) * (away - 1).clamp(0, 1)
+    return moved.round().clamp(0, 255).to(torch.uint8)
 
 
 def _erased(image: Tensor, generator: np.random.Generator) -> Tensor:

@@ -5,9 +5,7 @@ read with `weights_only`, and goes when the training ends.
 """
 
 import json
-import pickle
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +13,7 @@ import torch
 
 from vitret.core.errors import DataError
 from vitret.core.store import write_text, writing
+from vitret.models.torch_files import load_tensors
 
 
 class Stateful(Protocol):
@@ -38,12 +37,9 @@ def load_state(folder: Path, *, recipe: str, processes: int) -> dict[str, Any] |
     path = folder / "trainer.pt"
     if not path.is_file():
         return None
-    if not zipfile.is_zipfile(path):  # torch.load would take it for its old format and fail in many ways
+    state = load_tensors(path, hint="Remove it to start from scratch.")
+    if not isinstance(state, dict) or not {"recipe", "random"} <= state.keys():
         raise DataError(f"{path}: damaged. Remove it to start from scratch.")
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: damaged ({error}). Remove it to start from scratch.") from error
     if state["recipe"] != recipe:
         raise DataError(f"{path}: belongs to another recipe. Remove it to start from scratch.")
     if len(state["random"]) != processes:

@@ -24,16 +24,23 @@ def split(trainset: TrainSet, fraction: float) -> tuple[TrainSet, TrainSet | Non
     The set's own mask is taken where there is one. Otherwise `fraction` of the classes with two images or more, at
     least two, is held out; nothing is when it is 0.
     """
-    mask = trainset.validation
-    if mask is None or not mask.any():
-        mask = _choose(trainset.labels, fraction)
+    own = trainset.validation is not None and bool(trainset.validation.any())
+    mask = trainset.validation if own else _choose(trainset.labels, fraction)
+    assert mask is not None
     learned = _subset(trainset, ~mask)
     if learned.classes < 2:
-        raise UserError(
-            f"{trainset.name}: {learned.classes} classes are left to learn from when {fraction:.0%} are held out. "
-            "Use a larger set, or `--set track.validation=0`."
-        )
+        raise UserError(f"{trainset.name}: {_too_few(learned.classes, own=own, held=bool(mask.any()))}")
     return learned, _subset(trainset, mask) if mask.any() else None
+
+
+def _too_few(classes: int, *, own: bool, held: bool) -> str:
+    """What to do about too few classes: only what helps here."""
+    if not held:
+        return f"{classes} classes to learn from; telling them apart needs two. Use a larger set."
+    left = f"{classes} classes are left to learn from when the others are held out"
+    if own:
+        return f"{left}, as the set's own validation part says. Use a larger set."
+    return f"{left}. Use a larger set, or `--set track.validation=0`."
 
 
 def _choose(labels: Int64, fraction: float) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class MapsCard(Strict):
     classes: int
     size: int
     shape: tuple[int, int, int, int]
+    values: Literal["probabilities", "scores"] = "probabilities"
 
 
 def timm_classifier(arch: str, weights: Path | None) -> Classifier:
@@ -66,7 +68,14 @@ def timm_classifier(arch: str, weights: Path | None) -> Classifier:
 def maps_path(folder: Path, trainset: TrainSet, classifier: Classifier, *, size: int, k: int) -> Path:
     """Where the maps of a set by a classifier belong: a name of its own for all that can change them."""
     layer = torch.cat([classifier.weight.flatten(), classifier.bias]).cpu().numpy().tobytes()
-    made_of = [model_digest(classifier.model), hashlib.sha256(layer).hexdigest(), trainset.digest, size, k]
+    made_of = [
+        "scores",
+        model_digest(classifier.model),
+        hashlib.sha256(layer).hexdigest(),
+        trainset.digest,
+        size,
+        k,
+    ]
     return folder / f"{trainset.name}-{size}-{digest(made_of)[:12]}.npy"
 
 
@@ -85,6 +94,11 @@ def read_maps(path: Path, trainset: TrainSet) -> tuple[MapsCard, NDArray[np.floa
     if card.digest != trainset.digest:
         raise DataError(
             f"{path}: the maps of {card.set} as it was then, not those of {trainset.name}. Write them again."
+        )
+    if card.values != "scores":
+        raise DataError(
+            f"{path}: holds probabilities, as an old version wrote them; scores are wanted. Write them from scratch: "
+            f"vitret labels write {trainset.name} --classifier timm:{card.classifier}"
         )
     maps: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return card, maps.reshape(len(maps), *card.shape)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from vitret.core.locks import locked
-from vitret.core.recipes import Recipe
+from vitret.core.recipes import ResolvedRecipe
 from vitret.core.records import TrainSet
 from vitret.core.runs import open_run
 from vitret.describe.devices import pick_device
@@ -19,7 +19,7 @@ Steps = Callable[[str], AbstractContextManager[Progress]]
 
 
 def launch(
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     trainset: TrainSet,
     home: Path,
     *,
@@ -29,7 +29,7 @@ def launch(
     say: Say,
     steps: Steps,
 ) -> Path | None:
-    """Train in this process, together with its sisters where `torchrun` started several.
+    """Train in this process, together with the others where `torchrun` started several.
 
     Returns the checkpoint; None in all processes but the first, which alone speaks.
     """

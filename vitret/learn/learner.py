@@ -15,7 +15,7 @@ from vitret.learn.batch_norm import buffers_kept, learns_batch_norm, share_batch
 from vitret.learn.checkpoints import Stateful, random_state, set_random_state
 from vitret.learn.loading import Batch, forward
 from vitret.learn.objective import Objective, build_objective
-from vitret.learn.optimise import batch_norm_to_eval, clip_gradients, make_optimiser, update_copy
+from vitret.learn.optimise import batch_norm_to_eval, clip_gradients, freeze, make_optimiser, update_copy
 from vitret.models.model import Retriever, build_model
 
 
@@ -84,6 +84,7 @@ def make_learner(
     objective.to(device)
     # Convolutions run faster so, on GPUs and CPUs alike: 1.2 to 1.4 times the steps of small CNNs on a CPU.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze(system.optimiser, model.backbone, {"head": model.head, "losses": objective})
     momentum = None if system.memory is None else system.memory.momentum
     torch.manual_seed(recipe.seed * 1009 + distributed.rank())
     return Learner(

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Images, Int64
 from vitret.data import layout
-from vitret.data.images import header_size
+from vitret.data.boxes import crop_sizes
+from vitret.data.images import header
 from vitret.learn.augment import augment, check_policy, load, plain, random_crop
 
 # Decoded images are kept in memory when all of them fit in this many bytes.
@@ -32,21 +33,14 @@ def default_workers(device: torch.device) -> int:
 
 
 def image_sizes(images: Images) -> Int64:
-    """(n, 2) width and height: of an image's box, else from the prepared set's table.
+    """(n, 2) width and height from the prepared set's table; where an image has a box, of the pixels it holds.
 
-    Only where the images belong to no prepared set, as in a benchmark of speed, are their headers read.
+    The header is read only of an image that is in no such table, as in a benchmark of speed.
     """
-    folder = images.root.parent
-    if layout.exists(folder.parent, folder.name):
-        sizes = layout.load_sizes(folder.parent, folder.name, images)[:, :2]
-    else:
-        sizes = np.empty((len(images), 2), np.int64)
-        for i in range(len(images)):
-            sizes[i] = header_size(images.file(i))
-    if images.boxes is None:
-        return sizes
-    boxed = images.boxes[:, 2:] - images.boxes[:, :2]
-    return np.where(np.isnan(boxed), sizes, boxed.round()).astype(np.int64)
+    sizes = layout.load_sizes(images)[:, :2]
+    for row in np.flatnonzero(~sizes.all(axis=1)):
+        sizes[row] = header(images.file(int(row)))[:2]
+    return sizes if images.boxes is None else crop_sizes(images.boxes, sizes)
 
 
 @dataclass(frozen=True)

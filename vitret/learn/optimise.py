@@ -28,14 +28,32 @@ def lr_at(step: int, *, total: int, epoch: int, spec: OptimiserSpec) -> float:
     return spec.final_lr + (spec.lr - spec.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def freeze(spec: OptimiserSpec, backbone: nn.Module, rest: Mapping[str, nn.Module]) -> None:
+    """Leave only the weights learning whose names fit a pattern of the recipe's `learns`; without it change nothing.
+
+    Gradients still pass through what is frozen. A pattern that fits no weight is a `UserError`.
+    """
+    if spec.learns is None:
+        return
+    unused = set(spec.learns)
+    for part, module in {"backbone": backbone, **rest}.items():
+        for name, weight in module.named_parameters(prefix=part):
+            fitting = [key for key in spec.learns if fnmatchcase(name, key)]
+            unused.difference_update(fitting)
+            weight.requires_grad_(bool(fitting) and weight.requires_grad)
+    if unused:
+        raise UserError(f"optimiser.learns: no weight is called like {', '.join(map(repr, sorted(unused)))}.")
+
+
 def make_optimiser(
     spec: OptimiserSpec, backbone: nn.Module, rest: Mapping[str, nn.Module], *, fused: bool
 ) -> torch.optim.Optimizer:
     """Groups of weights, each with its rate and decay; `rest` holds the head and the losses by name.
 
     A weight's rate is `lr`, times the factor of the first of `lr_factors` whose pattern its name fits
-    ("backbone.soa3.f.0.weight"), else, in `rest`, times `head_lr_factor`. What decays, see `_decays`. Each group
-    remembers its `factor`, by which `set_lr` multiplies. A pattern that fits no weight is a `UserError`.
+    ("backbone.soa3.f.0.weight"), else, in `rest`, times `head_lr_factor`. What decays, see `_decays`; with `decay_all`
+    everything does. Each group remembers its `factor`, by which `set_lr` multiplies. A pattern that fits no weight is
+    a `UserError`.
     """
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     unused = set(spec.lr_factors or ())
@@ -50,7 +68,8 @@ def make_optimiser(
             if fitting:
                 assert spec.lr_factors is not None
                 factor = spec.lr_factors[fitting[0]]
-            spared = not _decays(name, weight, spec) or name.removeprefix(f"{part}.") in tables
+            looked_up = name.removeprefix(f"{part}.") in tables
+            spared = not spec.decay_all and (looked_up or not _decays(name, weight, spec))
             groups.setdefault((part != "backbone", spared, factor), []).append(weight)
     if unused:
         raise UserError(

@@ -1,10 +1,11 @@
-"""Token labelling as a training: an LV-ViT learns the labels of images and of their patches, the latter from maps.
+"""Token labelling as a training: an LV-ViT learns the labels of images and of their patches from label maps.
 
 Jiang et al., "All tokens matter", NeurIPS 2021, and the authors' code: the class token's cross-entropy plus that of the
-patch tokens, MixToken, AdamW. It stands beside `vitret.learn.train` and is no system's loss, since its targets are maps
-(`vitret.learn.label_maps`) and not labels. Ours: crops are cut from a square of the image by linear interpolation, and
-there is no other augmentation, the authors' random colours and shapes (rand-m9) left out; gradients are clipped; a
-classifier of other classes than the images' labels patches all the same (`patch_classes`). One process trains.
+patch tokens, both against the classifier's labels (`class_target`), MixToken, AdamW. It stands beside
+`vitret.learn.train` and is no system's loss, since its targets are maps (`vitret.learn.label_maps`) and not labels.
+Ours: crops are cut from a square of the image by linear interpolation, and there is no other augmentation, the authors'
+random colours and shapes (rand-m9) left out; gradients are clipped; a classifier of other classes than the images'
+labels patches all the same (`patch_classes`). One process trains.
 """
 
 import copy
@@ -12,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ from vitret.learn.loop import Outcome, Position, Progress, Training, run_trainin
 from vitret.learn.optimise import descend, lr_at, update_copy
 from vitret.models.backbones.lvvit import LvVit
 from vitret.models.model import Retriever, build_model, save_model
-from vitret.models.token_labels import mix_box, patch_targets, token_label_loss
+from vitret.models.token_labels import image_targets, mix_box, patch_targets, token_label_loss
 
 
 class TokenLabelSpec(Strict):
@@ -49,6 +51,10 @@ class TokenLabelSpec(Strict):
     mix: bool = True
     image_weight: float = 1.0
     patch_weight: float = 1.0
+    class_target: Literal["machine", "true", "mixed"] = Field(
+        default="machine",
+        description="label of the class token: the classifier's, the image's own, or both mixed",
+    )
     smoothing: float = Field(default=0.1, ge=0, lt=1)
     clip: float | None = Field(default=1.0, gt=0, description="gradient norm; ours")
     ema: float | None = Field(
@@ -68,12 +74,14 @@ def read_specs(
 ) -> tuple[ModelSpec, TokenLabelSpec]:
     """The network and the training for a set and its maps, with values changed as `lr=1e-3` or `backbone.arch=…`."""
     backbone = plugins.options("backbones", "lvvit")
-    backbone |= {"classes": trainset.classes, "patch_classes": card.classes, "img_size": None}
+    backbone |= {"classes": None, "patch_classes": card.classes, "img_size": None}
     defaults = TokenLabelSpec().model_dump(mode="json")
     chosen = assign({**defaults, "backbone": backbone}, assignments)
     backbone = chosen.pop("backbone")
     spec = validate(TokenLabelSpec, chosen, "--set")
     backbone["img_size"] = backbone["img_size"] or spec.size
+    own = trainset.classes if spec.class_target == "true" else card.classes
+    backbone["classes"] = backbone["classes"] or own
     return ModelSpec(backbone=Part(name="lvvit", options=backbone), head=Part(name="cls")), spec
 
 
@@ -150,6 +158,7 @@ def _course(
         raise UserError(
             "token labelling trains an LV-ViT with classifiers: backbone {name: lvvit, classes: …}."
         )
+    _check_classes(spec, trainset, own=backbone.head.out_features, patches=backbone.aux_head.out_features)
     model.to(device).train()
     learned = [p for p in backbone.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=spec.lr, weight_decay=spec.weight_decay)
@@ -165,6 +174,21 @@ def _course(
         average=average,
         device=device,
     )
+
+
+def _check_classes(spec: TokenLabelSpec, trainset: TrainSet, *, own: int, patches: int) -> None:
+    """The class token's classifier must have the classes of its target."""
+    needed = trainset.classes if spec.class_target == "true" else patches
+    if own != needed:
+        raise UserError(
+            f"class_target {spec.class_target} needs a class token of {needed} classes, the backbone has {own}: "
+            f"backbone {{name: lvvit, classes: {needed}}}."
+        )
+    if spec.class_target == "mixed" and trainset.classes != patches:
+        raise UserError(
+            f"class_target mixed needs a classifier of the set's own classes: it has {patches}, {trainset.name} "
+            f"{trainset.classes}. Take class_target machine or true."
+        )
 
 
 def _batches(course: _Course, start: Position) -> Iterator[tuple[Position, Int64]]:
@@ -193,18 +217,15 @@ def _loss(course: _Course, step: int, rows: Int64) -> Tensor:
     whole = squared(course.trainset.images, rows.tolist(), size=spec.size, patch=model.patch)
     images = cropped(model.normalised(whole.to(device)), boxes, flipped)
     grid = (spec.size // model.patch, spec.size // model.patch)
-    wanted = patch_targets(
-        torch.from_numpy(np.array(course.maps[rows])).to(device),
-        classes=course.backbone.aux_head.out_features,
-        size=grid,
-        boxes=boxes,
-        flipped=flipped,
-    )
+    classes = course.backbone.aux_head.out_features
+    maps = torch.from_numpy(np.array(course.maps[rows])).to(device)
+    labels = torch.from_numpy(course.trainset.labels[rows]).to(device)
+    wanted = patch_targets(maps, classes=classes, size=grid, boxes=boxes, flipped=flipped)
     draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
     logits = course.backbone.label_logits(images, box=mix_box(*grid, generator=draw) if spec.mix else None)
     return token_label_loss(
         logits,
-        torch.from_numpy(course.trainset.labels[rows]).to(device),
+        image_targets(spec.class_target, maps, labels, classes=classes, boxes=boxes),
         wanted,
         image_weight=spec.image_weight,
         patch_weight=spec.patch_weight,

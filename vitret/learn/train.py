@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vitret.core import plugins
 from vitret.core.errors import UserError
-from vitret.core.recipes import Recipe, require_trainable
+from vitret.core.recipes import ResolvedRecipe, require_trainable
 from vitret.core.records import Int64, TrainSet
 from vitret.core.runs import Run
 from vitret.learn import distributed, holdout
@@ -35,6 +35,7 @@ from vitret.learn.loop import Outcome, Position, Progress, Say, Training, run_tr
 from vitret.learn.optimise import lr_at, set_lr
 from vitret.learn.sampling import Facts, Sampler
 from vitret.models.model import Retriever, save_model
+from vitret.models.origin import record_start
 
 __all__ = ["Progress", "initial_model", "train"]
 
@@ -46,7 +47,7 @@ VALIDATIONS = 4
 class _Course:
     """All that the steps of one training need."""
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     trainset: TrainSet
     images: TrainImages
     labels: Tensor
@@ -60,7 +61,7 @@ class _Course:
 
 
 def train(
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     trainset: TrainSet,
     run: Run,
     *,
@@ -81,6 +82,7 @@ def train(
     _check_tuples(recipe)
     if distributed.rank() == 0:
         run.record_data(trainset.name, trainset.digest)
+        record_start(run, recipe)
     if distributed.from_first(run.finished):
         clear_state(run.state)
         return run.checkpoint
@@ -93,7 +95,7 @@ def train(
 
 
 def _course(
-    recipe: Recipe, learned: TrainSet, *, device: torch.device, precision: str, workers: int
+    recipe: ResolvedRecipe, learned: TrainSet, *, device: torch.device, precision: str, workers: int
 ) -> _Course:
     learner = make_learner(
         recipe, classes=learned.classes, images=len(learned.images), device=device, precision=precision
@@ -169,11 +171,11 @@ def _step(course: _Course, place: Position, rows: Int64, batch: Batch) -> Outcom
     return Outcome(loss=loss, last={"epoch": place.epoch, **terms, **shown})
 
 
-def _check_tuples(recipe: Recipe) -> None:
+def _check_tuples(recipe: ResolvedRecipe) -> None:
     """A loss that reads rows as tuples and the sampler must mean the same tuples."""
-    dealt = recipe.system.sampler.resolved("samplers").options.get("negatives")
+    dealt = recipe.system.sampler.options.get("negatives")
     for loss in recipe.system.losses:
-        read = loss.resolved("losses").options.get("negatives")
+        read = loss.options.get("negatives")
         if read is not None and read != dealt:
             raise UserError(
                 f"loss {loss.name} reads tuples of {read} negatives; sampler {recipe.system.sampler.name} deals "
@@ -181,13 +183,13 @@ def _check_tuples(recipe: Recipe) -> None:
             )
 
 
-def _images(recipe: Recipe, trainset: TrainSet, learner: Learner, workers: int) -> TrainImages:
+def _images(recipe: ResolvedRecipe, trainset: TrainSet, learner: Learner, workers: int) -> TrainImages:
     images = TrainImages(trainset.images, recipe.track.image, seed=recipe.seed, patch=learner.model.patch)
     images.keep(workers)
     return images
 
 
-def _sampler(recipe: Recipe, trainset: TrainSet) -> Sampler:
+def _sampler(recipe: ResolvedRecipe, trainset: TrainSet) -> Sampler:
     facts = Facts(
         labels=trainset.labels,
         batch=recipe.track.batch,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitret.core.errors import EmptyError
+import numpy as np
+
+from vitret.core.errors import EmptyError, UserError, did_you_mean
 from vitret.core.protocol import Protocol, RerankSpec
-from vitret.core.records import EvalSet, Images
+from vitret.core.records import EvalSet, Images, Int64, Truth
 from vitret.measure.evaluate import Measurement, evaluate
 from vitret.measure.files import read_rows
 from vitret.measure.reranking_shortlist import Evidence
@@ -16,6 +20,9 @@ from vitret.measure.scoring import Rows
 
 # What is measured when nothing is asked for: the revisited protocol's numbers, and those of category retrieval.
 REVISITED = ("mAP", "mP@1", "mP@5", "mP@10")
+# How a query that is itself in the database counts, and the sets whose own protocol leaves it as it is listed.
+CONVENTIONS = ("junk", "as_listed")
+ORIGINALS = ("oxford5k", "paris6k")
 CATEGORY = ("mAP", "R@1", "R@10", "R-precision", "MAP@R")
 
 
@@ -29,17 +36,121 @@ class Scored:
     notes: tuple[str, ...]
 
 
-def truth_of_file(path: Path) -> EvalSet:
-    """An evaluation set without images: the lists and judgements of a `gnd_NAME.pkl` or `.json`."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnownTruth:
+    """An evaluation set without images, and what a reader of its numbers should know, a sentence each."""
+
+    evalset: EvalSet
+    notes: tuple[str, ...]
+
+
+def truth_of_file(path: Path, *, query_image: str = "") -> EvalSet:
+    """An evaluation set without images: the lists and judgements of a `gnd_NAME.pkl` or `.json`; see `read_truth`."""
+    return read_truth(path, query_image=query_image).evalset
+
+
+def read_truth(path: Path, *, query_image: str = "") -> KnownTruth:
+    """The lists and judgements of a `gnd_NAME.pkl` or `.json`.
+
+    A query that is in imlist too is junk for itself (`query_image` "junk", the rule of `vitret prepare`), or counts as
+    its lists judge it ("as_listed"). The latter is the convention of the original Oxford and Paris sets (Philbin et
+    al., CVPR 2007 and 2008), whose own lists hold the query, and what "" means for them. Another word raises
+    `UserError`.
+    """
     from vitret.data.formats.revisited import read_revisited
 
+    require_convention(query_image)
     known = read_revisited(path)
-    return EvalSet(
-        name=path.stem.removeprefix("gnd_"),
+    name = path.stem.removeprefix("gnd_")
+    convention = query_image or ("as_listed" if name in ORIGINALS else "junk")
+    rows = own_rows(known.database, known.queries)
+    judgements, notes = _own_images(known.judgements, rows, convention)
+    evalset = EvalSet(
+        name=name,
         queries=Images.of(path.parent, known.queries),
         database=Images.of(path.parent, known.database),
-        truth=known.judgements,
+        truth=judgements,
+        query_rows=rows if (rows >= 0).any() else None,
     )
+    return KnownTruth(evalset=evalset, notes=(*notes, *_other_case(known.database, known.queries, rows)))
+
+
+def require_convention(query_image: str) -> None:
+    """Raise `UserError` for a word that is no convention."""
+    if query_image not in ("", *CONVENTIONS):
+        raise UserError(
+            f"--query-image: there is no '{query_image}'. {did_you_mean(query_image, CONVENTIONS)}"
+        )
+
+
+def own_rows(database: Sequence[str], queries: Sequence[str]) -> Int64:
+    """The database row of each query's own name, (Q,); −1 for none.
+
+    Names are equal where they spell one path: `./a`, `b/../a` and, where only one can be meant, `a` and `a.jpg`.
+
+    >>> own_rows(["a", "b.jpg"], ["./b", "c", "x/../a"]).tolist()
+    [1, -1, 0]
+    """
+    plain = {_spelling(name): row for row, name in enumerate(database)}
+    stems: dict[str, int] = {}
+    for name, row in plain.items():
+        stem = _stem(name)
+        stems[stem] = -1 if stem in stems else row
+
+    def found(query: str) -> int:
+        name = _spelling(query)
+        if name in plain:
+            return plain[name]
+        return stems.get(name, -1) if _stem(name) == name else plain.get(_stem(name), -1)
+
+    return np.array([found(query) for query in queries], dtype=np.int64).reshape(-1)
+
+
+def _spelling(name: str) -> str:
+    return posixpath.normpath(unicodedata.normalize("NFC", name))
+
+
+def _stem(name: str) -> str:
+    from vitret.data.formats.pictures import SUFFIXES
+
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name
+
+
+def _own_images(truth: Truth, rows: Int64, convention: str) -> tuple[Truth, list[str]]:
+    """The judgements under a convention, and what is said of it where it changes something."""
+    from vitret.data.layout.identity import own_sentence
+    from vitret.data.layout.truth import as_junk
+
+    junk = truth.judgements.get("junk")
+    fresh = [
+        q for q, row in enumerate(rows.tolist()) if row >= 0 and (junk is None or row not in junk.row(q))
+    ]
+    if not fresh:
+        return truth, []
+    if convention == "as_listed":
+        return truth, [
+            f"{len(fresh)} queries are themselves in the database and count as their lists judge them, as in the "
+            "original protocol of Oxford and Paris. To ignore them: --query-image junk"
+        ]
+    chosen = set(fresh)
+    judged = as_junk(truth, [rows[q : q + 1] if q in chosen else rows[:0] for q in range(len(rows))])
+    return judged, [
+        f"{own_sentence(len(fresh))} The original protocol of Oxford and Paris counts it as its lists judge it: "
+        "--query-image as_listed"
+    ]
+
+
+def _other_case(database: Sequence[str], queries: Sequence[str], rows: Int64) -> list[str]:
+    """What is said of queries whose name differs from a database image's in upper and lower case alone."""
+    folded = {_spelling(name).casefold() for name in database}
+    alike = [q for q, name in enumerate(queries) if rows[q] < 0 and _spelling(name).casefold() in folded]
+    if not alike:
+        return []
+    return [
+        f"{len(alike)} queries differ from a database image in upper and lower case alone and count as other images; "
+        f"first: {queries[alike[0]]}. If they are the same, write them alike."
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +177,10 @@ def score_files(
     Without `metrics` or `levels` all usual ones are measured. `rerank` is a re-ranker that needs descriptors alone.
     Raises `EmptyError` where no query has a positive at any level.
     """
-    asked = read_rows(files.queries, role="queries", count=len(evalset.queries))
-    searched = read_rows(files.database, role="database", count=len(evalset.database))
+    asked = read_rows(files.queries, role="queries", count=len(evalset.queries), images=evalset.queries.paths)
+    searched = read_rows(
+        files.database, role="database", count=len(evalset.database), images=evalset.database.paths
+    )
     dim = searched.rows.shape[1]
     added = None if files.distractors is None else read_rows(files.distractors, role="distractors", dim=dim)
     parts = [searched.rows] if added is None else [searched.rows, added.rows]

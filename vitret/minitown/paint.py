@@ -105,7 +105,7 @@ def _timber(draw: ImageDraw.ImageDraw, wall: Wall, width: int, height: int, scal
 def _rows(
     draw: ImageDraw.ImageDraw, wall: Wall, area: tuple[float, float, float, float], *, dice: Dice, lit: bool
 ) -> None:
-    """The windows of all storeys and the door, in a grid of bays."""
+    """The windows of all storeys and a door, in a grid of bays."""
     if not wall.rows:
         return
     x0, y0, x1, y1 = area

@@ -42,7 +42,7 @@ def _rectangles(step: int, side: int) -> list[tuple[int, int]]:
     """Two sizes near `side` that differ from it and from a square: one smaller and wide, one larger and high.
 
     >>> _rectangles(16, 224)
-    [(160, 208), (272, 240)]
+    [(144, 192), (272, 240)]
     >>> _rectangles(1, 224)
     [(157, 227), (267, 241)]
     """

@@ -14,11 +14,13 @@ from torch.nn import functional
 
 from vitret.core import plugins
 from vitret.core.config import validate
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, UserError
 from vitret.core.recipes import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
 from vitret.models.foreign.fill import Loaded, load_checkpoint
 from vitret.models.states import load_state
+from vitret.models.torch_files import load_safetensors
 
 # Options of a backbone that only say where weights come from; the weights themselves are in the state.
 _ORIGIN = ("pretrained", "weights")
@@ -148,7 +150,7 @@ def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
     model = build_model(without_weights(spec))
     load_state(
         model,
-        safetensors.torch.load_file(path),
+        load_safetensors(path),
         source=f"{path}: what it holds",
         advice="The file describes this network itself: was a part changed after it was written?",
     )
@@ -157,11 +159,10 @@ def load_model(path: Path) -> tuple[Retriever, ModelSpec]:
 
 def read_spec(path: Path) -> ModelSpec:
     """The spec in the metadata of a file that `save_model` wrote."""
+    require_content(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("vitret.model")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except safetensors.SafetensorError as error:
         raise DataError(f"{path}: not a whole safetensors file ({error}).") from error
     if text is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, listed
 
 _SHOWN = 6
 
@@ -36,8 +36,7 @@ def some(names: Collection[str]) -> str:
     >>> some(["a", "b"]), some("abcdefgh")
     ('a, b', 'a, b, c, d, e, f and 2 more')
     """
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(list(names)[:_SHOWN]) + more
+    return listed(names, shown=_SHOWN)
 
 
 def _nothing(_: str) -> bool:

@@ -1,9 +1,12 @@
 """Labels for every place of an image, made by any classifier, and the loss that teaches them to patch tokens.
 
-Token labelling: Jiang et al., NeurIPS 2021. Read in the authors' code: maps hold the five best classes per place and
-are stored as (2, 5, h, w); the loss is the class token's cross-entropy plus the mean of the patch tokens', each with
-weight 1. Our decisions: any classifier makes the maps (theirs is an NFNet-F6), its linear layer applied at every place
-of its last map; what five classes leave over is spread evenly over all.
+Token labelling: Jiang et al., NeurIPS 2021. Read in the authors' code: maps hold the scores (before the softmax) of the
+five best classes per place and are stored as (2, 5, h, w); all other classes score 0; the map is aligned to the crop
+and the softmax comes after that. The class token's target is the machine's label too, the mean of the aligned map; the
+true label enters only with an option, which mixes both. The loss is the class token's cross-entropy plus the mean of
+the patch tokens', each with weight 1. Our decisions: any classifier makes the maps (theirs is an NFNet-F6), its linear
+layer applied at every place of its last map; a crop is sampled linearly at its places' centres, where theirs averages
+over them (RoIAlign).
 """
 
 from collections.abc import Mapping
@@ -62,16 +65,16 @@ def classifier_in(state: Mapping[str, Tensor], *, width: int) -> tuple[Tensor, T
 
 
 def label_maps(grid: Tensor, weight: Tensor, bias: Tensor, *, k: int = 5) -> Tensor:
-    """The k best classes of every place: (B, D, h, w) -> (B, 2, k, h, w), probabilities, then numbers.
+    """The k best classes of every place: (B, D, h, w) -> (B, 2, k, h, w), scores before the softmax, then numbers.
 
     Class numbers are stored as floats, exact up to 2^24.
     """
     scores = torch.einsum("bdhw,cd->bchw", grid.float(), weight.float()) + bias.float()[:, None, None]
-    best = scores.softmax(dim=1).topk(k, dim=1)
+    best = scores.topk(k, dim=1)
     return torch.stack([best.values, best.indices.float()], dim=1)
 
 
-def patch_targets(
+def aligned(
     maps: Tensor,
     *,
     classes: int,
@@ -79,7 +82,7 @@ def patch_targets(
     boxes: Tensor | None = None,
     flipped: Tensor | None = None,
 ) -> Tensor:
-    """Soft labels on the token grid of a crop: (B, 2, k, h, w) -> (B, *size, C), each place summing to 1.
+    """Scores of all classes at the places of a crop: (B, 2, k, h, w) -> (B, C, *size); unlisted classes score 0.
 
     `boxes` (B, 4) are the crops as x0, y0, x1, y1 in fractions of the image, `flipped` (B,) says which were mirrored.
     Between places the maps are interpolated linearly.
@@ -93,13 +96,54 @@ def patch_targets(
     y = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * _centres(size[0], maps)
     if flipped is not None:
         x = torch.where(flipped[:, None], x.flip(1), x)
-    places = (
-        torch.stack([x[:, None].expand(-1, size[0], -1), y[..., None].expand(-1, -1, size[1])], dim=-1) * 2
-        - 1
-    )
-    found = functional.grid_sample(dense, places, padding_mode="border", align_corners=False)
-    found = found.permute(0, 2, 3, 1)
-    return found + (1 - found.sum(dim=-1, keepdim=True)) / classes
+    across, down = x[:, None].expand(-1, size[0], -1), y[..., None].expand(-1, -1, size[1])
+    places = torch.stack([across, down], dim=-1) * 2 - 1
+    return functional.grid_sample(dense, places, padding_mode="border", align_corners=False)
+
+
+def patch_targets(
+    maps: Tensor,
+    *,
+    classes: int,
+    size: tuple[int, int],
+    boxes: Tensor | None = None,
+    flipped: Tensor | None = None,
+) -> Tensor:
+    """Soft labels on the token grid of a crop: (B, 2, k, h, w) -> (B, *size, C), each place summing to 1."""
+    scores = aligned(maps, classes=classes, size=size, boxes=boxes, flipped=flipped)
+    return scores.permute(0, 2, 3, 1).softmax(dim=-1)
+
+
+def class_targets(maps: Tensor, *, classes: int, boxes: Tensor | None = None) -> Tensor:
+    """The machine's soft label of a whole crop: softmax of the mean of its aligned map, (B, C)."""
+    height, width = maps.shape[-2:]
+    scores = aligned(maps, classes=classes, size=(height, width), boxes=boxes)
+    return scores.mean(dim=(2, 3)).softmax(dim=1)
+
+
+def image_targets(
+    kind: str, maps: Tensor, labels: Tensor, *, classes: int, boxes: Tensor | None = None
+) -> Tensor:
+    """What the class token should say: classes (B,) for "true", soft labels (B, C) for "machine" and "mixed"."""
+    if kind == "true":
+        return labels
+    machine = class_targets(maps, classes=classes, boxes=boxes)
+    return machine if kind == "machine" else with_truth(machine, labels)
+
+
+def with_truth(machine: Tensor, labels: Tensor) -> Tensor:
+    """The machine's soft labels (B, C) mixed with the true ones (B,): half of each where both name the same class.
+
+    Where they differ the true class has nine tenths, as with the option `ground_truth` of the authors' code.
+
+    >>> with_truth(torch.tensor([[0.8, 0.2], [0.8, 0.2]]), torch.tensor([0, 1]))
+    tensor([[0.9000, 0.1000],
+            [0.0800, 0.9200]])
+    """
+    true = functional.one_hot(labels, machine.shape[1]).to(machine)
+    agree = (machine.argmax(dim=1) == labels)[:, None]
+    share = torch.where(agree, 0.5, 0.1).to(machine)
+    return share * machine + (1 - share) * true
 
 
 def _centres(count: int, like: Tensor) -> Tensor:
@@ -110,9 +154,10 @@ def token_label_loss(
     logits: LabelLogits, labels: Tensor, patches: Tensor, *, image_weight: float = 1.0, patch_weight: float = 1.0,
     smoothing: float = 0.1,
 ) -> Tensor:  # fmt: skip
-    """Cross-entropy of the class token against `labels` (B,) and of the patch tokens against `patches` (B, h, w, C).
+    """Cross-entropy of the class token against `labels` and of the patch tokens against `patches` (B, h, w, C).
 
-    Where MixToken exchanged a box, the image's label is mixed with its partner's by the box's share of the tokens.
+    `labels` are classes (B,) or soft labels (B, C). Where MixToken exchanged a box, the image's label is mixed with its
+    partner's by the box's share of the tokens.
     """
     share = logits.partner_share
     image = (1 - share) * functional.cross_entropy(logits.image, labels, label_smoothing=smoothing)

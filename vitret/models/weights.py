@@ -9,17 +9,14 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import huggingface_hub
-import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from vitret.core.config import location
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, listed
+from vitret.models.torch_files import load_safetensors, load_tensors
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # Names under which training scripts wrap a state dict. timm takes the averaged weights where a file has both.
@@ -74,18 +71,17 @@ def _cached(config: Any) -> Path | None:
     return None
 
 
+_HINT = (
+    "Only plain tensors are accepted: a checkpoint with code in it must be saved again as a state dict. Files of other "
+    "projects are read with --checkpoint FILE --layout NAME (in a system: `checkpoint`): vitret list layouts"
+)
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a .safetensors file or of a PyTorch file, the latter without running any code in it."""
-    try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: not readable as weights ({first_line(error)}). Only plain tensors are accepted: "
-            "a checkpoint with code in it must be saved again as a state dict. Files of other projects are read with "
-            "--checkpoint FILE --layout NAME (in a system: `checkpoint`): vitret list layouts"
-        ) from error
+    if path.suffix.lower() == ".safetensors":
+        return load_safetensors(path)
+    value = load_tensors(path, hint=_HINT)
     value = _unwrapped(value, path)
     if not isinstance(value, Mapping) or not value or not all(isinstance(v, Tensor) for v in value.values()):
         raise DataError(f"{path}: expected a mapping of names to tensors.")
@@ -162,7 +158,4 @@ def _problems(
 
 def _listing(title: str, names: Iterable[str]) -> str:
     names = sorted(names)
-    if not names:
-        return ""
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"{len(names)} {title}: " + ", ".join(names[:6]) + more
+    return f"{len(names)} {title}: {listed(names, shown=6)}" if names else ""

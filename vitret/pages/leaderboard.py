@@ -63,11 +63,13 @@ def caption(table: Table) -> list[str]:
 def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[str], list[list[str]]]:
     """Column heads and cells as text, for one group of metrics."""
     columns = [(name, key) for name in table.sets for key in keys]
-    heads = ["system", "backbone", "dim", "params", "seen", "seeds", *(head(*column) for column in columns)]
+    facts = ["system", "backbone", "starts from", "dim", "params", "seen", "seeds"]
+    heads = [*facts, *(head(*column) for column in columns)]
     rows = [
         [
             row.title,
             row.backbone,
+            row.starts_from,
             str(row.dim),
             f"{row.parameters / 1e6:.2f}M",
             f"{row.images_seen:,}" if row.images_seen else "frozen",
@@ -166,6 +168,7 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                     "n_effective": cell.n_effective,
                     "primary": row.primary,
                     "mark": row.rank_mark,
+                    "starts_from": row.starts_from,
                 }
 
 
@@ -196,7 +199,7 @@ def latex(found: Sequence[Table], root: Path) -> str:
         keys = metric_groups(table)[0]
         heads, rows = grid(table, keys, with_test=True)
         lines = [f"% {line}" for line in caption(table)]
-        lines += [rf"\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}", r"\toprule"]
+        lines += [rf"\begin{{tabular}}{{lll{'r' * (len(heads) - 3)}}}", r"\toprule"]
         lines += [" & ".join(_tex(h) for h in heads) + r" \\", r"\midrule"]
         for cells, row in zip(rows, table.rows, strict=True):
             shown = [_tex(c) for c in cells]
@@ -217,7 +220,7 @@ _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;font-size:14px}"
     "th,td{padding:.35rem .7rem;border-bottom:1px solid #d7dce1;text-align:right;white-space:nowrap}"
-    "th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}"
+    "th:nth-child(-n+3),td:nth-child(-n+3){text-align:left}"
     "th{background:#f4f6f8;position:sticky;top:0}tr.best td{font-weight:600}tr.tie td:first-child::after{content:' ='}"
     "small{color:#667;font-weight:400}.wide{overflow-x:auto}p.note{background:#fff6dd;padding:.4rem .8rem}"
 )

@@ -26,6 +26,9 @@ What a source leaves open is an option with a declared default; what stands here
 are the known reasons for a gap to the published numbers. FLOPs are for one image, in 10⁹, a multiplication and an
 addition counted as two: linear layers and convolutions alone, and with the products of attention added.
 
+"Starts from" names timm's tag of the weights, the layout and file of another project's checkpoint, or random weights;
+"default tag" is the tag that the installed timm takes for an architecture without one.
+
 A card names an optimiser's ALWAYS, and whatever is not at its default. A memory's size is a share of the training
 images when it is written with a point, rows when not. "Not run yet" means that no row of this system on its real
 training set is in `results/`. A gap is ours less the published number, in points, under a suite with the paper's
@@ -94,6 +97,7 @@ def _card(system: System, track: Track | None, measured: list[str], gap: list[st
     yield ""
     yield f"- source: {system.source or 'none'}"
     yield f"- backbone: {_part(system.model.backbone)}"
+    yield f"- starts from: {system.model.starts_from}"
     yield f"- head: {_part(system.model.head)}"
     if system.losses:
         yield "- losses: " + "; ".join(f"{_part(loss)}, weight {loss.weight:g}" for loss in system.losses)

@@ -56,7 +56,7 @@ def test_a_packed_set_is_the_loose_one_in_its_tars(small: Callable[[str], Miniat
         for root in ("packed", "loose")
     ]
     assert hashes[0] == hashes[1]
-    assert layout.load_sizes(tmp_path / "packed", "gldv2-clean", packed.images).tolist() == [[64, 48, 1]] * 39
+    assert layout.load_sizes(packed.images).tolist() == [[64, 48, 1]] * 39
     assert verify("gldv2-clean", data_root=tmp_path / "packed", workers=0) == []
 
 

@@ -43,7 +43,8 @@ def test_addresses_may_hold_commas_and_fields_look_like_formulas(tmp_path: Path)
         (f"id,url,landmark_id\n{A},u,nine\n", "not a table"),
         (f"id,url,landmark_id\n{A},u,\n", "no landmark_id"),
         ("id,url\n", "not a table"),
-        ("", "not a table"),
+        ("\n", "not a table"),
+        ("", "is empty"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, text: str, problem: str) -> None:

@@ -1,4 +1,5 @@
 import pickle
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,40 @@ def unframed(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", [2, 5])
-def test_objects_records_truth_values_and_dates_are_refused(tmp_path: Path, protocol: int):
+def test_tables_of_objects_records_truth_values_and_dates_are_refused(tmp_path: Path, protocol: int):
     for value in (
-        np.array([{}, None]),
+        np.array([[{}, None]]),
         np.zeros(2, [("a", "i4"), ("b", "O")]),
         np.zeros(2, [("a", "i4")]),
         np.array([True]),
         np.array(["2020-01-01"], "M8[D]"),
     ):
         refused(tmp_path, pickle.dumps(value, protocol), "not of numbers or texts|shape")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_sets_ranges_dicts_and_arrays_of_objects_come_back_as_plain_values(tmp_path: Path, protocol: int):
+    objects = np.array([{"easy": np.arange(2)}, None, ["a"]], object)
+    value = {
+        "sets": [{1, 2}, frozenset("ab"), set()],
+        "range": range(2, 9, 3),
+        "dicts": [OrderedDict(a=1), defaultdict(list, b=[2])],
+        "objects": objects,
+        b"bytes": b"x\xff",
+    }
+    back = loaded(tmp_path, pickle.dumps(value, protocol))
+    first = back["objects"][0]["easy"]
+    assert back["sets"] == value["sets"]
+    assert back["range"] == range(2, 9, 3)
+    assert back["dicts"] == [{"a": 1}, {"b": [2]}]
+    assert [type(x) for x in back["dicts"]] == [dict, dict]
+    assert back["objects"][1:] == [None, ["a"]]
+    assert first.tolist() == [0, 1]
+    assert back[b"bytes"] == b"x\xff"
+
+
+def test_a_range_is_refused_that_no_list_is_as_long_as(tmp_path: Path):
+    refused(tmp_path, pickle.dumps(range(1 << 40)), "a range of")
 
 
 INTEGERS = pickle.dumps(np.arange(3, dtype=np.int32), 3)

@@ -91,3 +91,71 @@ def test_what_does_not_fit_together_is_said(tmp_path: Path, change: dict[str, An
 def test_other_data_is_no_ground_truth(tmp_path: Path, value: Any):
     with pytest.raises(DataError, match="imlist, qimlist and gnd"):
         read_revisited(written(tmp_path, value))
+
+
+def judged(path: Path) -> list[list[int]]:
+    judgements = read_revisited(path).judgements.judgements
+    return [judgements[key].row(q).tolist() for q in range(2) for key in ("easy", "hard", "junk")]
+
+
+NAMES = [f"im{i}" for i in range(6)]
+ROWS: list[dict[Any, Any]] = [
+    {"easy": [0], "hard": [1], "junk": []},
+    {"easy": [2, 3], "hard": [], "junk": [4]},
+]
+ARRAYS = [{key: np.array(value, np.int64) for key, value in row.items()} for row in ROWS]
+SETS = [{key: set(value) for key, value in ROWS[0].items()}, {**ROWS[1], "easy": range(2, 4)}]
+TRUTHS: dict[str, tuple[dict[Any, Any], int]] = {
+    "arrays": ({"imlist": NAMES, "qimlist": ["q0", "q1"], "gnd": ARRAYS}, 2),
+    "names in arrays": (
+        {"imlist": np.array(NAMES), "qimlist": np.array(["q0", "q1"]), "gnd": np.array(ARRAYS)},
+        4,
+    ),
+    "sets and ranges": ({"imlist": NAMES, "qimlist": ["q0", "q1"], "gnd": SETS}, 5),
+    "bytes": (
+        {
+            b"imlist": [name.encode() for name in NAMES],
+            b"qimlist": [b"q0", b"q1"],
+            b"gnd": [{key.encode(): value for key, value in row.items()} for row in ROWS],
+        },
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TRUTHS)
+@pytest.mark.parametrize("suffix", [".pkl", ".PKL", ".pickle"])
+def test_truths_that_numpy_and_older_pythons_write_are_read(tmp_path: Path, kind: str, suffix: str):
+    value, protocol = TRUTHS[kind]
+    path = tmp_path / f"gnd_x{suffix}"
+    path.write_bytes(pickle.dumps(value, protocol))
+    assert judged(path) == [[0], [1], [], [2, 3], [], [4]]
+    assert read_revisited(path).database == NAMES
+
+
+@pytest.mark.parametrize(
+    ("easy", "because"),
+    [
+        (range(1 << 30), "names 1073741824 images, but imlist has 3"),
+        ({"a"}, "whole numbers"),
+        (np.array([0.5]), "whole numbers"),
+        (np.array([[0]]), "whole numbers"),
+        (b"\xff", "no UTF-8 text"),
+    ],
+)
+def test_what_is_no_list_of_images_is_refused(tmp_path: Path, easy: Any, because: str):
+    value = {**small(), "gnd": [{"easy": easy}]}
+    with pytest.raises(DataError, match=because):
+        read_revisited(written(tmp_path, value, pickled=True))
+
+
+def test_one_photograph_asks_several_times_with_a_box_each(tmp_path: Path):
+    value = small()
+    value["qimlist"] = ["q", "q"]
+    value["gnd"] = [{"bbx": [0, 0, 9, 9], "ok": [2]}, {"bbx": [5, 0, 9, 9], "ok": [0]}]
+    truth = read_revisited(written(tmp_path, value))
+    assert truth.queries == ["q", "q"]
+    assert truth.judgements.judgements["positive"].row(1).tolist() == [0]
+    value["gnd"][1]["bbx"] = [0, 0, 9, 9]
+    with pytest.raises(DataError, match="qimlist names 'q' more than once with the same bbx"):
+        read_revisited(written(tmp_path, value))

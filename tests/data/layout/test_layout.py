@@ -72,7 +72,7 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert evaluation.query_rows is None
     assert (folder / "images" / "all" / "0.jpg").is_symlink()
     assert list_sets(root) == ["small"]
-    assert load_sizes(root, "small", evaluation.database).tolist() == [[40, 30, 1]] * 3
+    assert load_sizes(evaluation.database).tolist() == [[40, 30, 1]] * 3
     manifest = load_manifest(root, "small")
     assert manifest["counts"] == {
         "train": 3,
@@ -247,9 +247,23 @@ def test_boxes_without_a_pixel_are_refused(tmp_path: Path):
             writer.finish()
 
 
-def test_queries_in_the_database_must_be_declared(tmp_path: Path):
-    with LayoutWriter(tmp_path, "loop") as writer, pytest.raises(DataError, match="also in the database"):
-        writer.evaluation(Side(["a", "b"], labels=[1, 1]), Side(["b"], labels=[1]))
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_query_in_the_database_is_its_own_row_and_junk_without_being_declared(tmp_path: Path, judged: bool):
+    said: list[str] = []
+    photos = photographs(tmp_path / "photos", 2)
+    with LayoutWriter(tmp_path, "loop", report=said.append) as writer:
+        for photo, name in zip(photos, ("a", "b"), strict=True):
+            writer.link(photo, name)
+        truth = Truth(judgements={"positive": Ragged.of([[0, 1]])}) if judged else None
+        labels = None if judged else [1, 1]
+        asked = Side(["b"], labels=None if judged else [1])
+        writer.evaluation(Side(["a", "b"], labels=labels), asked, judgements=truth)
+        writer.finish()
+    found = load_eval(tmp_path, "loop")
+    assert found.query_rows is not None
+    assert found.query_rows.tolist() == [1]
+    assert [found.truth.judgements[kind].row(0).tolist() for kind in ("positive", "junk")] == [[0], [1]]
+    assert any("1 query is itself in the database" in word for word in said)
 
 
 def test_repeated_database_images_are_refused_unless_their_boxes_differ(tmp_path: Path):

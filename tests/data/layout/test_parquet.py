@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,4 +62,11 @@ def test_damage_and_absence_are_errors_with_the_path(tmp_path: Path):
         read_table(tmp_path / "t.parquet")
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"t\.parquet: not readable"):
+        read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("texts", [[None, None], ["a", None]])
+def test_a_text_that_is_missing_is_damage(tmp_path: Path, texts: list[str | None]):
+    pq.write_table(pa.table({"path": pa.array(texts, pa.string())}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="'path' has rows without a text"):
         read_table(tmp_path / "t.parquet")

@@ -208,3 +208,98 @@ def test_a_broken_training_image_is_left_out_a_broken_test_image_stops(tmp_path:
     with pytest.raises(DataError, match=r"queries or positives.*e\.png"):
         prepare(Request("other", data_root=tmp_path, source=source))
     assert np.array_equal(load_train(tmp_path, "shop").labels, [0, 0])
+
+
+SEQUENCES = f"{HEADER},sequence"
+
+
+def naive_junk(labels: list[str], sequences: list[str]) -> list[list[int]]:
+    """What Open Metric Learning leaves out: the query and all rows of its sequence, of any label."""
+    same = [[s and s == t for t in sequences] for s in sequences]
+    return [[i for i in range(len(labels)) if i == q or same[q][i]] for q in range(len(labels))]
+
+
+@pytest.mark.parametrize(
+    "sequences",
+    [
+        ["1", "1", "2", "1", "2", "3"],  # The first spans two labels.
+        ["s1", "s1", "s2", "s2", "s3", "s3"],
+        ["1", "", "", "1", "", ""],  # Rows without a sequence are not of one.
+        ["01", "1", "1", "01", "2", "2"],  # Words as they are written.
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_query_ignores_its_own_sequence(tmp_path: Path, sequences: list[str], kind: str):
+    labels = ["5", "5", "5", "6", "6", "6"]
+    rows = tuple(
+        f"{label},{name}.png,validation,True,True,{sequence}"
+        for name, label, sequence in zip("abcdef", labels, sequences, strict=True)
+    )
+    source = folder(tmp_path, rows, SEQUENCES)
+    if kind == "parquet":
+        frame = pd.read_csv(source / "df.csv", dtype={"sequence": str}, keep_default_na=False)
+        frame.to_parquet(source / "df.parquet")
+        (source / "df.csv").unlink()
+    said: list[str] = []
+    prepare(Request("film", data_root=tmp_path, source=source, report=said.append, workers=1))
+    judged = load_eval(tmp_path, "film").truth.judgements
+    expected = naive_junk(labels, sequences)
+    for q in range(6):
+        assert judged["junk"].row(q).tolist() == expected[q]
+        same = [i for i in range(6) if labels[i] == labels[q]]
+        assert judged["positive"].row(q).tolist() == [i for i in same if i not in expected[q]]
+    counted = read_json(tmp_path / "film" / "manifest.json")["counts"]["positive"]
+    assert counted == len(judged["positive"].values)
+    assert any("as in Open Metric Learning" in word for word in said)
+    # In each of these lists some sequence holds both labels.
+    assert any("hold several labels" in word for word in said)
+
+
+def test_sequences_between_queries_and_gallery(tmp_path: Path):
+    rows = (
+        "5,a.png,validation,True,False,1.0",
+        "5,b.png,validation,False,True,1.0",
+        "5,c.png,validation,False,True,2.0",
+        "7,d.png,train,,,",
+    )
+    prepare(Request("film", data_root=tmp_path, source=folder(tmp_path, rows, SEQUENCES), workers=1))
+    found = load_eval(tmp_path, "film")
+    assert found.truth.judgements["positive"].row(0).tolist() == [1]
+    assert found.truth.judgements["junk"].row(0).tolist() == [0]
+    assert found.query_rows is None
+
+
+def test_an_empty_column_changes_no_digest(tmp_path: Path):
+    plain = folder(tmp_path, ("5,a.png,validation,True,True", "5,b.png,validation,True,True"))
+    prepare(Request("one", data_root=tmp_path, source=plain, workers=1))
+    rows = ("5,a.png,validation,True,True,", "5,b.png,validation,True,True,")
+    prepare(Request("two", data_root=tmp_path, source=folder(tmp_path, rows, SEQUENCES), workers=1))
+    assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_table_is_read_however_a_spreadsheet_saved_it(tmp_path: Path, separator: str, encoding: str):
+    source = folder(tmp_path)
+    prepare(Request("one", data_root=tmp_path, source=source))
+    text = (source / "df.csv").read_text().replace(",", separator)
+    (source / "df.csv").unlink()
+    (source / "DF.CSV").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    prepare(Request("two", data_root=tmp_path, source=source))
+    assert load_train(tmp_path, "one").digest == load_train(tmp_path, "two").digest
+    assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
+
+
+def test_a_table_of_tabs_may_be_called_tsv(tmp_path: Path):
+    source = folder(tmp_path)
+    (source / "df.tsv").write_text((source / "df.csv").read_text().replace(",", "\t"))
+    prepare(Request("shop", data_root=tmp_path, source=source / "df.tsv"))
+    assert len(load_train(tmp_path, "shop").labels) == 3
+
+
+def test_paths_of_windows_and_of_the_mac_are_found(tmp_path: Path):
+    source = folder(tmp_path, ("a,sub\\e\u0301.png,train",), header="label,path,split")
+    (source / "sub").mkdir()
+    (source / "a.png").rename(source / "sub" / "\u00e9.png")
+    prepare(Request("shop", data_root=tmp_path, source=source))
+    assert load_train(tmp_path, "shop").images.name(0) == "sub/\u00e9.png"

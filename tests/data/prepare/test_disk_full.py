@@ -60,6 +60,7 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_synthetic_set_on_a_full_disk_says_so_and_is_finished_later(disk: Path, tmp_path: Path):
     (disk / "ballast").write_bytes(bytes(450_000))
     first = run(disk / "data", "minitown-clean", *TOWN)

@@ -405,6 +405,7 @@ def test_an_incomplete_tree_says_what_is_missing(
         prepare(miniature, miniature.peer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["roxford5k", "rparis6k"])
 def test_the_real_ground_truth_meets_the_counts_of_its_card(name: str, shared: Path, tmp_path: Path) -> None:
     """The official pickle through the part itself; every photograph is one grey square, large enough for the boxes."""

@@ -138,6 +138,7 @@ def test_a_subset_gives_the_shards_it_has(make: Any, prepare: Any, tmp_path: Pat
     assert layout.load_manifest(tmp_path / "data", "gldv2-clean")["counts"]["train"] == 39
 
 
+@pytest.mark.slow
 def test_packed_shards_are_linked_as_they_are(make: Any, prepare: Any, tmp_path: Path) -> None:
     packed = {"choices": Choices(packed=True)}
     prepare(make("gldv2-retrieval"), **packed)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitret.core.recipes import Recipe
+from vitret.core.recipes import Recipe, ResolvedRecipe
 from vitret.core.records import Images, TrainSet
 from vitret.core.runs import Run, open_run
 from vitret.learn.train import train
@@ -44,7 +44,7 @@ TINY_VIT = {
 }
 
 
-def recipe(images_seen: int = 240, **changes: Any) -> Recipe:
+def recipe(images_seen: int = 240, **changes: Any) -> ResolvedRecipe:
     """P×K batches of 12 images at 32 pixels; `changes` go to the system, `track_…` to the track."""
     track = {
         "name": "patterns",
@@ -64,14 +64,14 @@ def recipe(images_seen: int = 240, **changes: Any) -> Recipe:
         "optimiser": {"lr": 3e-3},
     }
     system |= {k: v for k, v in changes.items() if not k.startswith("track_")}
-    return Recipe.model_validate({"system": system, "track": track, "seed": 3})
+    return Recipe.model_validate({"system": system, "track": track, "seed": 3}).resolved()
 
 
 def run_of(home: Path, given: Recipe) -> Run:
     return open_run(home, given)
 
 
-def main(chosen: Recipe, home: Path, images: Path, told: Connection) -> None:
+def main(chosen: ResolvedRecipe, home: Path, images: Path, told: Connection) -> None:
     """Train in a process of its own, saving at every look and telling each step: what a test kills."""
     torch.set_num_threads(1)
     train(

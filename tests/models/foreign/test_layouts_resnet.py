@@ -26,7 +26,11 @@ from published_layouts import (
 )
 from torch.nn import functional as fn
 
+from vitret.core.errors import DataError
+from vitret.core.recipes import ModelSpec, Part
 from vitret.models.foreign.fill import fill
+from vitret.models.model import build_model
+from vitret.models.pooling import regions
 
 
 def test_cirtorch():
@@ -40,6 +44,48 @@ def test_cirtorch():
     stages = ["features.4", "features.5", "features.6", "features.7"]
     deep = resnet_maps(state, IMAGES, stem="features.0", stem_bn="features.1", stages=stages)[-1]
     check(model, state, "cirtorch", linear(state, "whiten", fn.normalize(gem(deep, state["pool.p"]), dim=1)))
+
+
+def cirtorch_state(model, head):
+    """A network's tensors as cirtorch names them; attention has no name there and is left out."""
+    pairs = [("backbone.conv1.", "features.0."), ("backbone.bn1.", "features.1.")]
+    pairs += [(f"backbone.layer{i}.", f"features.{i + 3}.") for i in range(1, 5)]
+    state = renamed(model, [*pairs, *head, ("backbone.soa", "soa"), ("head.soa", "soa")])
+    return {name: value for name, value in state.items() if not name.startswith("soa")}
+
+
+def test_solar_starts_from_a_network_of_cirtorch():
+    # SOLAR ae0682a loads gl18-tl-resnet101-gem-w and adds two attentions, which start as the identity.
+    given = network("resnet_soa", "gem_fc", options=RESNET, p=2.5)
+    state = cirtorch_state(given, [("head.p", "pool.p"), ("head.fc.", "whiten.")])
+    solar = build_model(
+        ModelSpec(
+            backbone=Part(name="resnet_soa", options={**RESNET, "attend": [3]}), head=Part(name="solar")
+        )
+    ).eval()
+    report = fill(solar, state, layout="cirtorch", where="here")
+    assert report.drawn
+    assert all(".soa" in name for name in report.drawn)
+    assert torch.allclose(solar(IMAGES), given(IMAGES), atol=2e-5)
+    bare = {name: value for name, value in as_solar(solar).items() if ".soa" not in name}
+    with pytest.raises(
+        DataError, match=r"as 'solar' it does not fit the network: \d+ missing .* backbone\.soa3\."
+    ):
+        fill(solar, bare, layout="solar", where="here")
+
+
+def test_cirtorchs_regional_network_with_both_layers():
+    # The names of cirtorch 1e66a41: Rpool holds its GeM as rpool and its layer as whiten; the last layer is whiten.
+    model = network("resnet_soa", "regional_gem", options=RESNET, whiten=True, last=True)
+    pairs = [("head.p", "pool.rpool.p"), ("head.whiten.", "pool.whiten."), ("head.fc.", "whiten.")]
+    state = cirtorch_state(model, pairs)
+    stages = ["features.4", "features.5", "features.6", "features.7"]
+    deep = resnet_maps(state, IMAGES, stem="features.0", stem_bn="features.1", stages=stages)[-1]
+    rows = [gem(deep, state["pool.rpool.p"])]
+    for top, left, side in regions(*deep.shape[2:], levels=3, overlap=0.4):
+        rows.append(gem(deep[:, :, top : top + side, left : left + side], state["pool.rpool.p"]))
+    rows = [fn.normalize(linear(state, "pool.whiten", fn.normalize(row, dim=1)), dim=1) for row in rows]
+    check(model, state, "cirtorch", linear(state, "whiten", fn.normalize(sum(rows), dim=1)))
 
 
 def test_cirtorch_into_a_timm_network():
@@ -158,13 +204,18 @@ def test_token():
     assert check(model, state, "token", expected).left_out == ("classifier.weight",)
 
 
-def test_solar():
-    model = network("resnet_soa", "solar", options={**RESNET, "attend": [3]})
+def as_solar(model):
+    """A network's tensors as SOLAR's code names them."""
     pairs = [("backbone.conv1.", "features.conv1.0."), ("backbone.bn1.", "features.conv1.1.")]
     pairs += [("backbone.layer1.", "features.conv2_x.2."), ("backbone.soa3.", "features.soa4.")]
     pairs += [(f"backbone.layer{i}.", f"features.conv{i + 1}_x.") for i in range(2, 5)]
-    pairs += [("head.soa.", "features.soa5."), ("head.p", "pool.p"), ("head.whiten.", "whiten.")]
-    state = renamed(model, pairs)
+    pairs += [("head.soa.", "features.soa5."), ("head.p", "pool.p"), ("head.fc.", "whiten.")]
+    return renamed(model, pairs)
+
+
+def test_solar():
+    model = network("resnet_soa", "solar", options={**RESNET, "attend": [3]})
+    state = as_solar(model)
     state["features.soa4.gamma"] = state["features.soa5.gamma"] = torch.zeros(1)
     stages = ["features.conv2_x.2", "features.conv3_x", "features.conv4_x", "features.conv5_x"]
     deep = resnet_maps(

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from vitret.core.disguise import disguise
 from vitret.core.errors import DataError
 from vitret.core.store import machine_error, require_space
 from vitret.data.fetch import zip_members
@@ -79,7 +80,8 @@ def kind(archive: Path) -> str:
     # Old tars have no magic word: a block of zeros or a header whose checksum is right.
     if head[257:262] == b"ustar" or looks_like_header(head):
         return "tar"
-    what = "a web page" if head.lstrip()[:5].lower() in (b"<!doc", b"<html") else "no tar, tar.gz or zip"
+    found = disguise(head)
+    what = found[0] if found else "no tar, tar.gz or zip"
     raise DataError(f"{archive}: {what}. Remove it, then run the same command again.")
 
 

@@ -19,7 +19,7 @@ import httpx
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.locks import locked
-from vitret.core.store import machine_error, read_json, require_space
+from vitret.core.store import machine_error, read_json_object, require_space
 from vitret.data.fetch.archive import check_archive
 from vitret.data.fetch.fetched import (
     Fetched,
@@ -143,7 +143,7 @@ class _Fetcher:
             final.unlink()
             return None
         if found is not None:
-            record = read_json(record_path) if record_path.exists() else {}
+            record = read_json_object(record_path) if record_path.exists() else {}
             write_fetched(found, record_path, validator=record.get("validator"))
         return found
 

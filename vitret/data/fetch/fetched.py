@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vitret.core.errors import DataError
-from vitret.core.store import read_json, write_json
+from vitret.core.store import read_json_object, write_json
 from vitret.data.fetch.archive import check_archive
 from vitret.data.fetch.partial_file import hash_file
 from vitret.data.fetch.remote_file import RemoteFile
@@ -35,7 +35,7 @@ def find(file: RemoteFile, folder: Path) -> Fetched | None:
     if not final.exists():
         return None
     record_path = record_path_of(final)
-    record = dict(read_json(record_path)) if record_path.exists() else None
+    record = read_json_object(record_path) if record_path.exists() else None
     size, sha256, md5 = hash_file(final, md5=file.md5 is not None)
     problem = mismatch(file, size, sha256, md5)
     if problem is None and record is not None and record.get("sha256") != sha256:
@@ -87,7 +87,7 @@ def agree_with_first_use(fetched: Fetched, record_path: Path) -> None:
     """Raise DataError where these are not the bytes that were recorded first."""
     if not record_path.exists():
         return
-    first = read_json(record_path)
+    first = read_json_object(record_path)
     if fetched.hash_source == "first use" and first.get("sha256") != fetched.sha256:
         raise DataError(
             f"{fetched.url}: not the bytes of the first fetch (sha256 {fetched.sha256}, was {first.get('sha256')}): "
@@ -99,7 +99,7 @@ def agree_with_first_use(fetched: Fetched, record_path: Path) -> None:
 def write_fetched(fetched: Fetched, record_path: Path, *, validator: str | None) -> None:
     record = asdict(fetched) | {"validator": validator}
     del record["path"]
-    if not record_path.exists() or read_json(record_path) != record:
+    if not record_path.exists() or read_json_object(record_path) != record:
         write_json(record_path, record)
 
 

@@ -16,7 +16,7 @@ READ = 1 << 22
 class Part:
     """`final.part` and, in `final.part.json`, which version of which address its bytes belong to.
 
-    Opened after an interruption, it reads the bytes once more, so that its hashes go on where they stopped. A part
+    Opened after an interruption, it reads the bytes once more, so that its hashes continue where they stopped. A part
     without its note is of unknown origin and is thrown away.
     """
 

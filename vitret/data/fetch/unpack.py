@@ -58,7 +58,7 @@ def read_record(record: Path) -> list[Member]:
     try:
         table = pq.read_table(record)
         columns = [table[name].to_pylist() for name in ("path", "size", "sha256")]
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError) as error:
         raise DataError(
             f"{record}: no readable record of what was unpacked. Remove it, then run the same command again."
         ) from error

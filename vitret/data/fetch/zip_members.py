@@ -18,7 +18,11 @@ def open_zip(archive: Path, limits: Limits) -> zipfile.ZipFile:
     """Read the table of contents, unless it is too large; raises BadZipFile for a damaged one."""
     _check_directory(archive, limits)
     with _damage():
-        return zipfile.ZipFile(archive)
+        opened = zipfile.ZipFile(archive)
+    if not all(info.filename for info in opened.infolist()):
+        opened.close()
+        raise zipfile.BadZipFile("a member has no name")
+    return opened
 
 
 def refusal(info: zipfile.ZipInfo) -> str | None:

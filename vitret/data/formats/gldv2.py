@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, said
 from vitret.data.formats.text import lines
 
 Usage = Literal["public", "private"]
@@ -41,16 +42,15 @@ def read_table(path: Path, types: Mapping[str, Any]) -> Any:
 
     A field that starts with a formula sign is text like any other: nothing here is evaluated.
     """
+    require_content(path)
     try:
         table = pacsv.read_csv(
             path,
             read_options=pacsv.ReadOptions(block_size=LONGEST_ROW),
             convert_options=pacsv.ConvertOptions(column_types=dict(types), include_columns=list(types)),
         )
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"{path}: not a table of {', '.join(types)} ({error}).") from error
+        raise DataError(f"{path}: not a table of {', '.join(types)} ({said(error)}).") from error
     return table.combine_chunks()
 
 
@@ -133,7 +133,7 @@ def read_solution(path: Path, usage: Usage) -> Solution:
     ):
         if kind.lower() not in known:
             raise DataError(
-                f"{path}: query {query} has the usage {kind!r}; expected Public, Private or Ignored."
+                f"{path}: query {query} has the usage {kind[:20]!r}; expected Public, Private or Ignored."
             )
         if kind.lower() == usage:
             out.queries.append(query)

@@ -10,7 +10,9 @@ import scipy.io
 from numpy.typing import NDArray
 from scipy.io.matlab import MatReadError
 
-from vitret.core.errors import DataError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, said
+from vitret.data.formats.mat_elements import require_sound
 from vitret.data.formats.text import Labelled
 
 # The largest official file, cars_annos.mat, has less than a megabyte.
@@ -43,13 +45,15 @@ class InstreTruth(NamedTuple):
 
 def load_mat(path: Path) -> dict[str, Any]:
     """Variables of a MATLAB 5 file; raises `DataError` when it is none, or unpacks to more than `LARGEST` bytes."""
+    require_content(path)
     try:
         _check_size(path)
+        require_sound(path, largest=LARGEST)
         return dict(scipy.io.loadmat(path, squeeze_me=False, struct_as_record=True))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except DAMAGE as error:
-        raise DataError(f"{path}: not readable as a MATLAB file ({error}). Fetch the file again.") from error
+        raise DataError(
+            f"{path}: not readable as a MATLAB file ({said(error)}). Fetch the file again."
+        ) from error
 
 
 def _check_size(path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from vitret.core.errors import DataError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, said
+from vitret.core.store import read_bytes
 from vitret.data.formats import pickled_arrays
 
 # The largest official ground truth has 0.3 MB.
@@ -32,7 +34,18 @@ PLAIN = frozenset(
 # What an array of numbers takes besides; the names it may call are those of `pickled_arrays`.
 ARRAYS = PLAIN | {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BYTEARRAY8"}
 CONTAINERS = (dict, list, tuple, set, frozenset)
-VALUES = (*CONTAINERS, bytes, int, float, bool, type(None), np.generic, np.ndarray, pickled_arrays.Array)
+VALUES = (
+    *CONTAINERS,
+    range,
+    bytes,
+    int,
+    float,
+    bool,
+    type(None),
+    np.generic,
+    np.ndarray,
+    pickled_arrays.Array,
+)
 # What a damaged stream makes the machine raise: Python documents UnpicklingError "and others, not limited to" these.
 DAMAGE = (
     pickle.UnpicklingError,
@@ -63,16 +76,14 @@ class _Unpickler(pickle.Unpickler):
 def load_plain(path: Path, *, arrays: bool = False) -> Any:
     """The plain value in a pickle; anything else in it, damage, or excess raises `DataError` before it does harm.
 
-    `arrays` also lets numpy arrays of numbers in, which training databases of other projects may hold. At most
-    `LARGEST` bytes, `DEEPEST` lists inside lists, and no more values than bytes: a small file cannot stand for
-    a huge value by naming the same list many times.
+    `arrays` also lets in numpy arrays of numbers, texts and plain values, sets, ranges, and dicts of `collections`,
+    which the files of other projects may hold; bytes stay bytes. At most `LARGEST` bytes, `DEEPEST` lists inside
+    lists, and no more values than bytes: a small file cannot stand for a huge value by naming one list many times.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: refused: larger than {LARGEST >> 20} MiB, no ground truth is.")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
+    require_content(path)
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path}: refused: larger than {LARGEST >> 20} MiB, no ground truth is.")
+    data = read_bytes(path)
     try:
         _look_through(data, ARRAYS if arrays else PLAIN)
         value = _Unpickler(data, pickled_arrays.calls(len(data)) if arrays else {}).load()
@@ -80,7 +91,8 @@ def load_plain(path: Path, *, arrays: bool = False) -> Any:
         return _finished(value) if arrays else value
     except DAMAGE as error:
         raise DataError(
-            f"{path}: refused as a pickle of plain data ({error}). Use the official file, or the same content as JSON."
+            f"{path}: refused as a pickle of plain data ({said(error)}). Use the official file, or the same content "
+            "as JSON."
         ) from error
 
 
@@ -97,6 +109,7 @@ def _measure(value: Any, most: int) -> None:
     seen = 1
     level = [value]
     for _ in range(DEEPEST):
+        level = [_opened(inner) for inner in level]
         containers = [outer for outer in level if isinstance(outer, CONTAINERS)]
         for inner in level:
             if isinstance(inner, str):
@@ -112,6 +125,13 @@ def _measure(value: Any, most: int) -> None:
     raise pickle.UnpicklingError(f"lists inside lists, more than {DEEPEST} deep")
 
 
+def _opened(value: Any) -> Any:
+    """The list that an array of objects is."""
+    if isinstance(value, pickled_arrays.Array) and isinstance(value.value, list):
+        return value.value
+    return value
+
+
 def _inside(value: Any) -> list[Any]:
     return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
 
@@ -121,7 +141,7 @@ def _finished(value: Any) -> Any:
     if isinstance(value, pickled_arrays.Array):
         if value.value is None:
             raise pickle.UnpicklingError("an array without its bytes")
-        return value.value
+        return _finished(value.value)
     if isinstance(value, dict):
         return {key: _finished(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from vitret.core.disguise import require_undisguised
 from vitret.core.errors import DataError
 
 # No line of any official list comes near this; a longer one is not a list.
@@ -23,6 +24,7 @@ class Labelled(NamedTuple):
 
 def lines(path: Path) -> Iterator[str]:
     """Non-empty stripped lines of a text file, which may be gzipped; raises `DataError` on what is not text."""
+    require_undisguised(path)
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8") as handle:
@@ -35,8 +37,6 @@ def lines(path: Path) -> Iterator[str]:
                     )
                 if line := line.strip():
                     yield line
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not readable as text ({error}). Fetch the file again.") from error
 
@@ -98,7 +98,9 @@ def inshop(path: Path) -> dict[str, Labelled]:
     out = {status: Labelled([], []) for status in ("train", "query", "gallery")}
     for name, item, status in columns(path, ("image_name", "item_id", "evaluation_status"), skip=2):
         if status not in out:
-            raise DataError(f"{path}: {name} has the status {status!r}; expected train, query or gallery.")
+            raise DataError(
+                f"{path}: {name[:80]} has the status {status[:20]!r}; expected train, query or gallery."
+            )
         out[status].paths.append(name)
         out[status].labels.append(item)
     total = sum(len(part.paths) for part in out.values())

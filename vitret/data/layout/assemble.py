@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
-from vitret.core.records import Float64
+from vitret.core.records import Float64, Images
 from vitret.core.store import write_json, write_text
+from vitret.data.layout.box_check import check_boxes
+from vitret.data.layout.identity import Twins, find_twins
 from vitret.data.layout.image_check import Inventory
 from vitret.data.layout.parquet import Bytes, digest_columns, write_table
 from vitret.data.layout.parts import Columns, Evaluation, Train
@@ -64,17 +66,41 @@ class Contents:
             raise DataError(f"{self.name}: no image can be read: {shown}")
         return replace(self, train=train, evaluation=evaluation, distractors=distractors)
 
-    def check_boxes(self, inventory: Inventory) -> None:
-        """Raise `DataError` for a box that holds no pixel of its image."""
+    def told_apart(self, images: Path, inventory: Inventory, *, without_copies: bool) -> Contents:
+        """The contents in which no query finds its own file under another name; nor, if asked for, a copy of it."""
+        if self.evaluation is None:
+            return self
+        found, twins = self.evaluation, self._twins(images, inventory)
+        found = found.ignoring(twins.queries[twins.same], twins.rows[twins.same], own=True)
+        if without_copies:
+            found = found.ignoring(twins.queries, twins.rows, own=False)
+        return replace(self, evaluation=found)
+
+    def notes(self) -> list[str]:
+        """What the user should know of the queries, apart from copies, which `load_eval` counts."""
+        return [] if self.evaluation is None else list(self.evaluation.notes)
+
+    def _twins(self, images: Path, inventory: Inventory) -> Twins:
+        assert self.evaluation is not None
+        asked = Images(root=images, paths=self.evaluation.queries, boxes=self.evaluation.boxes)
+        searched = Images(root=images, paths=self.evaluation.database, boxes=self.evaluation.database_boxes)
+        return find_twins(asked, searched, inventory.files)
+
+    def check_boxes(self, inventory: Inventory) -> list[str]:
+        """Notes about boxes that hang over their image; one that holds no pixel of it raises `DataError`."""
         boxed: list[tuple[Bytes, Float64 | None]] = []
         if self.train is not None:
             boxed.append((self.train.paths, self.train.boxes))
         if self.evaluation is not None:
             boxed.append((self.evaluation.queries, self.evaluation.boxes))
             boxed.append((self.evaluation.database, self.evaluation.database_boxes))
-        for paths, boxes in boxed:
-            if boxes is not None:
-                _check_boxes(self.name, paths, boxes, inventory)
+        notes = [
+            note
+            for paths, boxes in boxed
+            if boxes is not None
+            for note in check_boxes(self.name, paths, boxes, inventory)
+        ]
+        return list(dict.fromkeys(notes))  # queries that are the database have its notes
 
     def manifest(self, inventory: Inventory) -> dict[str, Any]:
         """Counts, failed images and digests: the part of the manifest that follows from the contents."""
@@ -85,6 +111,7 @@ class Contents:
             "complete": not inventory.problems,
             "counts": self.counts(),
             "digests": self._digests(inventory),
+            **({"notes": self.notes()} if self.notes() else {}),
         }
 
     def counts(self) -> dict[str, int]:
@@ -115,8 +142,11 @@ class Contents:
             pairs=self.train.pair_columns() if self.train is not None else {},
             database=self._database_columns(),
             queries=self.evaluation.query_columns() if self.evaluation is not None else {},
-            truth=truth_to_json(self.evaluation.truth).encode() if self.evaluation is not None else b"",
+            truth=self._truth_text().encode(),
         )
+
+    def _truth_text(self) -> str:
+        return "" if self.evaluation is None else truth_to_json(self.evaluation.truth, self.evaluation.junk)
 
     def _database_columns(self) -> Columns:
         if self.evaluation is not None:
@@ -136,7 +166,7 @@ class Contents:
             tables["queries.parquet"] = self.evaluation.query_columns()
             if self.evaluation.names:
                 labels["evaluation"] = self.evaluation.names
-            write_text(folder / "truth.json", truth_to_json(self.evaluation.truth))
+            write_text(folder / "truth.json", self._truth_text())
         written = [name for name, columns in tables.items() if columns]
         for name in written:
             write_table(folder / name, tables[name])
@@ -171,19 +201,3 @@ def part_digests(
 def _listing(names: Sequence[str], problems: Mapping[str, str]) -> str:
     more = f" … and {len(names) - 3} more" if len(names) > 3 else ""
     return "; ".join(f"{name} {problems[name].rstrip('.')}" for name in names[:3]) + more + "."
-
-
-def _check_boxes(name: str, paths: Bytes, boxes: Float64, inventory: Inventory) -> None:
-    rows = inventory.rows(paths)
-    size = np.stack([inventory.files["width"][rows], inventory.files["height"][rows]], axis=1)
-    # Rounded and cut to the image as `images.whole_pixels` will do.
-    low = np.clip(np.round(boxes[:, :2]), 0, size)
-    high = np.clip(np.round(boxes[:, 2:]), 0, size)
-    bad = np.flatnonzero(~np.isnan(boxes[:, 0]) & ~(low < high).all(axis=1))
-    if len(bad):
-        i = int(bad[0])
-        box = ", ".join(f"{v:g}" for v in boxes[i])
-        raise DataError(
-            f"{name}: {len(bad)} boxes hold no pixel of their image; first: ({box}) in {paths[i].decode()}, which is "
-            f"{size[i, 0]}×{size[i, 1]}. Boxes are x0, y0, x1, y1 in pixels of the stored image."
-        )

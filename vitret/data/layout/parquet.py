@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vitret.core.disguise import require_content
 from vitret.core.errors import DataError
 from vitret.core.store import writing
 
@@ -60,18 +61,24 @@ def _arrow(values: NDArray[Any]) -> Any:
 
 def read_table(path: Path) -> dict[str, NDArray[Any]]:
     """All columns of a parquet file: text as S, null numbers as NaN. A damaged file raises `DataError`."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file. Prepare the set again with --replace.")
+    require_content(path)
     try:
         table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file. Prepare the set again with --replace.") from error
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: not readable as parquet ({_first_line(error)}). Prepare the set again with --replace."
         ) from error
     columns: dict[str, NDArray[Any]] = {}
-    for name in table.column_names:
+    for name in names:
         column = table[name]
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            if column.null_count:
+                raise DataError(
+                    f"{path}: '{name}' has rows without a text. Prepare the set again with --replace."
+                )
             columns[name] = text_column(column)
         elif pa.types.is_fixed_size_binary(column.type):
             whole = column.combine_chunks()

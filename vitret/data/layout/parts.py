@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import DataError, EmptyError
 from vitret.core.records import Float64, Int64, Ragged, Truth
+from vitret.data.layout.identity import own_sentence
 from vitret.data.layout.parquet import Bytes, encoded
+from vitret.data.layout.truth import Ignored, as_junk, truth_of_labels
 
 BOX = ("x0", "y0", "x1", "y1")
 Bool = NDArray[np.bool_]
@@ -96,18 +98,24 @@ class Train:
 class Side:
     """One side of an evaluation, its database or its queries: paths, with a label and a box each where there are any.
 
-    `boxes` (n, 4) are pixels of the stored image, NaN rows for whole images.
+    `boxes` (n, 4) are pixels of the stored image, NaN rows for whole images. `sequences` (n,) are numbers of what was
+    taken in one go, −1 for none: a query ignores its own. Both sides have them, or none has.
     """
 
     paths: Sequence[str] | Bytes
     _: KW_ONLY
     labels: Labels | None = None
     boxes: Float64 | None = None
+    sequences: Int64 | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """Rows of database.parquet and queries.parquet and the truth; no truth means truth by labels."""
+    """Rows of database.parquet and queries.parquet and the truth; no truth means truth by labels.
+
+    `sequences` are those of queries and database; `junk` are database rows that a query of a labelled set ignores
+    besides. `notes` are for the user.
+    """
 
     database: Bytes
     queries: Bytes
@@ -118,6 +126,9 @@ class Evaluation:
     query_labels: Int64 | None
     names: Names
     query_rows: Int64 | None
+    sequences: tuple[Int64, Int64] | None = None
+    junk: Ragged | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -128,10 +139,21 @@ class Evaluation:
         judgements: Truth | None,
         query_rows: Int64 | None,
     ) -> Evaluation:
-        """Checks lengths, repeated database rows, indices of the truth, and queries that are also in the database."""
+        """Checks lengths, repeated database rows, indices of the truth; a query in the database is its own row."""
         stored, asked = encoded(database.paths), encoded(queries.paths)
-        _same_length(stored, database_labels=database.labels, database_boxes=database.boxes)
-        _same_length(asked, query_labels=queries.labels, boxes=queries.boxes, query_rows=query_rows)
+        _same_length(
+            stored,
+            database_labels=database.labels,
+            database_boxes=database.boxes,
+            sequences=database.sequences,
+        )
+        _same_length(
+            asked,
+            query_labels=queries.labels,
+            boxes=queries.boxes,
+            query_rows=query_rows,
+            sequences=queries.sequences,
+        )
         if len(asked) == 0 or len(stored) == 0:
             raise EmptyError(
                 f"{len(asked)} queries and {len(stored)} database images were found: both are needed."
@@ -153,29 +175,58 @@ class Evaluation:
             query_labels=None if numbered is None else numbered[1],
             names=names,
             query_rows=None if query_rows is None else np.asarray(query_rows, np.int64),
+            sequences=None
+            if queries.sequences is None or database.sequences is None
+            else (queries.sequences, database.sequences),
         )
-        made._check_repeats()
+        own = made._rows_by_name()
         made._check_truth()
-        return made
+        found = np.flatnonzero(own >= 0)
+        return made.ignoring(found, own[found], own=True)
 
-    def _check_repeats(self) -> None:
+    def _rows_by_name(self) -> Int64:
+        """The database row of each query's name, and box where the database has boxes; −1 for none."""
         stored, asked = _keys(self.database, self.database_boxes, self.queries, self.boxes)
         values, first, counts = np.unique(stored, return_index=True, return_counts=True)
         if len(values) < len(stored):
             name = self.database[first[counts > 1][0]].decode()
             raise DataError(f"{(counts > 1).sum()} images are in the database more than once; first: {name}.")
         at = np.minimum(np.searchsorted(values, asked), len(values) - 1)
-        own = np.where(values[at] == asked, first[at], -1)
-        if self.query_rows is None:
-            junk = self.truth.judgements.get("junk") if self.truth is not None else None
-            stray = [q for q in np.flatnonzero(own >= 0) if junk is None or own[q] not in junk.row(int(q))]
-            if stray:
-                raise DataError(
-                    f"{len(stray)} queries are also in the database; first: {self.queries[stray[0]].decode()}. Take "
-                    "them out of the database, or judge each as junk for its own query."
-                )
-        elif np.any((self.query_rows < -1) | (self.query_rows >= len(self.database))):
+        if self.query_rows is not None and np.any(
+            (self.query_rows < -1) | (self.query_rows >= len(self.database))
+        ):
             raise DataError("a query's database row lies outside the database.")
+        return np.where(values[at] == asked, first[at], -1)
+
+    def ignoring(self, queries: Int64, rows: Int64, *, own: bool) -> Evaluation:
+        """With database rows (P,) as junk of queries (P,) ascending: with `own` they are the query itself.
+
+        A row that was declared a query's own stays as it was judged, and what is junk already is left alone.
+        """
+        known = np.full(len(self.queries), -1, np.int64) if self.query_rows is None else self.query_rows
+        fresh = known[queries] != rows
+        junk = None if self.truth is None else self.truth.judgements.get("junk")
+        if junk is not None:
+            pairs = zip(queries.tolist(), rows.tolist(), strict=True)
+            fresh &= ~np.array([row in junk.row(query) for query, row in pairs], np.bool_)
+        if not fresh.any():
+            return self
+        made = self
+        if own:
+            given, first = np.unique(queries, return_index=True)
+            known = known.copy()
+            known[given] = np.where(known[given] >= 0, known[given], rows[first])
+            sentence = own_sentence(len(np.unique(queries[fresh])))
+            made = replace(self, query_rows=known, notes=(*self.notes, sentence))
+        if self.truth is not None:
+            return replace(made, truth=as_junk(self.truth, _lists(queries[fresh], rows[fresh], len(known))))
+        fresh &= known[queries] != rows
+        if not fresh.any():
+            return made
+        more = _lists(queries[fresh], rows[fresh], len(known))
+        if self.junk is not None:
+            more = [np.union1d(self.junk.row(q), row) for q, row in enumerate(more)]
+        return replace(made, junk=Ragged.of(more))
 
     def _check_truth(self) -> None:
         if self.truth is None:
@@ -204,10 +255,23 @@ class Evaluation:
                 mask[rows.values] = True
         return mask
 
-    def positives_by_label(self) -> int:
-        """How many (query, database image) pairs share a label, without a query's own database row."""
+    def known_truth(self) -> Truth:
+        """The judgements, or what the labels say."""
+        if self.truth is not None:
+            return self.truth
         assert self.database_labels is not None
         assert self.query_labels is not None
+        ignored = None
+        if self.sequences is not None or self.junk is not None:
+            ignored = Ignored(sequences=self.sequences, rows=self.junk)
+        return truth_of_labels(self.query_labels, self.database_labels, self.query_rows, ignored=ignored)
+
+    def positives_by_label(self) -> int:
+        """How many (query, database image) pairs share a label, without what the query ignores."""
+        assert self.database_labels is not None
+        assert self.query_labels is not None
+        if self.sequences is not None or self.junk is not None:
+            return len(self.known_truth().judgements["positive"].values)
         pairs = np.bincount(self.database_labels, minlength=len(self.names))[self.query_labels].sum()
         if self.query_rows is None:
             return int(pairs)
@@ -232,16 +296,20 @@ class Evaluation:
             database_labels=None if self.database_labels is None else self.database_labels[rows],
             truth=truth,
             query_rows=None if own is None else np.where(own >= 0, moved[own], -1),
+            sequences=None if self.sequences is None else (self.sequences[0], self.sequences[1][rows]),
+            junk=None if self.junk is None else _move(self.junk, moved),
         )
 
     def database_columns(self) -> Columns:
         labels = {} if self.database_labels is None else {"label": self.database_labels}
-        return {"path": self.database, **labels, **_box_columns(self.database_boxes)}
+        sequence = {} if self.sequences is None else {"sequence": self.sequences[1]}
+        return {"path": self.database, **labels, **_box_columns(self.database_boxes), **sequence}
 
     def query_columns(self) -> Columns:
         labels = {} if self.query_labels is None else {"label": self.query_labels}
         rows = {} if self.query_rows is None else {"database_row": self.query_rows}
-        return {"path": self.queries, **_box_columns(self.boxes), **labels, **rows}
+        sequence = {} if self.sequences is None else {"sequence": self.sequences[0]}
+        return {"path": self.queries, **_box_columns(self.boxes), **labels, **rows, **sequence}
 
 
 def number_labels(labels: Labels) -> tuple[Int64, Names]:
@@ -276,6 +344,12 @@ def _keys(
         keys = keys * len(boxes) + box_keys
     keys = keys.astype(np.int64)
     return keys[: len(database)], keys[len(database) :]
+
+
+def _lists(queries: Int64, rows: Int64, count: int) -> list[Int64]:
+    """The rows (P,) of each of `count` queries; `queries` (P,) ascend."""
+    bounds = np.searchsorted(queries, np.arange(count + 1))
+    return [np.unique(rows[bounds[q] : bounds[q + 1]]) for q in range(count)]
 
 
 def _box_columns(boxes: Float64 | None) -> Columns:

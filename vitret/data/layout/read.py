@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core import plugins
-from vitret.core.errors import DataError, did_you_mean
+from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
-from vitret.core.store import read_json
+from vitret.core.store import read_json_object
 from vitret.data.layout.groups import groups_of
+from vitret.data.layout.identity import copies_sentences, find_twins
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.parts import BOX
 from vitret.data.layout.truth import read_truth
 from vitret.data.layout.write import VERSION, exists
+
+# What `source` of a manifest calls the user's own data; all other sets have official lists.
+OWN_KINDS = ("table", "revisited", "folders", "flat", "places", "splits")
 
 
 def list_sets(data_root: Path) -> list[str]:
@@ -31,12 +36,12 @@ def load_manifest(data_root: Path, name: str) -> dict[str, Any]:
     """The manifest of a set; an unknown set raises `DataError` with near names and the command that prepares it."""
     if not exists(data_root, name):
         raise DataError(f"There is no set '{name}' in {data_root}. {_instead(data_root, name)}")
-    manifest: dict[str, Any] = read_json(data_root / name / "manifest.json")
-    version = manifest.get("version") if isinstance(manifest, dict) else None
+    again = f"Prepare it again: vitret prepare {name} --replace"
+    manifest = read_json_object(data_root / name / "manifest.json", advice=again)
+    version = manifest.get("version")
     if version != VERSION:
         raise DataError(
-            f"{data_root / name}: is of layout version {version}, this vitret reads {VERSION}. "
-            f"Prepare it again: vitret prepare {name} --replace"
+            f"{data_root / name}: is of layout version {version}, this vitret reads {VERSION}. {again}"
         )
     return manifest
 
@@ -48,7 +53,7 @@ def _instead(data_root: Path, name: str) -> str:
         return f"Prepare it: vitret prepare {name}"
     hint = did_you_mean(name, {*known, *prepared})
     if not hint.startswith("Did you mean"):
-        there = f"Prepared: {', '.join(prepared)}. " if prepared else ""
+        there = f"Prepared: {listed(prepared, shown=12)}. " if prepared else ""
         return f"{there}For your own images: vitret prepare {name} --from DIR"
     near = hint.split("'")[1]
     return (
@@ -102,19 +107,52 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
+<<<<<<< HEAD
     truth = read_truth(folder / "truth.json", queries, database)
     # A `group` column of a user's own table will go before the rule, here.
     groups, rule = groups_of(truth, queries.get("label"))
+=======
+    # Labelled items and items of a boxed database are crops; a judged query's box marks a part of a photograph.
+    marks = "label" not in queries and BOX[0] not in database
+>>>>>>> main
     return EvalSet(
         name=name,
-        queries=_images(folder, queries),
+        queries=replace(_images(folder, queries), marks=marks),
         database=_images(folder, database),
+<<<<<<< HEAD
         truth=truth,
         query_rows=queries.get("database_row"),
         groups=groups,
         groups_rule=rule,
+=======
+        truth=read_truth(folder / "truth.json", queries, database),
+        query_rows=queries.get("database_row"),
+>>>>>>> main
         card=_card(folder),
         digest=manifest["digests"]["evaluation"],
+    )
+
+
+def notes_of(data_root: Path, evalset: EvalSet) -> list[str]:
+    """What a reader of a prepared set's numbers should know of its queries, a sentence each; opens no image."""
+    notes = load_manifest(data_root, evalset.name).get("notes", [])
+    return [*notes, *_copies(data_root, evalset)]
+
+
+def copies_of(data_root: Path, name: str) -> list[str]:
+    """The sentences on byte-identical copies of a set's queries in its database; none for a set without queries."""
+    if not (data_root / name / "queries.parquet").is_file():
+        return []
+    return _copies(data_root, load_eval(data_root, name))
+
+
+def _copies(data_root: Path, evalset: EvalSet) -> list[str]:
+    name = evalset.name
+    files = read_table(data_root / name / "files.parquet")
+    own = load_manifest(data_root, name).get("source", {}).get("kind") in OWN_KINDS
+    advice = f" To ignore copies: vitret prepare {name} --from DIR --without-copies --replace" if own else ""
+    return copies_sentences(
+        find_twins(evalset.queries, evalset.database, files), evalset.truth, advice=advice
     )
 
 
@@ -131,12 +169,13 @@ def load_images(data_root: Path, name: str) -> ImageSet:
     )
 
 
-def load_sizes(data_root: Path, name: str, images: Images) -> NDArray[np.int64]:
-    """(n, 3) stored width, height and EXIF orientation of a prepared set's images, without opening any.
+def load_sizes(images: Images) -> NDArray[np.int64]:
+    """(n, 3) stored width, height and EXIF orientation of images, from the table of their prepared set; opens none.
 
-    Zeros for a file that lies in the set's folder and is not of the set.
+    Zeros for an image that is in no such table.
     """
-    files = read_table(data_root / name / "files.parquet")
+    folder = images.root.parent
+    files = read_table(folder / "files.parquet") if exists(folder.parent, folder.name) else {"path": ()}
     if not len(files["path"]):
         return np.zeros((len(images), 3), np.int64)
     rows = np.searchsorted(files["path"], images.paths).clip(max=len(files["path"]) - 1)
@@ -147,8 +186,9 @@ def load_sizes(data_root: Path, name: str, images: Images) -> NDArray[np.int64]:
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    card: dict[str, Any] = read_json(folder / "card.json")
-    return card
+    return read_json_object(
+        folder / "card.json", advice=f"Prepare it again: vitret prepare {folder.name} --replace"
+    )
 
 
 def _images(folder: Path, table: Mapping[str, NDArray[Any]]) -> Images:

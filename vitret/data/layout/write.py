@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, EmptyError, UserError
+from vitret.core.errors import DataError, EmptyError, MachineError, UserError
 from vitret.core.locks import locked
 from vitret.core.records import Float64, Truth
-from vitret.core.store import file_sha256, machine_error, read_json, write_json
+from vitret.core.store import file_sha256, machine_error, read_json_object, write_json
 from vitret.data.layout.assemble import Contents
 from vitret.data.layout.image_check import take_inventory
 from vitret.data.layout.leftovers import remove_leftovers
 from vitret.data.layout.links import copy_whole, hard_link_or_copy, symlink_or_copy
 from vitret.data.layout.parquet import Bytes, encoded
 from vitret.data.layout.parts import Evaluation, Side, Train
+from vitret.data.layout.stamps import take_stamps, write_stamps
 
 VERSION = 1
 UNFINISHED = (".part", ".old")
@@ -33,6 +34,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 def exists(data_root: Path, name: str) -> bool:
     """True where the whole set is there: the manifest is in its place only when everything else is."""
     return (data_root / name / "manifest.json").is_file() and not name.endswith(UNFINISHED)
+
+
+def _again(name: str) -> str:
+    return f"Prepare it again: vitret prepare {name} --replace"
 
 
 class AlreadyThereError(DataError):
@@ -90,6 +95,7 @@ class LayoutWriter:
         self._folders: set[Path] = set()
         self._attached: set[str] = set()
         self._left_out: dict[str, int] = {}
+        self._tell_apart: bool | None = None
         self.missing: list[str] = []
 
     def __enter__(self) -> LayoutWriter:
@@ -100,11 +106,21 @@ class LayoutWriter:
         except OSError as error:
             raise machine_error(self.final, error) from error
         if exists(self.final.parent, self.name):
-            self.replaced = read_json(self.final / "manifest.json")
-            if not (self._replace or (self._grow and self.replaced["shards"])):
+            self.replaced = self._before()
+            if not (self._replace or (self._grow and self.replaced.get("shards"))):
                 self._lock.close()
                 raise AlreadyThereError(f"{self.final}: is already prepared. To build it again: --replace")
         return self
+
+    def _before(self) -> Mapping[str, Any]:
+        """The manifest of the set that is there; a damaged one may be replaced, and is empty then."""
+        try:
+            return read_json_object(self.final / "manifest.json", advice=_again(self.name))
+        except DataError:
+            if self._replace:
+                return {}
+            self._lock.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()
@@ -200,8 +216,8 @@ class LayoutWriter:
     ) -> None:
         """Set the evaluation part: judgements, or labels for both sides. Boxes of queries crop them.
 
-        `query_rows` (Q,) is each query's own database row, −1 for none; a query that is in the database without being
-        said so here, or judged junk for itself, raises `DataError`.
+        `query_rows` (Q,) is each query's own database row, −1 for none; its judgement stays as it is. A query that is
+        in the database without being said so here is junk for itself.
         """
         self._evaluation = Evaluation.of(database, queries, judgements=judgements, query_rows=query_rows)
 
@@ -210,6 +226,13 @@ class LayoutWriter:
         self._distractors = np.unique(encoded(paths))
         if len(self._distractors) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
+
+    def tell_apart(self, *, without_copies: bool = False) -> None:
+        """Compare queries and database by bytes when the set is finished.
+
+        A query's own file is junk for it under any name; with `without_copies` so is every copy of its bytes.
+        """
+        self._tell_apart = without_copies
 
     def leave_out(self, number: int, what: str) -> None:
         """Say, and write into the manifest, that so many images have no place in the set, and why."""
@@ -252,6 +275,7 @@ class LayoutWriter:
         if len(paths) == 0:
             raise EmptyError(f"{self.name}: 0 images were found. Nothing is prepared.")
         try:
+            before = take_stamps(self.part / "images", paths)
             inventory = take_inventory(
                 self.part / "images",
                 paths,
@@ -260,7 +284,12 @@ class LayoutWriter:
                 report=self._report,
             )
             contents = contents.without_broken(inventory)
-            contents.check_boxes(inventory)
+            boxes = contents.check_boxes(inventory)
+            if self._tell_apart is not None:
+                images = self.part / "images"
+                contents = contents.told_apart(images, inventory, without_copies=self._tell_apart)
+            for note in [*boxes, *contents.notes()]:
+                self._report(f"{self.name}: {note}")
             kept = contents.write(self.part, inventory)
             write_json(self.part / "card.json", dict(self._card))
             beside = sorted({*kept, *self._attached, "card.json"})
@@ -271,6 +300,9 @@ class LayoutWriter:
             write_json(self.part / "manifest.json", {**facts, **contents.manifest(inventory), "files": files})
             remove_leftovers(self.part, {*beside, "manifest.json"}, inventory.files["path"])
             self._rename()
+            # The set is whole: without stamps its images are held to the time of the manifest.
+            with contextlib.suppress(MachineError):
+                write_stamps(self.final, before[np.isin(paths, inventory.files["path"])])
         except OSError as error:
             raise machine_error(self.part, error) from error
         return self.final

@@ -18,7 +18,8 @@ from vitret.data.own.folders import read_folders
 from vitret.data.own.record import OwnData
 from vitret.data.own.table import read_own_table
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet")
+TRUTHS = (".json", ".pkl", ".pickle")
 # Suffixes tried for a name of a ground truth, which usually has none; the first is that of the official sets.
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp")
 
@@ -28,17 +29,19 @@ def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> OwnData:
     if not source.exists():
         raise UserError(f"--from {source}: there is no such folder or file.")
     if source.is_file():
-        if source.suffix not in TABLES:
-            raise UserError(f"--from {source}: a file must be a table, .csv or .parquet; or give the folder.")
+        if source.suffix.lower() not in TABLES:
+            raise UserError(
+                f"--from {source}: a file must be a table, .csv, .tsv or .parquet; or give the folder."
+            )
         return _without_hold_out(read_own_table(source), hold_out)
-    for ending in ("json", "pkl"):
-        if (source / f"gnd_{name}.{ending}").is_file():
-            return _without_hold_out(read_own_revisited(source / f"gnd_{name}.{ending}"), hold_out)
-    stray = sorted(source.glob("gnd_*.pkl")) + sorted(source.glob("gnd_*.json"))
-    if stray:
-        theirs = stray[0].stem.removeprefix("gnd_")
+    truths = _truths_in(source)
+    if truths:
+        own = [path for path in truths if path.stem == f"gnd_{name}"]
+        if own:
+            return _without_hold_out(read_own_revisited(own[0]), hold_out)
+        theirs = truths[0].stem.removeprefix("gnd_")
         raise UserError(
-            f"{source}: has {stray[0].name} but no gnd_{name}.pkl or .json. Name the set as the file says: "
+            f"{source}: has {truths[0].name} but no gnd_{name}.pkl or .json. Name the set as the file says: "
             f"vitret prepare {theirs} --from {source}"
         )
     table = _table_in(source, name)
@@ -53,9 +56,15 @@ def _without_hold_out(own: OwnData, hold_out: float) -> OwnData:
     return own
 
 
+def _truths_in(folder: Path) -> list[Path]:
+    """Files in the revisited form, whatever the case of their suffix; JSON before pickles."""
+    found = [path for path in folder.glob("gnd_*") if path.suffix.lower() in TRUTHS and path.is_file()]
+    return sorted(found, key=lambda path: (TRUTHS.index(path.suffix.lower()), path.name))
+
+
 def _table_in(folder: Path, name: str) -> Path | None:
     """The one table of a folder; of several, `NAME.*` or `df.*`, as Open Metric Learning calls it."""
-    tables = sorted(path for path in folder.iterdir() if path.suffix in TABLES and path.is_file())
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file())
     if len(tables) <= 1:
         return tables[0] if tables else None
     named = [path for path in tables if path.stem in (name, "df")]

@@ -1,18 +1,23 @@
-"""OwnData photographs without a table: one folder per class, or a flat folder of distractors."""
+"""The user's photographs without a table: folders of classes, of database and queries, or a flat folder.
+
+Looked at in this order: `database/` beside `queries/` (`places.py`); `train/`, `val/` and `test/` with a folder per
+class in each (`splits.py`); one folder per class; a flat folder of distractors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from vitret.core.errors import DataError, EmptyError, UserError
-from vitret.core.store import digest
-from vitret.data.images import SUFFIXES
+from vitret.core.errors import EmptyError, UserError
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
+from vitret.data.own.listing import Listing, require_no_hold_out
+from vitret.data.own.places import asked_and_searched, read_places
 from vitret.data.own.record import OwnData
+from vitret.data.own.splits import read_splits, split_folders
 
 
 def read_folders(folder: Path, *, hold_out: float) -> OwnData:
@@ -23,29 +28,36 @@ def read_folders(folder: Path, *, hold_out: float) -> OwnData:
     """
     if not 0 <= hold_out < 1:
         raise UserError(f"--hold-out {hold_out:g}: must be a fraction from 0 to below 1.")
-    classes = {sub.name: _images_in(sub) for sub in sorted(_subfolders(folder))}
+    listing = Listing(root=folder)
+    if sides := asked_and_searched(listing):
+        require_no_hold_out(hold_out, "a folder of database and queries")
+        return read_places(listing, *sides)
+    if parts := split_folders(listing):
+        require_no_hold_out(hold_out, "a folder of train and test")
+        return read_splits(listing, parts)
+    return _read_classes(listing, hold_out)
+
+
+def _read_classes(listing: Listing, hold_out: float) -> OwnData:
+    classes = {name: listing.images(name) for name in listing.folders()}
     full = [name for name, images in classes.items() if images]
-    notes = _notes(folder, classes)
+    loose = listing.images()
     if not full:
-        return _flat(folder, list(classes), hold_out)
-    if loose := _images_in(folder):
-        raise DataError(
-            f"{folder}: {len(loose)} images lie beside the class folders; first: {loose[0]}. Move them into one."
-        )
+        return _flat(listing, list(classes), loose, hold_out)
     kept = round(hold_out * len(full))
     if hold_out and not 0 < kept < len(full):
         raise UserError(f"--hold-out {hold_out:g} of {len(full)} classes leaves no class on one side.")
     sides = full[: len(full) - kept], full[len(full) - kept :]
-    train, test = ([f"{name}/{image}" for name in side for image in classes[name]] for side in sides)
+    train, test = ([image for name in side for image in classes[name]] for side in sides)
     every = [*train, *test]
     return OwnData(
         kind="one folder per class",
-        root=folder,
+        root=listing.root,
         paths=every,
         names=every,
         fill=lambda writer: _fill_classes(writer, train, test),
-        source={"kind": "folders", "hold_out": hold_out, "sha256": _listing_digest(folder, every)},
-        notes=notes,
+        source={"kind": "folders", "hold_out": hold_out, "sha256": listing.digest(every)},
+        notes=[*_notes(classes, loose), *listing.notes()],
     )
 
 
@@ -57,42 +69,31 @@ def _fill_classes(writer: LayoutWriter, train: Sequence[str], test: Sequence[str
         writer.evaluation(Side(test, labels=labels), Side(test, labels=labels), query_rows=rows)
 
 
-def _flat(folder: Path, subfolders: Sequence[str], hold_out: float) -> OwnData:
-    images = _images_in(folder)
+def _flat(listing: Listing, subfolders: Sequence[str], images: list[str], hold_out: float) -> OwnData:
     if not images:
         inside = f" Its folders ({', '.join(subfolders[:3])}, …) hold none directly." if subfolders else ""
+        passed = "".join(f" {note}." for note in listing.notes())
         raise EmptyError(
-            f"{folder}: 0 images found.{inside} Accepted: gnd_NAME.pkl beside jpg/, a table with label, path and "
-            "split, or one folder per class."
+            f"{listing.root}: 0 images found.{inside}{passed} Accepted: gnd_NAME.pkl beside jpg/, a table with label, "
+            "path and split, or one folder per class."
         )
     if hold_out:
-        raise UserError(f"--hold-out needs class folders; {folder} holds images only.")
+        raise UserError(f"--hold-out needs class folders; {listing.root} holds images only.")
     return OwnData(
         kind="a flat folder of distractors",
-        root=folder,
+        root=listing.root,
         paths=images,
         names=images,
         fill=lambda writer: writer.distractors(images),
-        source={"kind": "flat", "sha256": _listing_digest(folder, images)},
-        notes=["no class folders: a database without queries"],
+        source={"kind": "flat", "sha256": listing.digest(images)},
+        notes=["no class folders: a database without queries", *listing.notes()],
     )
 
 
-def _subfolders(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images_in(folder: Path) -> list[str]:
-    entries = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path.name for path in entries if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _notes(folder: Path, classes: dict[str, list[str]]) -> list[str]:
-    empty = [name for name, images in classes.items() if not images]
-    if not empty:
-        return []
-    return [f"{len(empty)} folders hold no image and are no class; first: {empty[0]}"]
-
-
-def _listing_digest(root: Path, paths: Sequence[str]) -> str:
-    return digest([[path, (root / path).stat().st_size] for path in paths])
+def _notes(classes: dict[str, list[str]], loose: Sequence[str]) -> list[str]:
+    notes = []
+    if empty := [name for name, images in classes.items() if not images]:
+        notes.append(f"{len(empty)} folders hold no image and are no class; first: {empty[0]}")
+    if loose:
+        notes.append(f"{len(loose)} images lie beside the class folders and are left out; first: {loose[0]}")
+    return notes

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, shortened
 from vitret.data.layout.write import LayoutWriter
 
 
@@ -34,11 +35,32 @@ class OwnData:
         writer.card({"name": writer.name, "title": f"Own data: {self.kind}", "notes": list(self.notes)})
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
+
+
+def spelt_as_there(root: Path, paths: Sequence[str]) -> list[str]:
+    """The paths as the disk spells them: the backslash of Windows as a slash, é as one letter or as e with an accent.
+
+    What is found in no spelling stays as it is.
+    """
+    return [path if path.isascii() and "\\" not in path else _spelt_as_there(root, path) for path in paths]
+
+
+def _spelt_as_there(root: Path, path: str) -> str:
+    slashes = path.replace("\\", "/")
+    ways = [path, slashes, unicodedata.normalize("NFC", slashes), unicodedata.normalize("NFD", slashes)]
+    return next((way for way in ways if _is_file(root / way)), path)
+
+
 def require_files(root: Path, paths: Sequence[str], where: Callable[[int], str]) -> None:
     """Raise `DataError` with the number and the first of the files that are not there."""
-    missing = [i for i, path in enumerate(paths) if not (root / path).is_file()]
+    missing = [i for i, path in enumerate(paths) if not _is_file(root / path)]
     if missing:
         raise DataError(
             f"{where(missing[0])}: {len(missing)} of {len(paths)} images are missing; first: "
-            f"{root / paths[missing[0]]}. Paths are relative to the table's folder."
+            f"{shortened(str(root / paths[missing[0]]), 400)}. Paths are relative to the table's folder."
         )

@@ -3,8 +3,9 @@
 One row is one image, or one box of an image (x_1, y_1, x_2, y_2, all four or none, in pixels; empty: the whole image).
 `split` is "train" or "validation"; what OML calls validation is our evaluation: is_query and is_gallery say which side
 a row is on, both where it asks and is searched. Without these two columns every validation row is on both. Paths are
-relative to the table's folder. Labels are whole numbers or words; 007 is a word, and another label than 7. Other
-columns are left alone, unless one looks like a known one misspelt.
+relative to the table's folder. Labels are whole numbers or words; 007 is a word, and another label than 7. A query
+ignores the images of its own `sequence` (frames of one video), whatever their label, as in OML. Other columns are left
+alone, unless one looks like a known one misspelt.
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, EmptyError
+from vitret.core.errors import DataError, EmptyError, shortened
 from vitret.core.records import Float64, Int64
 from vitret.core.store import file_sha256
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
-from vitret.data.own.record import OwnData, require_files
+from vitret.data.own.record import OwnData, require_files, spelt_as_there
+from vitret.data.own.table_file import read_table
 
 REQUIRED = ("label", "path", "split")
 SIDES = ("is_query", "is_gallery")
@@ -39,15 +39,16 @@ Flags = NDArray[np.bool_]
 
 def read_own_table(path: Path) -> OwnData:
     """Read and check a table; every wrong row is found before anything is written, the first is named by its line."""
-    table = _read(path)
+    table = read_table(path, KNOWN, as_text=(*REQUIRED, "sequence"))
     _check_columns(path, table.column_names)
     if len(table) == 0:
         raise EmptyError(f"{path}: holds no row. Nothing is prepared.")
-    files = _texts(path, table, "path")
+    files = spelt_as_there(path.parent, _texts(path, table, "path"))
     labels = _labels(path, table)
     split = _split(path, table)
     query, gallery = _sides(path, table, split)
     boxes = _boxes(path, table)
+    sequences = _sequences(table)
     _check_repeats(path, files, boxes)
     names = [_inside(path.parent, file) for file in files]
     require_files(path.parent, files, lambda row: _line(path, row))
@@ -58,6 +59,8 @@ def read_own_table(path: Path) -> OwnData:
         notes.append(f"{len(both)} labels are both in train and in validation: the test is not zero-shot")
     if SIDES[0] not in table.column_names and split.any():
         notes.append("no is_query and is_gallery: every validation image asks all the others")
+    if sequences is not None and split.any():
+        notes.append(_said_of_sequences(sequences[query | gallery], labels[query | gallery]))
 
     def fill(writer: LayoutWriter) -> None:
         texts = np.array([name.encode() for name in names], dtype=np.bytes_)
@@ -66,8 +69,18 @@ def read_own_table(path: Path) -> OwnData:
         if split.any():
             asks, searched = np.flatnonzero(query), np.flatnonzero(gallery)
             writer.evaluation(
-                Side(texts[searched], labels=labels[searched], boxes=_take(boxes, searched)),
-                Side(texts[asks], labels=labels[asks], boxes=_take(boxes, asks)),
+                Side(
+                    texts[searched],
+                    labels=labels[searched],
+                    boxes=_take(boxes, searched),
+                    sequences=None if sequences is None else sequences[searched],
+                ),
+                Side(
+                    texts[asks],
+                    labels=labels[asks],
+                    boxes=_take(boxes, asks),
+                    sequences=None if sequences is None else sequences[asks],
+                ),
                 query_rows=_own_rows(asks, gallery),
             )
 
@@ -80,25 +93,6 @@ def read_own_table(path: Path) -> OwnData:
         source={"kind": "table", "sha256": file_sha256(path)},
         notes=notes,
     )
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-        else:
-            # As it is written: 007 and 7 are two labels, and a path may be all digits.
-            kinds = dict.fromkeys(REQUIRED, pa.string())
-            table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=kinds))
-        # Names that are no UTF-8 are only found when they are asked for; columns that are none come as bytes.
-        table = table.rename_columns(table.column_names)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not readable as a table ({said}).") from error
-    for field in table.schema:
-        if field.name in KNOWN and pa.types.is_binary(field.type):
-            raise DataError(f"{path}: the column '{field.name}' is not UTF-8 text. Save the table as UTF-8.")
-    return table
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
@@ -123,7 +117,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 def _line(path: Path, row: int) -> str:
     """Where a row stands, as an editor counts it."""
-    return f"{path} line {row + 2}" if path.suffix == ".csv" else f"{path} row {row}"
+    return f"{path} line {row + 2}" if path.suffix.lower() != ".parquet" else f"{path} row {row}"
 
 
 def _texts(path: Path, table: Any, column: str) -> list[str]:
@@ -155,6 +149,29 @@ def _labels(path: Path, table: Any) -> NDArray[Any]:
     return np.array(column.to_pylist(), dtype=np.str_)
 
 
+def _sequences(table: Any) -> Int64 | None:
+    """A number for each sequence, −1 where none is named, (n,); None where no row names one."""
+    if "sequence" not in table.column_names:
+        return None
+    words = np.array([word or "" for word in table["sequence"].cast(pa.string()).to_pylist()], dtype=np.str_)
+    named = ~np.isin(words, ("", "nan", "None"))
+    if not named.any():
+        return None
+    return np.where(named, np.unique(words, return_inverse=True)[1], -1).astype(np.int64)
+
+
+def _said_of_sequences(sequences: Int64, labels: NDArray[Any]) -> str:
+    """What a user should know of the sequences of an evaluation."""
+    known = sequences >= 0
+    pairs = np.unique(np.stack([sequences[known], np.unique(labels[known], return_inverse=True)[1]]), axis=1)
+    several = int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+    more = f"; {several} hold several labels, all of which it ignores" if several else ""
+    return (
+        "sequence: a query ignores all images of its own sequence, as in Open Metric Learning "
+        f"({len(np.unique(pairs[0]))} sequences{more})"
+    )
+
+
 def _as_numbers(texts: Any) -> Any:
     """Texts as numbers where all are written as such, pandas' 7.0 too; as they are where one is a word, as 007 is."""
     # So many digits fit int64; with a point, so many are exact in float64.
@@ -174,7 +191,7 @@ def _split(path: Path, table: Any) -> Flags:
     if not known.all():
         row = int(np.flatnonzero(~known)[0])
         raise DataError(
-            f"{_line(path, row)}: split is {column[row].as_py()!r}; it must be 'train' or 'validation' "
+            f"{_line(path, row)}: split is {shortened(repr(column[row].as_py()))}; it must be 'train' or 'validation' "
             "(which evaluates)."
         )
     return np.asarray(pc.equal(column, "validation"))
@@ -202,7 +219,9 @@ def _flags(path: Path, table: Any, name: str) -> Flags:
     for row, value in enumerate(values):
         # NaN is how pandas writes "no answer" beside truth values; 1.0 and 0.0 equal True and False.
         if value not in meanings and value == value:
-            raise DataError(f"{_line(path, row)}: {name} is {value!r}; it must be True, False or empty.")
+            raise DataError(
+                f"{_line(path, row)}: {name} is {shortened(repr(value))}; it must be True, False or empty."
+            )
     return np.array([meanings.get(value, False) for value in values], dtype=np.bool_)
 
 

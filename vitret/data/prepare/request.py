@@ -65,6 +65,7 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     choices: Choices = DEFAULT
     hold_out: float = 0.0
+    without_copies: bool = False
     replace: bool = False
     workers: int | None = None
     report: Report = lambda _: None
@@ -124,6 +125,10 @@ def resolve_known(request: Request, card: Card) -> KnownSet:
     if request.hold_out:
         raise UserError(
             f"--hold-out is for your own class folders; {name} has its own split. Leave --hold-out out."
+        )
+    if request.without_copies:
+        raise UserError(
+            f"--without-copies is for your own data; the lists of {name} are official. Leave --without-copies out."
         )
     if source is not None and not card.tree:
         raise synthetic_reads_nothing(card)

@@ -83,15 +83,18 @@ def _own(request: Request, data: OwnData) -> Path:
     """Link the user's own photographs and write their tables."""
     for note in (f"{request.source}: {data.kind}, {len(data.paths)} images", *data.notes):
         request.report(note)
+    source = {**data.source, "without_copies": True} if request.without_copies else data.source
     if exists(request.data_root, request.name) and not request.replace:
-        return _require_same(request, data.source)
+        return _require_same(request, source)
     try:
         with _writer(request) as writer:
             data.write(writer)
+            writer.source(source)
+            writer.tell_apart(without_copies=request.without_copies)
             return writer.finish()
     except AlreadyThereError:
         # Another process was faster.
-        return _require_same(request, data.source)
+        return _require_same(request, source)
 
 
 def _require_same(request: Request, source: Mapping[str, Any]) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vitret.core.errors import UserError
-from vitret.core.store import read_json
+from vitret.core.store import read_json_object
 from vitret.data.card import Card
 from vitret.data.layout.read import load_manifest
 from vitret.data.prepare.official import ADOPTED
@@ -36,7 +36,7 @@ def is_complete(job: KnownSet) -> bool:
 
 def describe_source(folder: Path) -> str:
     """Where a prepared set comes from, in words, and which part of the whole it is."""
-    card = read_json(folder / "card.json")
+    card = read_json_object(folder / "card.json")
     place = linked_to(folder / "images")
     words = "with files of its own"
     if place is not None:

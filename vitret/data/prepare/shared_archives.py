@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vitret.core import plugins
-from vitret.core.store import copy_file, file_sha256, machine_error, read_json
+from vitret.core.store import copy_file, file_sha256, machine_error, read_json_object
 from vitret.data.card import Card, File, Shards
 from vitret.data.fetch.hashed_files import Member
 from vitret.data.fetch.tar_index import make_index
@@ -54,7 +54,7 @@ class SharingSet:
     def fetched(self, archive: str) -> Mapping[str, object]:
         """What was noted when the archive was fetched."""
         path = self.work.first_fetch(archive)
-        return dict(read_json(path)) if path.is_file() else {}
+        return read_json_object(path) if path.is_file() else {}
 
     @cached_property
     def _by_hash(self) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def sharing_sets(card: Card, data_root: Path, *, packed: bool = False) -> list[S
         if not work.archive_contents.is_dir() or not exists(data_root, name):
             continue
         shared = _shared(card, name)
-        manifest = read_json(data_root / name / "manifest.json")
+        manifest = read_json_object(data_root / name / "manifest.json")
         if shared and manifest.get("version") == VERSION and bool(manifest["source"].get("packed")) == packed:
             found.append(SharingSet(name, data_root / name, work, shared))
     return found

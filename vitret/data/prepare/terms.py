@@ -9,7 +9,7 @@ from typing import Any
 
 from vitret import __version__
 from vitret.core.errors import DataError
-from vitret.core.store import digest, read_json, write_json
+from vitret.core.store import digest, read_json_object, write_json
 from vitret.data.card import Card
 
 
@@ -66,7 +66,7 @@ def _recorded(data_root: Path, card: Card) -> dict[str, Any] | None:
     path = _record(data_root, card)
     if not path.is_file():
         return None
-    record: dict[str, Any] = {"accepted": True, **read_json(path)}
+    record: dict[str, Any] = {"accepted": True, **read_json_object(path)}
     return record if record.get("words") == digest(statement(card)) else None
 
 

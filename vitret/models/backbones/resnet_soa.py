@@ -113,18 +113,20 @@ def build(
     `pretrained` and `weights` fill the ResNet as `timm_model` fills its network of that name; attention starts as the
     identity. `caffe` is for raw Caffe weights, which must be named; cirtorch's networks were released for ImageNet's
     pixels.
+    `arch` may name timm's tag of the weights, as resnet101.tv_in1k.
     `layers`: how many of the last stages, or their indices 0...3. `width` 64 and `depths` of the architecture are the
     published ones; smaller ones serve tests.
     """
-    if arch not in DEPTHS:
-        raise UserError(f"resnet_soa has no architecture '{arch}'. {did_you_mean(arch, DEPTHS)}")
+    plain = arch.partition(".")[0]
+    if plain not in DEPTHS:
+        raise UserError(f"resnet_soa has no architecture '{arch}'. {did_you_mean(plain, DEPTHS)}")
     if caffe and pretrained and weights is None:
         raise UserError(
             "resnet_soa: `caffe: true` feeds BGR pixels of 0…255, and timm's weights expect RGB with ImageNet's mean "
             "and deviation. Name Caffe's weights (`weights: FILE`, or the model's `checkpoint`), or set caffe: false, "
             "or pretrained: false to start from random weights."
         )
-    stages = tuple(depths or DEPTHS[arch])
+    stages = tuple(depths or DEPTHS[plain])
     model = ResNet(stages, width=width, attend=attend, layers=chosen_layers(layers, len(stages)), caffe=caffe)
     if pretrained or weights is not None:
         _fill(model, arch, weights)

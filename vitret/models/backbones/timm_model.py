@@ -261,7 +261,8 @@ def _create_from_hub(arch: str, options: Mapping[str, Any]) -> Any:
     except (OSError, httpx.HTTPError, RuntimeError, ValueError) as error:
         stem = location("weights").path / arch.partition(".")[0]
         raise DataError(
-            f"No weights for '{arch}': the hub could not give them ({files.first_line(error)}). Three ways out: "
-            f"put the file at {stem}.safetensors (or .pth); name it with `--weights FILE` (in a system: "
-            "`model.backbone.weights`); or start from random weights with `--set model.backbone.pretrained=false`."
+            f"No weights for '{arch}': the hub could not give them ({files.first_line(error)}). Put the "
+            f"file at {stem}.safetensors (or .pth), or name it: `vitret extract` with `--weights FILE`, a system in "
+            "`model.backbone.weights`. `vitret train` and `bench` may start from random weights: "
+            "`--set model.backbone.pretrained=false`."
         ) from error

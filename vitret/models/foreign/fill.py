@@ -22,7 +22,7 @@ from vitret.models.vision_transformer import resized_positions
 class Loaded:
     """What was done with a file: names filled, names of the file left out on purpose, positions resized.
 
-    `drawn` are the head's names that the file does not hold: they keep the values they were drawn with.
+    `drawn` are names of the head or of attention that the file does not hold: they keep their initial values.
     """
 
     filled: tuple[str, ...]
@@ -68,15 +68,21 @@ def load_backbone(backbone: nn.Module, path: Path, *, layout: str) -> Loaded:
     )
 
 
-def _found(file: str) -> Path:
+def find_checkpoint(file: str) -> Path | None:
+    """A checkpoint's file, looked for here and then in the folder of weights."""
     path = Path(file).expanduser()
     kept = location("weights").path / path
-    if not path.is_file() and not kept.is_file():
+    return next((place for place in (path, kept) if place.is_file()), None)
+
+
+def _found(file: str) -> Path:
+    path, found = Path(file).expanduser(), find_checkpoint(file)
+    if found is None:
         raise DataError(
             f"{path}: no such file, here or in {location('weights').path}. Download it where its project offers it and "
             "put it there, or name where it is: `--checkpoint FILE`, in a system `model.checkpoint.file`."
         )
-    return path if path.is_file() else kept
+    return found
 
 
 def _numbers(values: Sequence[float]) -> str:
@@ -97,7 +103,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
     ours = _with_axes_of(wanted, ours)
 
     def drawn(name: str) -> bool:
-        return name.startswith("head.") and name != "head.p" and not LAYOUTS[layout].has_head
+        # Second-order attention starts as the identity: SOLAR starts from cirtorch's networks, which have none.
+        attention = ".soa" in name and not LAYOUTS[layout].has_attention
+        return attention or (name.startswith("head.") and name != "head.p" and not LAYOUTS[layout].has_head)
 
     load_state(
         model,

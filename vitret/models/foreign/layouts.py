@@ -24,6 +24,11 @@ class Layout:
     rules: Rules
 
     @property
+    def has_attention(self) -> bool:
+        """Whether files of this layout hold second-order attention (names with .soa)."""
+        return any(ours is not None and ".soa" in ours for _, ours in self.rules)
+
+    @property
     def has_head(self) -> bool:
         """Whether files of this layout hold a head too, or a backbone alone."""
         return any(ours is not None and ours.startswith("head.") for _, ours in self.rules)
@@ -39,7 +44,7 @@ _PLAIN_VIT: Rules = [(r"(cls_token|pos_embed|patch_embed\.|blocks\.|norm\.)", r"
 LAYOUTS: dict[str, Layout] = {
     "cirtorch": Layout(
         about="GeM, R-MAC and their relatives of cnnimageretrieval-pytorch, ResNets (Radenović)",
-        fits="gem_r101; with a whitening layer (names in -w) gem_w_r101",
+        fits="gem_r101; with a whitening layer (names in -w) gem_w_r101; as the start of solar; -r-w head regional_gem",
         rules=[
             *_SEQUENTIAL,
             (r"pool\.(?:rpool\.)?p$", "head.p"),
@@ -103,7 +108,7 @@ LAYOUTS: dict[str, Layout] = {
             (r"features\.soa4\.", "backbone.soa3."),
             (r"features\.soa5\.", "head.soa."),
             (r"pool\.p$", "head.p"),
-            (r"whiten\.", "head.whiten."),
+            (r"whiten\.", "head.fc."),
         ],
     ),
     "dino": Layout(

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from vitret.core.errors import DataError
+from vitret.core.disguise import require_content
+from vitret.core.errors import DataError, said
+from vitret.core.npz import DAMAGE, npz_arrays
+from vitret.models.torch_files import load_safetensors, load_tensors
 
 State = dict[str, Tensor]
 
@@ -37,31 +36,13 @@ _ARRAYS: list[Any] = [
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A .safetensors, .npz or PyTorch file, without running any code in it."""
-    try:
-        if path.suffix == ".safetensors":
-            return Checkpoint(state=dict(safetensors.torch.load_file(path)))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                names = {name.replace("/", "."): torch.from_numpy(arrays[name]) for name in arrays.files}
-            return Checkpoint(state=names)
-        with torch.serialization.safe_globals(_ARRAYS):
-            value = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (
-        UnpicklingError,
-        BadZipFile,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        safetensors.SafetensorError,
-    ) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(
-            f"{path}: not readable as plain tensors ({first}). A file that carries other objects (a scikit-learn "
-            "PCA, an optimiser) must be saved again as a state dict, on a machine where its origin is trusted."
-        ) from error
+    """A .safetensors, .npz or PyTorch file, without running any code in it; a damaged one raises `DataError`."""
+    kind = path.suffix.lower()
+    if kind == ".safetensors":
+        return Checkpoint(state=load_safetensors(path))
+    if kind == ".npz":
+        return Checkpoint(state=_npz(path))
+    value = load_tensors(path, also=_ARRAYS)
     meta = value.get("meta") if isinstance(value, Mapping) else None
     for wrapper in ("state_dict", "model_state", "model_state_dict", "model", "teacher"):
         if isinstance(value, Mapping) and isinstance(value.get(wrapper), Mapping):
@@ -70,6 +51,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not tensors:
         raise DataError(f"{path}: expected a mapping of names to tensors.")
     return Checkpoint(state=tensors, mean=_channels(meta, "mean"), std=_channels(meta, "std"))
+
+
+def _npz(path: Path) -> State:
+    """Arrays by their names, as Flax writes them: with slashes where PyTorch has dots."""
+    require_content(path)
+    try:
+        return {name.replace("/", "."): torch.from_numpy(array) for name, array in npz_arrays(path).items()}
+    except DAMAGE as error:
+        raise DataError(f"{path}: not readable as .npz ({said(error)}). Fetch or copy it again.") from error
 
 
 def _channels(meta: object, key: str) -> tuple[float, ...] | None:

@@ -73,12 +73,12 @@ def build(
     dim: int = 512,
     local_width: int | None = None,
     p: float = 3.0,
-    learn: bool = False,
+    learn: bool = True,
     multi_atrous: bool = False,
     atrous_width: int | None = None,
     dilations: Sequence[int] = (6, 12, 18),
 ) -> Dolg:
-    """Descriptor of `dim` from the last two maps; p fixed at 3 and the atrous front end off, as in the code.
+    """Descriptor of `dim` from the last two maps; p learns from 3 on and the atrous front end is off, as in the code.
 
     `local_width` is 1024 there, the finer stage's width, which is what None gives; `atrous_width` is half of it.
     """

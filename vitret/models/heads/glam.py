@@ -1,27 +1,37 @@
-"""GLAM-style attention: local and global, channel and spatial; Song, Han and Avrithis, WACV 2022.
+"""GLAM, local and global attention over channels and places: Song, Han and Avrithis, WACV 2022, equations 1 to 7.
 
-That there are these four attentions, GeM, and a linear layer, dropout and batch normalisation to 512 is read in the
-paper's text. The layers inside each attention and the learned weights of their fusion are from memory; the names of
-options say what can be switched. How an attention acts on the map is our decision, one form for all four: x becomes
-x · gate + x, the gate in (0, 1), so that no stream grows faster than the map it came from.
+F is the last map, (c, h, w). The maps of all four attentions are computed from F itself:
+
+    local    A_c = sigmoid(conv1d(GAP F));   F_lc = F ⊙ A_c + F;   F_l = F_lc ⊙ A_s + F_lc
+    global   F_gc = F ⊙ G_c, without a residual;                   F_g = F_gc ⊙ G_s + F_gc
+    fusion   softmax of three scalars weighs F_l, F_g and F
+
+No normalisation, ReLU or sigmoid stands where the text has none, so the global stream grows like the square of the
+map. Not in the text: the inner width c' (an eighth of c here), dropout's rate (0.2), how layers are initialised
+(torch's default). The figure's caption gives dilations 1, 3, 5 and the text 1, 2, 3: option `dilations`. The head
+`glam_gated` is a gated, residual form of ours.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitret.models.attention import SecondOrderAttention
-from vitret.models.locality import ConvNorm
-from vitret.models.pooling import generalised_mean
+from vitret.models.pooling import at_least_float32, generalised_mean
 from vitret.models.tokens import Tokens
 
 
+def _channel_conv(kernel: int) -> nn.Conv1d:
+    return nn.Conv1d(1, 1, kernel, padding=kernel // 2)
+
+
 class LocalChannel(nn.Module):
-    """A gate per channel from its neighbours in a 1-D convolution (ECA): (B, D, h, w) -> (B, D, 1, 1) in (0, 1)."""
+    """A_c, equation 1: sigmoid of a 1-D convolution over the channels' means; (B, c, h, w) -> (B, c, 1, 1)."""
 
     def __init__(self, *, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2)
+        self.conv = _channel_conv(kernel)
 
     def forward(self, grid: Tensor) -> Tensor:
         mean = grid.mean(dim=(2, 3))[:, None]
@@ -29,65 +39,65 @@ class LocalChannel(nn.Module):
 
 
 class LocalSpatial(nn.Module):
-    """A gate per place from convolutions of three dilations: (B, D, h, w) -> (B, 1, h, w) in (0, 1)."""
+    """A_s: F reduced to c' channels, three dilated 3x3 and one 1x1 convolution; (B, c, h, w) -> (B, 1, h, w)."""
 
-    def __init__(self, width: int, *, inner: int) -> None:
+    def __init__(self, width: int, *, inner: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(width, inner, 1)
-        self.seen = nn.ModuleList(ConvNorm(inner, inner, kernel=3, dilation=d) for d in (1, 2, 3))
-        self.out = nn.Conv2d(4 * inner, 1, 1)
+        self.dilated = nn.ModuleList(nn.Conv2d(inner, inner, 3, padding=d, dilation=d) for d in dilations)
+        self.point = nn.Conv2d(inner, inner, 1)
+        self.out = nn.Conv2d((len(dilations) + 1) * inner, 1, 1)
 
     def forward(self, grid: Tensor) -> Tensor:
         x = self.reduce(grid)
-        return torch.sigmoid(self.out(torch.cat([x, *(layer(x) for layer in self.seen)], dim=1)))
+        y: Tensor = self.out(torch.cat([*(layer(x) for layer in self.dilated), self.point(x)], dim=1))
+        return y
 
 
 class GlobalChannel(nn.Module):
-    """A gate per value from the mixture of all channels that attention among them gives: (B, D, h, w) -> same shape."""
+    """G_c: every channel becomes a mixture of all channels, its weights softmax(k^T q); (B, c, h, w) -> same shape."""
 
     def __init__(self, *, kernel: int) -> None:
         super().__init__()
-        self.q = nn.Conv1d(1, 1, kernel, padding=kernel // 2)
-        self.k = nn.Conv1d(1, 1, kernel, padding=kernel // 2)
+        self.q = _channel_conv(kernel)
+        self.k = _channel_conv(kernel)
 
     def forward(self, grid: Tensor) -> Tensor:
         mean = grid.mean(dim=(2, 3))[:, None]
         q, k = torch.sigmoid(self.q(mean)), torch.sigmoid(self.k(mean))
         share = (k.transpose(1, 2) @ q).softmax(dim=1)
         mixed: Tensor = grid.flatten(2).transpose(1, 2) @ share
-        return torch.sigmoid(mixed.transpose(1, 2).reshape_as(grid))
+        return mixed.transpose(1, 2).reshape_as(grid)
 
 
 class GlobalSpatial(nn.Module):
-    """A gate per value from what similar places hold, by attention among places: (B, D, h, w) -> same shape.
-
-    The attention is SOLAR's without its residual path; its last convolution starts at zero, the gate at one half.
-    """
+    """G_s: every place becomes a mixture of all places, its weights softmax(K^T Q); (B, c, h, w) -> same shape."""
 
     def __init__(self, width: int, *, inner: int) -> None:
         super().__init__()
-        self.soa = SecondOrderAttention(width, reduction=max(1, width // inner))
+        self.q = nn.Conv2d(width, inner, 1)
+        self.k = nn.Conv2d(width, inner, 1)
+        self.v = nn.Conv2d(width, inner, 1)
+        self.out = nn.Conv2d(inner, width, 1)
 
     def forward(self, grid: Tensor) -> Tensor:
-        return torch.sigmoid(self.soa.attend(grid))
-
-
-def gated(grid: Tensor, *gates: nn.Module | None) -> Tensor:
-    """The map after one gate after the other, x · gate(x) + x; None is a gate switched off."""
-    for gate in gates:
-        grid = grid if gate is None else grid * gate(grid) + grid
-    return grid
+        q, k, v = (layer(grid).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        mixed = functional.scaled_dot_product_attention(q, k, v, scale=1.0)  # the text has no scale
+        y: Tensor = self.out(mixed.transpose(1, 2).reshape(len(grid), -1, *grid.shape[2:]))
+        return y
 
 
 class Glam(nn.Module):
     def __init__(
-        self, width: int, *, dim: int, local: str, whole: str, kernel: int, inner: int, p: float, learn: bool,
-        dropout: float, batch_norm: bool,
+        self, width: int, *, dim: int, local: str, whole: str, kernel: int, inner: int, dilations: Sequence[int],
+        p: float, learn: bool, dropout: float, batch_norm: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.dim = dim
         self.local_channel = LocalChannel(kernel=kernel) if local in ("channel", "both") else None
-        self.local_spatial = LocalSpatial(width, inner=inner) if local in ("spatial", "both") else None
+        self.local_spatial = (
+            LocalSpatial(width, inner=inner, dilations=dilations) if local in ("spatial", "both") else None
+        )
         self.global_channel = GlobalChannel(kernel=kernel) if whole in ("channel", "both") else None
         self.global_spatial = GlobalSpatial(width, inner=inner) if whole in ("spatial", "both") else None
         streams = 1 + (local != "off") + (whole != "off")
@@ -97,15 +107,33 @@ class Glam(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.bn = nn.BatchNorm1d(dim) if batch_norm else nn.Identity()
 
+    def local_stream(self, grid: Tensor) -> Tensor:
+        """F_l, equation 2."""
+        seen = grid
+        if self.local_channel is not None:
+            seen = seen * self.local_channel(grid) + seen
+        if self.local_spatial is not None:
+            seen = seen * self.local_spatial(grid) + seen
+        return seen
+
+    def global_stream(self, grid: Tensor) -> Tensor:
+        """F_g, equation 6: no residual after the channels, one after the places."""
+        seen = grid
+        if self.global_channel is not None:
+            seen = seen * self.global_channel(grid)
+        if self.global_spatial is not None:
+            seen = seen * self.global_spatial(grid) + seen
+        return seen
+
     def forward(self, tokens: Tokens) -> Tensor:
         grid = tokens.grids[-1]
         streams = [grid]
         if self.local_channel is not None or self.local_spatial is not None:
-            streams.append(gated(grid, self.local_channel, self.local_spatial))
+            streams.append(self.local_stream(grid))
         if self.global_channel is not None or self.global_spatial is not None:
-            streams.append(gated(grid, self.global_channel, self.global_spatial))
+            streams.append(self.global_stream(grid))
         if self.mix is not None:
-            share = functional.softmax(self.mix.float(), dim=0)
+            share = at_least_float32(self.mix).softmax(dim=0)
             grid = torch.stack([w * x for w, x in zip(share, streams, strict=True)]).sum(dim=0)
         y: Tensor = self.bn(self.dropout(self.fc(generalised_mean(grid, self.p))))
         return y
@@ -119,17 +147,18 @@ def build(
     whole: str = "both",
     kernel: int = 3,
     inner: int | None = None,
+    dilations: Sequence[int] = (1, 2, 3),
     p: float = 3.0,
     learn: bool = True,
     dropout: float = 0.2,
     batch_norm: bool = True,
 ) -> Glam:
-    """Attended last map, GeM, linear layer to `dim`, dropout, batch normalisation; (B, D, h, w) -> (B, dim).
+    """Attended last map, GeM, linear layer to `dim`, dropout, batch normalisation; (B, c, h, w) -> (B, dim).
 
     `local` and `whole` (the paper's "global") are "off", "channel", "spatial" or "both": the axes of its ablation.
-    `inner` is the width of the spatial attentions, an eighth of D when not given; dropout's rate is our decision.
+    `inner` is c', an eighth of c when not given. Batch normalisation and dropout stand as the text lists them.
     """
     return Glam(
         widths[-1], dim=dim, local=local, whole=whole, kernel=kernel, inner=inner or max(1, widths[-1] // 8),
-        p=p, learn=learn, dropout=dropout, batch_norm=batch_norm,
+        dilations=dilations, p=p, learn=learn, dropout=dropout, batch_norm=batch_norm,
     )  # fmt: skip

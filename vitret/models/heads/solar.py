@@ -19,11 +19,12 @@ class Solar(nn.Module):
         self.soa = SecondOrderAttention(width, reduction=reduction)
         self.p = nn.Parameter(torch.tensor([p]), requires_grad=learn)
         self.dim = (dim or width) if whiten else width
-        self.whiten = nn.Linear(width, self.dim) if whiten else None
+        # Called as in head gem_fc, whose published networks SOLAR starts from.
+        self.fc = nn.Linear(width, self.dim) if whiten else None
 
     def forward(self, tokens: Tokens) -> Tensor:
         pooled = unit(generalised_mean(self.soa(tokens.grids[-1]), self.p))
-        return pooled if self.whiten is None else self.whiten(pooled)
+        return pooled if self.fc is None else self.fc(pooled)
 
 
 def build(
