@@ -107,27 +107,18 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
-<<<<<<< HEAD
     truth = read_truth(folder / "truth.json", queries, database)
-    # A `group` column of a user's own table will go before the rule, here.
     groups, rule = groups_of(truth, queries.get("label"))
-=======
     # Labelled items and items of a boxed database are crops; a judged query's box marks a part of a photograph.
     marks = "label" not in queries and BOX[0] not in database
->>>>>>> main
     return EvalSet(
         name=name,
         queries=replace(_images(folder, queries), marks=marks),
         database=_images(folder, database),
-<<<<<<< HEAD
         truth=truth,
         query_rows=queries.get("database_row"),
         groups=groups,
         groups_rule=rule,
-=======
-        truth=read_truth(folder / "truth.json", queries, database),
-        query_rows=queries.get("database_row"),
->>>>>>> main
         card=_card(folder),
         digest=manifest["digests"]["evaluation"],
     )
