@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import beta
 
 from vitret.compare.intervals import Units, score_interval, spread
-from vitret.compare.paired import difference, holm, verdict
+from vitret.compare.paired import difference, verdict
 
 SHAPE = (0.5, 0.7)
 TRUTH = SHAPE[0] / sum(SHAPE)
@@ -107,9 +107,7 @@ def _two_systems(
     return tuple(_system(setting, shared, share=share, rng=rng) for _ in range(2))  # type: ignore[return-value]
 
 
-def _system(
-    setting: Setting, shared: np.ndarray, *, share: float, rng: np.random.Generator
-) -> np.ndarray:
+def _system(setting: Setting, shared: np.ndarray, *, share: float, rng: np.random.Generator) -> np.ndarray:
     repetitions = len(shared)
     own = _grouped(setting, (repetitions, 1), rng)
     both = _grouped(setting, (repetitions, setting.seeds), rng)
@@ -130,3 +128,163 @@ def _grouped(setting: Setting, shape: tuple[int, int], rng: np.random.Generator)
     of_group = np.repeat(rng.standard_normal((*shape, groups)), setting.sizes, axis=-1)
     of_query = rng.standard_normal((*shape, queries))
     return np.sqrt(setting.correlation) * of_group + np.sqrt(1 - setting.correlation) * of_query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Per-query values of real rows, (R, Q), and the group of each query, (Q,): a population to draw from."""
+
+    values: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def truth(self) -> float:
+        """The mean over groups' queries and rows that a long series of draws would come to."""
+        return float(self.values.mean(axis=0).sum() / self.values.shape[1])
+
+
+def read_rows(results: Path, eval_set: str, key: str) -> Rows:
+    """The committed rows of the ViT systems on one set; the groups are those of the set's committed file."""
+    files = [p for p in result_files(results) if p.parts[-2] == eval_set and "_vit" not in p.parts[-3]]
+    files = [p for p in files if "dtop" in p.parts[-3] and key in read_result(p).metrics]
+    values = np.stack([per_query(p, key) for p in files])
+    known = ~np.isnan(values).any(axis=0)
+    groups = groups_for(results, read_result(files[0]))
+    numbers = np.arange(values.shape[1]) if groups is None else groups.numbers
+    return Rows(values=values[:, known], groups=numbers[known])
+
+
+def simulate_rows(
+    rows: Rows, *, groups: int, seeds: int, repetitions: int, rng: np.random.Generator
+) -> Outcome:
+    """Coverage and false positives where groups and rows are drawn from real ones.
+
+    Rows stand in for seeds: each system draws its own, so two systems are equal on average. With one seed both
+    systems draw a row each, whose difference is real for these two checkpoints: no false positive is counted.
+    """
+    members = [np.flatnonzero(rows.groups == g) for g in np.unique(rows.groups)]
+    covered = separated = 0
+    for _ in range(repetitions):
+        drawn = rng.integers(0, len(members), groups)
+        columns = np.concatenate([members[g] for g in drawn])
+        units = units_of([len(members[g]) for g in drawn])
+        a, b = (rows.values[rng.integers(0, len(rows.values), seeds)][:, columns] for _ in range(2))
+        if seeds == 1:
+            chosen = rng.integers(0, len(rows.values))
+            truth = float(rows.values[chosen].mean())
+            a = rows.values[[chosen]][:, columns]
+        else:
+            truth = rows.truth
+        covered += int(_covers(a, truth, units))
+        separated += int(_p_values(a, b, units) < 0.05)
+    return Outcome(coverage=covered / repetitions, false_positives=separated / repetitions)
+
+
+def candidates(
+    setting: Setting, *, repetitions: int, draws: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Coverage of the other intervals on one seed: percentile and percentile-t and BCa over groups, and t of means."""
+    units = units_of(setting.sizes)
+    a, _ = _two_systems(setting, share=0.0, repetitions=repetitions, rng=rng)
+    held = dict.fromkeys(
+        ("queries, percentile", "percentile", "percentile-t", "BCa", "t of means", "ours"), 0
+    )
+    held["ours"] = int(_covers(a, TRUTH, units).sum())
+    for values in a[:, 0]:
+        sums = np.add.reduceat(values[units.order], units.starts)
+        for name, (low, high) in _others(
+            values, sums, units.sizes.astype(float), draws=draws, rng=rng
+        ).items():
+            held[name] += int(low <= TRUTH <= high)
+    return {name: count / repetitions for name, count in held.items()}
+
+
+def _others(
+    values: np.ndarray, sums: np.ndarray, sizes: np.ndarray, *, draws: int, rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """Five intervals of one set of values, by its groups' sums (G,) and sizes (G,)."""
+    n, mean = len(sums), sums.sum() / sizes.sum()
+    times = rng.multinomial(n, np.full(n, 1 / n), draws).astype(float)
+    means = (times @ sums) / (times @ sizes)
+    own_error = _ratio_errors(np.ones((1, n)), sums, sizes)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pulls = (means - mean) / _ratio_errors(times, sums, sizes)
+    pulls = pulls[np.isfinite(pulls)]
+    t = np.quantile(pulls, [0.025, 0.975]) if len(pulls) else np.zeros(2)
+    left_out = (sums.sum() - sums) / (sizes.sum() - sizes)
+    pull = left_out.mean() - left_out
+    skew = (pull**3).sum() / max(6 * (pull**2).sum() ** 1.5, 1e-12)
+    shift = ndtri(np.clip((means < mean).mean(), 1 / draws, 1 - 1 / draws))
+    z = shift + ndtri(np.array([0.025, 0.975]))
+    group_means = sums / sizes
+    half = stdtrit(n - 1, 0.975) * group_means.std(ddof=1) / np.sqrt(n)
+    single = rng.choice(values, (draws, len(values))).mean(axis=1)
+    return {
+        "queries, percentile": tuple(np.quantile(single, [0.025, 0.975])),
+        "percentile": tuple(np.quantile(means, [0.025, 0.975])),
+        "percentile-t": (mean - t[1] * own_error, mean - t[0] * own_error),
+        "BCa": tuple(np.quantile(means, ndtr(shift + z / (1 - skew * z)))),
+        "t of means": (group_means.mean() - half, group_means.mean() + half),
+    }
+
+
+def _ratio_errors(times: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Standard errors (draws,) of ratio means, each group taken as often as `times` (draws, G) says."""
+    total = times @ sizes
+    means = (times @ sums) / total
+    squares = times @ sums**2 - 2 * means * (times @ (sums * sizes)) + means**2 * (times @ sizes**2)
+    return np.sqrt(np.maximum(squares, 0)) / total
+
+
+def main() -> None:
+    """Print the tables of docs/statistics.md."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    given = parser.parse_args()
+    print(
+        "| groups | correlation | seeds | coverage % | false positives % |\n| --- | --: | --: | --: | --: |"
+    )
+    for number, one in enumerate(settings()):
+        out = simulate(one, repetitions=given.repetitions, rng=np.random.default_rng([10, number]))
+        print(
+            f"| {one.words} | {one.correlation} | {one.seeds} | {_points(out.coverage)} | {_points(out.false_positives)} |",
+            flush=True,
+        )
+    print(
+        "\n| groups of 5 | correlation | "
+        + " | ".join(("queries, percentile", "percentile", "percentile-t", "BCa", "t of means", "ours"))
+        + " |"
+    )
+    print("| --: | --: |" + " --: |" * 6)
+    for groups in (7, 14, 70):
+        for rho in (0.3, 0.6):
+            one = Setting(sizes=(5,) * groups, correlation=rho, seeds=1)
+            found = candidates(
+                one, repetitions=given.repetitions, draws=999, rng=np.random.default_rng([11, groups])
+            )
+            print(
+                f"| {groups} | {rho} | " + " | ".join(_points(v) for v in found.values()) + " |", flush=True
+            )
+    print("\n| rows | groups | seeds | coverage % | false positives % |\n| --- | --: | --: | --: | --: |")
+    for name in ("rminitown-east", "rminitown-west"):
+        rows = read_rows(given.results, name, "mAP (medium)")
+        for groups in (7, 12, 70):
+            for seeds in (1, 3, 5):
+                out = simulate_rows(
+                    rows,
+                    groups=groups,
+                    seeds=seeds,
+                    repetitions=given.repetitions,
+                    rng=np.random.default_rng([12, groups, seeds]),
+                )
+                wrong = "–" if seeds == 1 else _points(out.false_positives)
+                print(f"| {name} | {groups} | {seeds} | {_points(out.coverage)} | {wrong} |", flush=True)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+if __name__ == "__main__":
+    main()

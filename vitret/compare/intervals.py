@@ -107,7 +107,9 @@ class Units:
             a, b, d, total = grow * share, grow * spread, grow**2 * spread, spread.sum()
             low_rank = -2 * a * b + total * a**2
             aa, ab, bb = a @ a, a @ b, b @ b
-            square = d @ d + 2 * d @ low_rank + 2 * ab**2 + 2 * aa * bb + total**2 * aa**2 - 4 * total * ab * aa
+            square = (
+                d @ d + 2 * d @ low_rank + 2 * ab**2 + 2 * aa * bb + total**2 * aa**2 - 4 * total * ab * aa
+            )
             found.append(float((d.sum() + low_rank.sum()) ** 2 / square))
         return np.array(found)
 

@@ -41,8 +41,12 @@ class PairedTest:
 
     @property
     def detectable(self) -> float:
-        """The true difference that such a test would find four times in five."""
-        return float((t_quantile(np.array(self.df)) + stdtrit(self.df, POWER)) * self.error)
+        """The true difference that such a test would find four times in five; 1 where none can be found."""
+        if self.df < 1e-3:
+            return 1.0
+        if self.error**2 <= _NOTHING:
+            return min(1.0, (self.high - self.low) / 2)
+        return float(min(1.0, (t_quantile(np.array(self.df)) + stdtrit(self.df, POWER)) * self.error))
 
 
 def paired_test(a: Float64, b: Float64, groups: Int64 | None = None) -> PairedTest:
