@@ -16,8 +16,10 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import beta
 
+from vitret.compare.groups import groups_for
 from vitret.compare.intervals import Units, score_interval, spread
 from vitret.compare.paired import difference, verdict
+from vitret.compare.results import per_query, read_result, result_files
 
 SHAPE = (0.5, 0.7)
 TRUTH = SHAPE[0] / sum(SHAPE)
@@ -145,13 +147,12 @@ class Rows:
 
 def read_rows(results: Path, eval_set: str, key: str) -> Rows:
     """The committed rows of the ViT systems on one set; the groups are those of the set's committed file."""
-    files = [p for p in result_files(results) if p.parts[-2] == eval_set and "_vit" not in p.parts[-3]]
+    files = [p for p in result_files(results) if p.parts[-2] == eval_set]
     files = [p for p in files if "dtop" in p.parts[-3] and key in read_result(p).metrics]
     values = np.stack([per_query(p, key) for p in files])
     known = ~np.isnan(values).any(axis=0)
     groups = groups_for(results, read_result(files[0]))
-    numbers = np.arange(values.shape[1]) if groups is None else groups.numbers
-    return Rows(values=values[:, known], groups=numbers[known])
+    return Rows(values=values[:, known], groups=groups.numbers[known])
 
 
 def simulate_rows(
@@ -248,7 +249,8 @@ def main() -> None:
     for number, one in enumerate(settings()):
         out = simulate(one, repetitions=given.repetitions, rng=np.random.default_rng([10, number]))
         print(
-            f"| {one.words} | {one.correlation} | {one.seeds} | {_points(out.coverage)} | {_points(out.false_positives)} |",
+            f"| {one.words} | {one.correlation} | {one.seeds} "
+            f"| {_points(out.coverage)} | {_points(out.false_positives)} |",
             flush=True,
         )
     print(

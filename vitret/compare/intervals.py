@@ -1,4 +1,4 @@
-"""How sure a mean is: an interval over groups of queries and over seeds; docs/statistics.md gives formulas and simulation.
+"""How sure a mean is: an interval over groups of queries and over seeds; docs/statistics.md says why this one.
 
 Variance over groups: bias-reduced linearisation (Bell and McCaffrey, Survey Methodology 2002), for few groups and
 groups of unequal size; as two-way variance with the seeds: Cameron and Miller, Journal of Human Resources 2015.
@@ -22,6 +22,8 @@ from vitret.core.records import Float64, Int64
 LEVEL = 0.95
 # Below this, sums of squares of rounding errors.
 _NOTHING = 1e-24
+# A quantile that leaves nothing out: that of one group, which has no degree of freedom.
+_ENDLESS = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +68,7 @@ class Units:
     @property
     def queries_of_set(self) -> Float64:
         """Queries of each evaluation set, (K,)."""
-        return np.bincount(self.sets, weights=self.sizes)
+        return np.bincount(self.sets, weights=self.sizes).astype(np.float64)
 
     @property
     def shares(self) -> Float64:
@@ -122,7 +124,7 @@ class Spread:
     over_groups: Float64
     groups_df: Float64
     over_seeds: Float64
-    seeds_df: int
+    seeds_df: float | Float64
 
     @property
     def variance(self) -> Float64:
@@ -178,7 +180,7 @@ def _over_groups(deviations: Float64, units: Units) -> tuple[Float64, Float64]:
 
 def t_quantile(df: Float64, level: float = LEVEL) -> Float64:
     """Two-sided quantile of Student's t; the normal's quantile for endless degrees of freedom."""
-    return np.asarray(stdtrit(np.maximum(df, 1e-3), (1 + level) / 2))
+    return np.asarray(np.minimum(stdtrit(np.maximum(df, 1e-3), (1 + level) / 2), _ENDLESS))
 
 
 def score_interval(found: Spread, *, groups: int, level: float = LEVEL) -> tuple[Float64, Float64]:

@@ -3,7 +3,8 @@
 Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree; what
 was never trained stands in every table of its training set. The ablation study of a system has a table of its own: it
 answers what the system's parts are worth, not which system is better.
-Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over groups of queries and seeds.
+Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over groups of queries
+and over seeds.
 """
 
 from collections.abc import Iterable, Sequence
