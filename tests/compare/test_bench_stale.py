@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from small_bench import draw, finish, linked, make_places, write_categories
 
-from vitret.compare import results
+from vitret.compare import results, validation
 from vitret.compare.bench import bench
 from vitret.compare.machine import Machine
 from vitret.compare.work import Places, Request, missing_rows, plan, resolve
@@ -72,7 +72,7 @@ def run(places: Places, system: str = "still", suite: str = "plain") -> tuple[re
     assert not missing_rows(
         resolve(places, Request(train_set="town", systems=[system], suite=suite, seeds=1)), work.tasks[0]
     )
-    assert list(results.problems(places.results)) == []
+    assert list(validation.problems(places.results)) == []
     return results.read_result(path), said, len(written)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_bench import draw, finish, linked, make_places, write_categories
 
-from vitret.compare import results
+from vitret.compare import results, validation
 from vitret.compare.bench import bench
 from vitret.compare.machine import Machine
 from vitret.compare.work import Places, Request, missing_rows, needed_sets, resolve
@@ -144,7 +144,7 @@ def test_an_ablation_is_measured_as_rows_of_one_table(places: Places):
     assert [row.model.title for row in rows] == ["Frozen", "Frozen, mean"]
     assert [row.model.system for row in rows] == ["frozen", "frozen+mean"]
     assert len(artefacts(places)) == 2
-    assert not list(results.problems(places.results))
+    assert not list(validation.problems(places.results))
     with pytest.raises(UserError, match="Did you mean 'pool'"):
         resolve(places, Request(train_set="none", ablation="pol"))
 

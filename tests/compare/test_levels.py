@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_bench import draw, finish, linked, make_places
 
-from vitret.compare import results
+from vitret.compare import results, validation
 from vitret.compare.bench import bench
 from vitret.compare.levels import measurable, owed_keys, require_measurable
 from vitret.compare.machine import Machine
@@ -79,7 +79,7 @@ def test_a_bench_of_a_set_judged_easy_only(places: Places):
     row = results.read_result(path)
     assert set(row.metrics) == owed_keys(work.suite, work.evaluations["mine"])
     assert sorted(row.metrics) == ["mAP (easy)", "mAP (medium)", "mP@10 (easy)", "mP@10 (medium)"]
-    assert list(results.problems(places.results)) == []
+    assert list(validation.problems(places.results)) == []
     (table,) = tables(read_all(places.results))
     assert "mAP (hard)" in table.keys  # its column stays, without a number
     assert ("mine", "mAP (hard)") not in table.rows[0].cells

@@ -139,3 +139,32 @@ def test_changes_of_a_system_stand_beside_it_in_a_table_of_their_own(write, root
     assert "ablation study of a" in title(found[1])
     (only,) = tables([entry for entry in read_all(root) if entry[1].model.system != "b"])
     assert only.ablation == "a"  # as `bench --ablate` prints it
+
+
+def test_no_option_puts_rows_that_may_not_be_compared_into_one_table(write, tmp_path: Path):
+    dice = np.random.default_rng(0)
+    for i in range(60):
+        write(
+            f"s{i}",
+            [0, 1, 2],
+            budget=str(dice.choice(["track", "own"])),
+            images_seen=int(dice.choice([64, 640])) if i % 2 else 64,
+            trained_on=str(dice.choice(["t", "u"])),
+            manifest=str(dice.choice(["m", "n"])),
+            train_set=str(dice.choice(["town", "city"])),
+            protocol=Protocol(size=int(dice.choice([224, 512]))),
+        )
+    entries = read_all(tmp_path / "results")
+    rows = {row.model.system: row for _, row in entries}
+    for table in tables(entries):
+        kinds = {
+            (
+                row.fingerprint,
+                row.training.budget,
+                row.training.images_seen if row.training.budget == "own" else 0,
+                row.training.manifest,
+                row.data.manifest,
+            )
+            for row in (rows[shown.system] for shown in table.rows)
+        }
+        assert len(kinds) == 1

@@ -564,6 +564,49 @@ def cub200() -> Content:
     )
 
 
+def grocery_store() -> Content:
+    tree: dict[str, bytes] = {}
+    lists = {"train": "", "val": "", "test": ""}
+    for k, folder in enumerate(
+        ("Fruit/Apple/Pink-Lady", "Fruit/Kiwi", "Packages/Milk/Arla-Milk", "Vegetables/Leek")
+    ):
+        name = folder.rpartition("/")[2]
+        for i in range(6):
+            part = ("train", "val", "test")[i % 3]
+            path = f"{part}/{folder}/{name}_{i // 3 + 1:03d}.jpg"
+            tree[path] = photo(8400 + 10 * k + i)
+            lists[part] += f"{path}, {k}, {k}\n"
+    tree |= {f"{part}.txt": text.encode() for part, text in lists.items()}
+    top = f"GroceryStoreDataset-{plugins.load('datasets', 'grocery-store').COMMIT}"
+    return Content(
+        archives={"GroceryStoreDataset.tar.gz": _moved(tree, f"{top}/dataset")},
+        peer=_moved(tree, "GroceryStoreDataset/dataset"),
+        expected={"train": 12, "classes": 2, "queries": 12, "database": 12},
+    )
+
+
+def clothing() -> Content:
+    tree: dict[str, bytes] = {}
+    lines = "image,sender_id,label,kids\n"
+    for k, kind in enumerate(("Hat", "Not sure", "Pants", "Shoes", "T-Shirt", "Skip")):
+        for i in range(5):
+            image = f"{k}{i}0000aa-ace5-43bf-9a0c-dc31a03e9cd2"
+            lines += f"{image},{i},{kind},{i == 0}\n"
+            # As in the repository, some photographs of no kind are listed and not there.
+            if kind != "Skip":
+                tree[f"images/{image}.jpg"] = photo(8500 + 10 * k + i)
+    tree["images.csv"] = lines.encode()
+    return Content(
+        archives={
+            "clothing-dataset.tar.gz": _moved(
+                tree, f"clothing-dataset-{plugins.load('datasets', 'clothing').COMMIT}"
+            )
+        },
+        peer=_moved(tree, "clothing-dataset"),
+        expected={"train": 10, "classes": 2, "queries": 10, "database": 10},
+    )
+
+
 def _mat(**variables: Any) -> bytes:
     out = io.BytesIO()
     scipy.io.savemat(out, variables)
@@ -748,12 +791,14 @@ def ilias() -> Content:
 
 BUILDERS: Mapping[str, Callable[[], Content]] = {
     "cars196": cars196,
+    "clothing": clothing,
     "cub200": cub200,
     "gldv1": gldv1,
     "gldv2-clean": lambda: _gldv2("train_clean.csv", expected={"train": 39, "classes": 4}),
     "gldv2-noisy": lambda: _gldv2("train.csv", expected={"train": 40, "classes": 4}),
     "gldv2-retrieval": lambda: _retrieval("Private"),
     "gldv2-retrieval-public": lambda: _retrieval("Public"),
+    "grocery-store": grocery_store,
     "holidays": holidays,
     "ilias": ilias,
     "inaturalist2018": inaturalist2018,

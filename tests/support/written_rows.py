@@ -9,7 +9,7 @@ import pytest
 from vitret.compare import results
 from vitret.compare.intervals import interval
 from vitret.core.protocol import Protocol, metric_key
-from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
+from vitret.core.recipes import LossSpec, ModelSpec, Part, Recipe, System, Track
 from vitret.core.records import Ranks
 from vitret.measure.evaluate import measure
 
@@ -37,6 +37,7 @@ def write(tmp_path: Path) -> Write:
         budget: str = "track",
         manifest: str = "m",
         lr: float = 1e-4,
+        images_seen: int = 64,
         warning: str = "",
         trained_on: str = "t",
         trained_part: str = "",
@@ -54,9 +55,10 @@ def write(tmp_path: Path) -> Write:
                 model=ModelSpec(
                     backbone=Part(name="timm_model", options={"arch": "test_vit"}), head=Part(name="gem")
                 ),
+                losses=(LossSpec(name="arcface"),) if trained_on else (),
                 optimiser={"lr": lr},
             ),
-            track=Track(name=train_set, train_set=train_set, images_seen=64),
+            track=Track(name=train_set, train_set=train_set, images_seen=images_seen, pretraining="none"),
             seed=seed,
             budget=budget,
         )
@@ -74,7 +76,7 @@ def write(tmp_path: Path) -> Write:
                 set=train_set,
                 manifest=trained_on,
                 subset=trained_part,
-                images_seen=64,
+                images_seen=images_seen if trained_on else 0,
                 seed=seed,
                 budget=budget,
                 pretraining="none",
@@ -86,6 +88,9 @@ def write(tmp_path: Path) -> Write:
                 queries=len(levels["hard"]),
                 database=9,
                 distractors=distractors,
+                distractors_manifest="d" if distractors else "",
+                distractor_images=5 if distractors else 0,
+                whitening_manifest="" if protocol.whitening.kind == "none" else "w",
                 warning=warning,
                 subset=searched_part,
             ),

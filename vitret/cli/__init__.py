@@ -72,6 +72,7 @@ def build_app() -> typer.Typer:
         leaderboard,
         list_,
         look,
+        overlap,
         prepare,
         results,
         train,
@@ -100,6 +101,7 @@ def build_app() -> typer.Typer:
     app.command()(look.compare)
     app.command()(look.explain)
     app.command()(look.diff)
+    app.command()(overlap.overlap)
     app.command("list")(list_.list_)
     app.command()(env.env)
     app.add_typer(results.app, name="results")

@@ -64,7 +64,7 @@ def diff(
     from vitret.compare.results import read_result
     from vitret.core.protocol import differences
 
-    left, right = (read_result(path).model_dump(mode="json") for path in (a, b))
+    left, right = (read_result(path).model_dump(mode="json", exclude={"digest"}) for path in (a, b))
     found = differences(left, right)
     for key, (was, now) in found.items():
         console.put(f"{key}: {was} → {now}")

@@ -16,13 +16,15 @@ def _results() -> None:
 def validate() -> None:
     """Check every result file.
 
-    Checks schema, path, fingerprint and finite values, and recomputes every metric from the stored ranks.
+    Checks schema and path, that facts written twice agree, the digest of every row, and recomputes every metric
+    from the stored ranks.
 
     Examples:
       vitret results validate
       vitret --results other/results results validate
     """
-    from vitret.compare.results import problems, result_files
+    from vitret.compare.results import result_files
+    from vitret.compare.validation import problems
     from vitret.core import config
     from vitret.core.errors import CheckError, EmptyError
 
@@ -36,4 +38,4 @@ def validate() -> None:
     if found:
         console.put("\n".join(found))
         raise CheckError(f"{len(found)} problems in {count} rows.")
-    console.say(f"{count} rows are valid; their metrics follow from their ranks.")
+    console.say(f"{count} rows are valid; their digests agree and their metrics follow from their ranks.")

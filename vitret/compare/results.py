@@ -2,11 +2,11 @@
 
 results/<train set>/<system>/<eval set>[+<distractors>]/<fingerprint8>-<run8>.json
 
-Values are fractions in [0, 1]. The metrics of a row can be recomputed from its ranks, and `validate` does so.
+Values are fractions in [0, 1]. A row carries a digest of itself and of its ranks; `validation` checks both.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,16 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from vitret.core.config import Strict, validate
-from vitret.core.errors import DataError, VitretError, said
+from vitret.core.errors import DataError, said
 from vitret.core.npz import DAMAGE, npz_arrays
 from vitret.core.protocol import Protocol, split_key
 from vitret.core.recipes import Recipe
 from vitret.core.records import Float64, Ranks
-from vitret.core.store import machine_error, read_json, write_json, writing
+from vitret.core.store import digest, machine_error, read_json, write_json, writing
 from vitret.measure.evaluate import parse_metric
+
+ADVICE = "Remove it and run the same `vitret bench` again."
+_PARTS = ("values", "offsets", "n_positive")
 
 
 class ModelFacts(Strict):
@@ -117,9 +120,12 @@ class SuiteFacts(Strict):
 
 
 class Result(Strict):
-    """The numbers of one run under one protocol on one evaluation set."""
+    """The numbers of one run under one protocol on one evaluation set.
 
-    schema_version: Literal[1] = 1
+    Rows of schema version 1 have no digest: tables still read them, `vitret results validate` refuses them.
+    """
+
+    schema_version: Literal[1, 2] = 2
     status: Literal["complete"] = "complete"
     model: ModelFacts
     training: TrainingFacts
@@ -132,6 +138,8 @@ class Result(Strict):
     environment: Environment
     command: str
     recipe: Recipe
+    ranks_sha256: str = Field(default="", description="of the ranks beside the row; see `ranks_digest`")
+    digest: str = Field(default="", description="of the row's JSON without this key; see `row_digest`")
 
     @property
     def eval_name(self) -> str:
@@ -160,20 +168,43 @@ def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path
     except OSError as error:
         raise machine_error(path, error) from error
     arrays = {
-        f"{level}.{part}": getattr(one, part)
-        for level, one in sorted(ranks.items())
-        for part in ("values", "offsets", "n_positive")
+        f"{level}.{part}": getattr(one, part) for level, one in sorted(ranks.items()) for part in _PARTS
     }
     with writing(path.with_suffix(".npz")) as handle:
         np.savez_compressed(handle, allow_pickle=False, **arrays)
-    write_json(path, result.model_dump(mode="json"))
+    write_json(path, sealed(result.model_dump(mode="json"), ranks))
     return path
 
 
+def sealed(row: Mapping[str, Any], ranks: Mapping[str, Ranks]) -> dict[str, Any]:
+    """The JSON of a row with the digests of its ranks and of itself."""
+    whole = {**row, "ranks_sha256": ranks_digest(ranks)}
+    return {**whole, "digest": row_digest(whole)}
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """Sha256 of a row's canonical JSON without its digest.
+
+    It is of what stands in the file, so a key that a later version adds with a default does not change it.
+    """
+    return digest({key: value for key, value in row.items() if key != "digest"})
+
+
+def ranks_digest(ranks: Mapping[str, Ranks]) -> str:
+    """Sha256 of the ranks of every level: their numbers, however the file was compressed."""
+    found = hashlib.sha256()
+    for level, one in sorted(ranks.items()):
+        for part in _PARTS:
+            numbers = np.ascontiguousarray(getattr(one, part), dtype="<i8")
+            found.update(f"{level}.{part}.{len(numbers)}:".encode())
+            found.update(numbers.tobytes())
+    return found.hexdigest()
+
+
 def read_result(path: Path) -> Result:
-    data = read_json(path, advice="Remove it and run the same `vitret bench` again.")
+    data = read_json(path, advice=ADVICE)
     if not isinstance(data, dict):
-        raise DataError(f"{path}: not a result. Remove it and run the same `vitret bench` again.")
+        raise DataError(f"{path}: not a result. {ADVICE}")
     return validate(Result, data, str(path))
 
 
@@ -206,33 +237,3 @@ def per_query(path: Path, key: str) -> Float64:
     """A row's per-query values of one metric, (Q,), NaN for queries without positives; from the stored ranks."""
     metric, level = split_key(key)
     return parse_metric(metric)(read_ranks(path)[level])
-
-
-def problems(root: Path) -> Iterator[str]:
-    """Everything that is wrong with the rows below `root`, one sentence each."""
-    for path in result_files(root):
-        try:
-            result = read_result(path)
-            ranks = read_ranks(path)
-        except VitretError as error:
-            yield str(error)
-            continue
-        yield from _problems_of(root, path, result, ranks)
-
-
-def _problems_of(root: Path, path: Path, result: Result, ranks: Mapping[str, Ranks]) -> Iterator[str]:
-    if path != path_of(root, result):
-        yield f"{path}: by its content it belongs at {path_of(root, result)}."
-    if result.fingerprint != result.protocol.fingerprint:
-        yield f"{path}: fingerprint {result.fingerprint}, but its protocol gives {result.protocol.fingerprint}."
-    for key, metric in result.metrics.items():
-        name, level = split_key(key)
-        if level not in ranks:
-            yield f"{path}: no ranks stored for '{key}'."
-            continue
-        if not metric.low - 1e-9 <= metric.value <= metric.high + 1e-9:
-            yield f"{path}: {key} {metric.value} lies outside its own interval [{metric.low}, {metric.high}]."
-        values = parse_metric(name)(ranks[level])
-        again = float(np.nanmean(values)) if not np.all(np.isnan(values)) else math.nan
-        if not math.isclose(again, metric.value, rel_tol=0, abs_tol=1e-12):
-            yield f"{path}: {key} is given as {metric.value}, its ranks give {again}."

@@ -158,7 +158,16 @@ def _table_key(result: Result) -> tuple[str, ...]:
         result.fingerprint,
         result.protocol.rerank.shortlist,
         transductive,
+        _own_budget(result),
     )
+
+
+def _own_budget(result: Result) -> str:
+    """What a budget of its own allows, as a digest: the track's name does not tell it. Empty for a track's."""
+    if result.training.budget == "track":
+        return ""
+    track = result.recipe.track
+    return digest([track.images_seen, track.batch, track.validation, track.image.model_dump(mode="json")])
 
 
 def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Table:

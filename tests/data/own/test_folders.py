@@ -31,7 +31,7 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path):
     own = read_own(root, "x")
     assert own.paths == ["ant/0.jpg", "bee/0.JPG"]
     assert list(own.notes) == [
-        "1 images lie beside the class folders and are left out; first: loose.png",
+        "1 image lies beside the class folders, left out; first: loose.png",
         "3 files are no images by their suffix and are left out (2 .txt, 1 without suffix); first: ant/x",
         "1 folders inside class folders are not looked into; first: ant/inner",
     ]

@@ -100,3 +100,21 @@ def split_classes(listed: Labelled, *, train: range) -> tuple[Labelled, Labelled
     inside = [row for row in rows if int(row[1]) in train]
     outside = [row for row in rows if int(row[1]) not in train]
     return tuple(Labelled([p for p, _ in part], [c for _, c in part]) for part in (inside, outside))  # type: ignore[return-value]
+
+
+def split_names(listed: Labelled) -> tuple[Labelled, Labelled]:
+    """Images of the first half of the class names in alphabetical order, and all others: a zero-shot split.
+
+    With an odd number of classes the first half has one more.
+
+    >>> [part.paths for part in split_names(Labelled(["1", "2", "3"], ["plum", "fig", "kiwi"]))]
+    [['2', '3'], ['1']]
+    """
+    names = sorted(set(listed.labels))
+    first = set(names[: (len(names) + 1) // 2])
+    parts = (Labelled([], []), Labelled([], []))
+    for path, label in zip(listed.paths, listed.labels, strict=True):
+        part = parts[label not in first]
+        part.paths.append(path)
+        part.labels.append(label)
+    return parts

@@ -1,9 +1,9 @@
-"""Lists in plain text: `path label` lines, those of SOP, CUB-200-2011, In-Shop and iNaturalist."""
+"""Lists in plain text: `path label` lines, those of SOP, CUB-200-2011, In-Shop, iNaturalist, groceries and clothes."""
 
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -112,3 +112,39 @@ def inshop(path: Path) -> dict[str, Labelled]:
 def class_folders(paths: Sequence[str]) -> Labelled:
     """The folder that holds each image is its class, as in the iNaturalist 2018 retrieval splits."""
     return Labelled(list(paths), [path.rpartition("/")[0] for path in paths])
+
+
+def grocery(path: Path) -> Labelled:
+    """`train.txt`, `val.txt` or `test.txt` of the Grocery Store dataset: path, class id, coarse class id.
+
+    The label is the name of the class: the folder of the photograph.
+    """
+    out = Labelled([], [])
+    for number, line in enumerate(lines(path), start=1):
+        fields = [field.strip() for field in line.split(",")]
+        folders = fields[0].split("/")
+        if len(fields) != 3 or len(folders) < 2:
+            raise DataError(
+                f"{path}: entry {number} is {line[:80]!r}, expected 'folder/image, class, coarse class'."
+            )
+        out.paths.append(fields[0])
+        out.labels.append(folders[-2])
+    return out
+
+
+def clothing(path: Path, *, leave_out: Collection[str]) -> Labelled:
+    """`images.csv` of the Clothing dataset: image, sender_id, label, kids; the label is the kind of clothes."""
+    names = ["image", "sender_id", "label", "kids"]
+    rows = [line.split(",") for line in lines(path)]
+    if not rows or rows[0] != names:
+        raise DataError(
+            f"{path}: the header must be '{','.join(names)}'. Is this images.csv of the Clothing dataset?"
+        )
+    out = Labelled([], [])
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(names):
+            raise DataError(f"{path}: entry {number} is {','.join(row)[:80]!r}, expected {','.join(names)}.")
+        if row[2] not in leave_out:
+            out.paths.append(f"images/{row[0]}.jpg")
+            out.labels.append(row[2])
+    return out

@@ -95,5 +95,6 @@ def _notes(classes: dict[str, list[str]], loose: Sequence[str]) -> list[str]:
     if empty := [name for name, images in classes.items() if not images]:
         notes.append(f"{len(empty)} folders hold no image and are no class; first: {empty[0]}")
     if loose:
-        notes.append(f"{len(loose)} images lie beside the class folders and are left out; first: {loose[0]}")
+        lie = "1 image lies" if len(loose) == 1 else f"{len(loose)} images lie"
+        notes.append(f"{lie} beside the class folders, left out; first: {loose[0]}")
     return notes

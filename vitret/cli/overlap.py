@@ -1,0 +1,161 @@
+"""`vitret overlap`: which training images show what an evaluation set asks about."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitret.cli import console
+
+if TYPE_CHECKING:
+    from vitret.compare.overlap.audit import Audit
+
+
+def overlap(
+    train_set: Annotated[
+        str, typer.Argument(metavar="TRAINSET", help="A prepared training set; `vitret list datasets`.")
+    ],
+    eval_set: Annotated[str, typer.Argument(metavar="EVALSET", help="A prepared evaluation set.")],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by", help="A run, a frozen system or timm:ARCH that finds candidates; give two or more."
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, help="Longer side in pixels for the descriptors.")] = 224,
+    neighbours: Annotated[
+        int, typer.Option(min=1, help="Training images to check per image and descriptor.")
+    ] = 5,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="Verdicts saved by the page; they are added to the evidence.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The evidence file; default: overlap-TRAINSET-EVALSET.json.")
+    ] = None,
+    page_pairs: Annotated[int, typer.Option(min=0, help="Pairs on the HTML page, strongest first.")] = 300,
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+) -> None:
+    """Find evaluation images in a training set.
+
+    Compares every query and every positive with the training images by descriptors, by a perceptual hash and by
+    geometry. Writes ranked evidence and an HTML page to confirm or reject pairs. Continues an interrupted audit.
+
+    Examples:
+      vitret overlap sfm120k roxford5k --by timm:resnet50 --by timm:convnext_tiny
+      vitret overlap sfm120k roxford5k --verdicts verdicts.json
+    """
+    from vitret.compare.overlap.evidence import read_evidence, summary, with_verdicts, write_evidence
+    from vitret.core.errors import UserError
+
+    path = out or Path(f"overlap-{train_set}-{eval_set}.json")
+    if path.suffix != ".json":
+        raise UserError(f"--out {path}: the evidence is a .json file.")
+    if by:
+        evidence = _measured(
+            train_set, eval_set, by, size=size, neighbours=neighbours, device=device, precision=precision
+        )
+        evidence = _keeping_verdicts(evidence, path)
+    elif path.is_file():
+        evidence = _of_these_sets(read_evidence(path), train_set, eval_set, path=path)
+    else:
+        raise UserError(f"{path}: is not there yet. Name two networks to find candidates: --by A --by B.")
+    if verdicts is not None:
+        evidence = with_verdicts(evidence, verdicts)
+    write_evidence(path, evidence)
+    counts = summary(evidence)
+    console.say(", ".join(f"{count:,} {words}" for words, count in counts.items()) + " pairs")
+    page = path.with_suffix(".html")
+    _page(page, evidence, most=page_pairs)
+    console.put(str(path))
+    console.put(str(page))
+
+
+def _measured(
+    train_set: str, eval_set: str, by: list[str], *, size: int, neighbours: int, device: str, precision: str
+) -> dict[str, Any]:
+    from vitret.compare.overlap.audit import overlap as audit_overlap
+
+    audit = _audit(
+        train_set, eval_set, by, size=size, neighbours=neighbours, device=device, precision=precision
+    )
+    return audit_overlap(audit, say=console.say, steps=console.steps)
+
+
+def _audit(
+    train_set: str, eval_set: str, by: list[str], *, size: int, neighbours: int, device: str, precision: str
+) -> "Audit":
+    from vitret.cli.extract import _network
+    from vitret.compare.overlap.audit import Audit, Settings
+    from vitret.compare.overlap.geometry import require_opencv
+    from vitret.core.config import location
+    from vitret.core.protocol import Protocol
+    from vitret.core.recipes import unalias
+    from vitret.data import layout
+    from vitret.describe.devices import pick_device
+    from vitret.describe.request import Request
+
+    require_opencv()
+    data = location("data").path
+    trainset, evalset = layout.load_train(data, unalias(train_set)), layout.load_eval(data, eval_set)
+    for name in dict.fromkeys((trainset.name, evalset.name)):
+        layout.require_unchanged(data, name, say=console.say)
+    requests = {
+        name: Request(
+            model=_network(name, weights=None, head=None, checkpoint=None),
+            images=evalset.queries,
+            protocol=Protocol(size=size),
+            device=pick_device(device),
+            precision=precision,
+        )
+        for name in dict.fromkeys(by)
+    }
+    return Audit(
+        trainset=trainset,
+        evalset=evalset,
+        requests=requests,
+        home=location("home").path,
+        settings=Settings(neighbours=neighbours),
+    )
+
+
+def _keeping_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Verdicts that an evidence file of the same images holds already are kept."""
+    from vitret.compare.overlap.evidence import read_evidence
+
+    if not path.is_file():
+        return evidence
+    before = read_evidence(path)
+    if any(before[side]["digest"] != evidence[side]["digest"] for side in ("train", "evaluation")):
+        return evidence
+    given = {pair["id"]: pair["verdict"] for pair in before["pairs"]}
+    return {
+        **evidence,
+        "pairs": [{**pair, "verdict": given.get(pair["id"])} for pair in evidence["pairs"]],
+    }
+
+
+def _of_these_sets(evidence: dict[str, Any], train_set: str, eval_set: str, *, path: Path) -> dict[str, Any]:
+    from vitret.core.errors import UserError
+    from vitret.core.recipes import unalias
+
+    names = evidence["train"]["name"], evidence["evaluation"]["name"]
+    if names != (unalias(train_set), eval_set):
+        raise UserError(f"{path}: is about {names[0]} and {names[1]}. Name another file: --out FILE.json")
+    return evidence
+
+
+def _page(path: Path, evidence: dict[str, Any], *, most: int) -> None:
+    from vitret.core.config import location
+    from vitret.data import layout
+    from vitret.pages.overlap import write_page
+
+    data = location("data").path
+    trained = layout.load_train(data, evidence["train"]["name"]).images.root
+    evaluated = layout.load_eval(data, evidence["evaluation"]["name"])
+
+    def files(pair: dict[str, Any]) -> tuple[Path, Path]:
+        side = evaluated.queries if pair["role"] == "query" else evaluated.database
+        return trained / pair["train"], side.root / pair["image"]
+
+    write_page(path, evidence, files=files, most=most)

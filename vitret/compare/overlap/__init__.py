@@ -1,0 +1,1 @@
+"""Which training images show what an evaluation set asks about: candidates, geometry, evidence."""

@@ -1,0 +1,138 @@
+"""The evidence of one audit: ranked pairs of a training and an evaluation image, with all parts of their score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitret.core.errors import UserError
+from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES, read_pairs
+from vitret.core.store import digest, read_json_object, write_json
+
+SCHEMA = 1
+# Below these, a pair is no proposal. docs/overlap.md says what they were tried on.
+PHOTOGRAPH_PIXELS, PHOTOGRAPH_INLIERS = 0.85, 15
+PHOTOGRAPH_BITS = 4
+PLACE_INLIERS = 20
+# Inliers and bits at which a part of the score is full, and empty.
+FULL_INLIERS, FAR_BITS = 40, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What speaks for a pair: cosines by descriptor, bits by which the hashes differ, geometry.
+
+    `cosines` are in the order of the audit's descriptors, None where the pair was not computed; `bits` is None beyond
+    the search radius.
+    """
+
+    cosines: tuple[float | None, ...]
+    bits: int | None
+    inliers: int
+    matches: int
+    pixels: float
+    mirrored: bool
+
+    @property
+    def score(self) -> float:
+        """Sum of four parts, each in [0, 1]: mean cosine, hash, inliers, agreement of pixels."""
+        known = [max(0.0, cosine) for cosine in self.cosines if cosine is not None]
+        cosine = sum(known) / len(self.cosines) if known else 0.0
+        near = 0.0 if self.bits is None else max(0.0, 1 - self.bits / FAR_BITS)
+        pixels = max(0.0, self.pixels) if self.inliers >= PHOTOGRAPH_INLIERS else 0.0
+        return cosine + near + min(1.0, self.inliers / FULL_INLIERS) + pixels
+
+    @property
+    def proposal(self) -> str:
+        """What a pair is taken for until its pictures are looked at."""
+        same = self.pixels >= PHOTOGRAPH_PIXELS and self.inliers >= PHOTOGRAPH_INLIERS
+        if same or (self.bits is not None and self.bits <= PHOTOGRAPH_BITS):
+            return PHOTOGRAPH
+        return PLACE if self.inliers >= PLACE_INLIERS else UNCLEAR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A training image and a query or a positive; `queries` are the rows of all queries that the pair concerns."""
+
+    train: str
+    label: int
+    image: str
+    role: str
+    queries: tuple[int, ...]
+    parts: Parts
+
+    @property
+    def id(self) -> str:
+        """The same for the same two images in the same role."""
+        return digest([self.train, self.image, self.role])[:12]
+
+    def written(self) -> dict[str, Any]:
+        """For JSON, with numbers of at most four digits after the point."""
+        parts = self.parts
+        return {
+            "id": self.id,
+            "train": self.train,
+            "label": self.label,
+            "image": self.image,
+            "role": self.role,
+            "queries": list(self.queries),
+            "score": round(parts.score, 4),
+            "proposal": parts.proposal,
+            "verdict": None,
+            "parts": {
+                "cosines": [None if c is None else round(c, 4) for c in parts.cosines],
+                "hash_bits": parts.bits,
+                "inliers": parts.inliers,
+                "matches": parts.matches,
+                "pixels": round(parts.pixels, 4),
+                "mirrored": parts.mirrored,
+            },
+        }
+
+
+def ranked(pairs: list[Pair], *, keep: int) -> list[dict[str, Any]]:
+    """Pairs in JSON form, the strongest first: every proposal, and the `keep` best of the unclear ones."""
+    ordered = sorted((pair.written() for pair in pairs), key=lambda pair: (-pair["score"], pair["id"]))
+    unclear = [pair["id"] for pair in ordered if pair["proposal"] == UNCLEAR][keep:]
+    left_out = set(unclear)
+    return [pair for pair in ordered if pair["id"] not in left_out]
+
+
+def write_evidence(path: Path, evidence: dict[str, Any]) -> None:
+    write_json(path, evidence)
+
+
+def read_evidence(path: Path) -> dict[str, Any]:
+    """An evidence file; raises `UserError` for a file of another kind."""
+    read_pairs(path)
+    value = read_json_object(path)
+    if value.get("schema") != SCHEMA:
+        raise UserError(f"{path}: is no evidence of this version. Write it: vitret overlap TRAINSET EVALSET")
+    return value
+
+
+def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The evidence with the verdicts of a file that the page saved; verdicts of pairs it does not have are refused."""
+    given = {pair["id"]: pair.get("verdict") for pair in read_pairs(path)}
+    known = {pair["id"] for pair in evidence["pairs"]}
+    strange = sorted(given.keys() - known)
+    if strange:
+        raise UserError(
+            f"{path}: has verdicts on {len(strange)} pairs that are not in this evidence, first {strange[0]}. "
+            "Is it of another audit?"
+        )
+    wrong = sorted({str(v) for v in given.values() if v not in (YES, NO, None)})
+    if wrong:
+        raise UserError(f"{path}: '{wrong[0]}' is no verdict; known: {YES}, {NO}.")
+    pairs = [{**pair, "verdict": given.get(pair["id"]) or pair["verdict"]} for pair in evidence["pairs"]]
+    return {**evidence, "pairs": pairs}
+
+
+def summary(evidence: dict[str, Any]) -> dict[str, int]:
+    """How many pairs there are of each proposal, and of each verdict."""
+    counts = dict.fromkeys((PHOTOGRAPH, PLACE, UNCLEAR, YES, NO), 0)
+    for pair in evidence["pairs"]:
+        counts[pair["proposal"]] += 1
+        if pair["verdict"]:
+            counts[pair["verdict"]] += 1
+    return counts

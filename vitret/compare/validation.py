@@ -1,0 +1,135 @@
+"""What is wrong with stored rows: a row must stand where its content says, agree with itself, and be as it was written.
+
+Three checks, each for what the one before cannot see: facts that a row holds twice agree; every metric follows from the
+stored ranks; the digest written with the row covers the rest. A digest is no signature: whoever edits a row can write
+another one. It finds edits by hand, faults of programs and damaged copies.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitret.compare.results import (
+    ADVICE,
+    Metric,
+    Result,
+    path_of,
+    ranks_digest,
+    read_ranks,
+    read_result,
+    result_files,
+    row_digest,
+)
+from vitret.core.errors import VitretError
+from vitret.core.protocol import metric_key, split_key
+from vitret.core.records import Ranks
+from vitret.core.store import read_json_object
+from vitret.measure.evaluate import parse_metric
+
+
+def problems(root: Path) -> Iterator[str]:
+    """Everything that is wrong with the rows below `root`, one sentence each."""
+    for path in result_files(root):
+        try:
+            result = read_result(path)
+            ranks = read_ranks(path)
+        except VitretError as error:
+            yield str(error)
+            continue
+        yield from _place(root, path, result)
+        yield from (f"{path}: {words}" for words in _digests(path, result, ranks))
+        yield from (f"{path}: {words}" for words in contradictions(result))
+        yield from (f"{path}: {words}" for words in _numbers(result, ranks))
+
+
+def _place(root: Path, path: Path, result: Result) -> Iterator[str]:
+    if path != path_of(root, result):
+        yield f"{path}: by its content it belongs at {path_of(root, result)}."
+
+
+def _digests(path: Path, result: Result, ranks: Mapping[str, Ranks]) -> Iterator[str]:
+    """Whether row and ranks are as they were written. A row of version 1 has no digest: nothing protects it."""
+    if not result.digest or not result.ranks_sha256:
+        yield f"it has no digest, so nobody can tell whether it was edited. {ADVICE}"
+        return
+    if result.digest != row_digest(read_json_object(path)):
+        yield f"it was edited after it was written: its digest is of other content. {ADVICE}"
+    if result.ranks_sha256 != ranks_digest(ranks):
+        yield f"the ranks beside it are not those it was written with. {ADVICE}"
+
+
+def contradictions(result: Result) -> Iterator[str]:
+    """What a row says twice, and not alike: one sentence each."""
+    for name, said, again in _said_twice(result):
+        if said != again:
+            yield f"{name} is {said!r}, but elsewhere the row says {again!r}."
+
+
+def _said_twice(result: Result) -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, its value, the value that follows from another part of the row)."""
+    recipe, model, training, data = result.recipe, result.model, result.training, result.data
+    system, track = recipe.system, recipe.track
+    backbone = system.model.backbone
+    yield "fingerprint", result.fingerprint, result.protocol.fingerprint
+    yield "model.system", model.system, system.name
+    yield "model.title", model.title, system.title
+    yield "model.backbone", model.backbone, str(backbone.options.get("arch", backbone.name))
+    yield "model.head", model.head, system.model.head.name
+    yield "model.dim", model.dim, _dim(result)
+    yield "training.set", training.set, track.train_set
+    yield "training.seed", training.seed, recipe.seed
+    yield "training.budget", training.budget, recipe.budget
+    yield "training.pretraining", training.pretraining, track.pretraining
+    yield "training.images_seen", training.images_seen, 0 if system.frozen else track.images_seen
+    learned = not system.frozen or result.protocol.rerank.learned
+    yield "whether training.manifest is given", bool(training.manifest), learned
+    whitened = result.protocol.whitening.kind != "none"
+    yield "whether data.whitening_manifest is given", bool(data.whitening_manifest), whitened
+    with_distractors = data.distractors is not None
+    yield "whether data.distractors_manifest is given", bool(data.distractors_manifest), with_distractors
+    yield "whether data.distractor_images are counted", data.distractor_images > 0, with_distractors
+    yield "whether suite.primary is measured", result.suite.primary in result.metrics, True
+    keys = {metric_key(name, level) for name in result.suite.metrics for level in result.suite.levels}
+    yield "metrics beyond those of the suite", sorted(result.metrics.keys() - keys), []
+    for key, metric in result.metrics.items():
+        yield f"n of {key}", metric.n, data.queries
+    yield "cost.descriptor_bytes for each dimension", result.cost.descriptor_bytes / model.dim, _width(result)
+
+
+def _dim(result: Result) -> int:
+    """The dimension that the recipe's head gives, or fewer where whitening may leave some out."""
+    given = result.recipe.system.model.head.options.get("dim")
+    if not isinstance(given, int):
+        return result.model.dim
+    return given if result.protocol.whitening.kind == "none" else min(given, result.model.dim)
+
+
+def _width(result: Result) -> float:
+    """Bytes of a number: float32, or float16 where that is what the row implies."""
+    return 2.0 if result.cost.descriptor_bytes == 2 * result.model.dim else 4.0
+
+
+def _numbers(result: Result, ranks: Mapping[str, Ranks]) -> Iterator[str]:
+    """Whether every metric follows from the ranks."""
+    for key, metric in result.metrics.items():
+        name, level = split_key(key)
+        if level not in ranks:
+            yield f"no ranks stored for '{key}'."
+            continue
+        yield from _number(key, metric, values=parse_metric(name)(ranks[level]))
+
+
+def _number(key: str, metric: Metric, *, values: np.ndarray) -> Iterator[str]:
+    if not metric.low - 1e-9 <= metric.value <= metric.high + 1e-9:
+        yield f"{key} {metric.value} lies outside its own interval [{metric.low}, {metric.high}]."
+    counted = ~np.isnan(values)
+    if (metric.n, metric.n_effective) != (len(values), int(counted.sum())):
+        yield (
+            f"{key} counts {metric.n_effective} of {metric.n} queries, its ranks {counted.sum()} of {len(values)}."
+        )
+    again = float(values[counted].mean()) if counted.any() else math.nan
+    if not math.isclose(again, metric.value, rel_tol=0, abs_tol=1e-12):
+        yield f"{key} is given as {metric.value}, its ranks give {again}."
