@@ -12,7 +12,7 @@ def compare(
     a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
     b: Annotated[Path, typer.Argument(help="Another result on the same evaluation set.")],
 ) -> None:
-    """Test whether two results differ (paired, by groups of queries).
+    """Test whether two results differ (paired).
 
     Tests the queries that both results share.
 
