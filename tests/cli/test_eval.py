@@ -43,7 +43,7 @@ def test_the_table_on_stdout_and_nothing_else(files, capsys):
     lines = shown.out.splitlines()
     assert lines[0] == "toy: 4 images, 3 dimensions; per cent"
     assert lines[1].split() == ["level", "queries", "mAP", "mP@10"]
-    assert lines[2].startswith("easy    1 of 2   100.00 [100.0, 100.0]")
+    assert lines[2].startswith("easy    1 of 2   100.00 [0.0, 100.0]")
     assert lines[3].split()[:4] == ["medium", "2", "of", "2"]
     assert "89.58" in lines[3]  # (19/24 + 1) / 2
 

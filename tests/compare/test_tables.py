@@ -32,7 +32,7 @@ def test_the_best_is_first_and_a_clear_loser_is_no_tie(write, root: Path):
     write("better", GOOD)
     (table,) = tables(read_all(root))
     assert [row.system for row in table.rows] == ["better", "worse"]
-    assert [row.rank_mark for row in table.rows] == ["best", ""]
+    assert [row.rank_mark for row in table.rows] == ["highest", ""]
     test = table.rows[1].against_best
     assert test is not None
     assert test.high < 0
@@ -42,7 +42,7 @@ def test_a_difference_on_few_queries_is_a_tie(write, root: Path):
     write("a", GOOD)
     write("b", [1, *GOOD[1:-1], 0])
     (table,) = tables(read_all(root))
-    assert [row.rank_mark for row in table.rows] == ["best", "tie"]
+    assert [row.rank_mark for row in table.rows] == ["highest", "tie"]
 
 
 def test_a_row_that_lacks_a_set_does_not_rank(write, root: Path):
@@ -50,7 +50,10 @@ def test_a_row_that_lacks_a_set_does_not_rank(write, root: Path):
     write("whole", BAD, eval_set="west")
     write("half", GOOD)
     (table,) = tables(read_all(root))
-    assert [(row.system, row.rank_mark) for row in table.rows] == [("whole", "best"), ("half", "incomplete")]
+    assert [(row.system, row.rank_mark) for row in table.rows] == [
+        ("whole", "highest"),
+        ("half", "incomplete"),
+    ]
 
 
 def test_seeds_are_one_row_with_mean_and_standard_deviation(write, root: Path):

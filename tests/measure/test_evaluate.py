@@ -168,7 +168,7 @@ def test_metrics_are_recomputed_from_stored_ranks():
 def test_measuring_needs_no_torch():
     code = (
         "import sys\n"
-        "import vitret.compare.significance\n"
+        "import vitret.compare.paired\n"
         "from vitret.measure import *\n"
         "measure({'all': Ranks.of([[0]], [1])}, ['mAP', 'mP@5', 'R@1', 'R-precision', 'MAP@R', 'mAP@100'])\n"
         "assert not {'torch', 'timm', 'faiss', 'torchvision', 'pandas'} & set(sys.modules)\n"

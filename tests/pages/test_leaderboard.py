@@ -56,8 +56,8 @@ def test_csv_holds_fractions_of_every_number(root: Path):
     assert len(rows) == 2 * 2 * 2  # systems × metrics × levels
     first = next(r for r in rows if r["system"] == "a" and r["metric"] == "mAP (hard)")
     assert float(first["value"]) == 0.75
-    assert first["mark"] == "best"
-    assert list(first)[-1] == "starts_from"  # new columns come last
+    assert first["mark"] == "highest"
+    assert list(first)[-1] == "rank_last"  # new columns come last
     assert json.loads(leaderboard.render(root, "json"))[0]["train_set"] == "town"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vitret.compare import results
-from vitret.compare.significance import bootstrap_interval
+from vitret.compare.intervals import interval
 from vitret.core.protocol import Protocol, metric_key
 from vitret.core.recipes import LossSpec, ModelSpec, Part, Recipe, System, Track
 from vitret.core.records import Ranks
@@ -115,7 +115,7 @@ def write(tmp_path: Path) -> Write:
 def metrics_of(per_query: Mapping[tuple[str, str], np.ndarray]) -> dict[str, results.Metric]:
     found = {}
     for (level, metric), values in per_query.items():
-        low, high = bootstrap_interval(values, seed=0)
+        low, high = interval(values)
         found[metric_key(metric, level)] = results.Metric(
             value=float(np.nanmean(values)),
             low=low,

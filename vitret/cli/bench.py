@@ -1,5 +1,6 @@
 """`vitret bench`: train, measure and compare systems on one training set."""
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,8 @@ import typer
 from vitret.cli import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vitret.compare.work import Places, Work
 
 
@@ -107,4 +110,25 @@ def run_and_print(
             steps=console.steps,
         )
     rows = {path for task in work.tasks for path in task.rows.values()}
-    print_tables(tables(entry for entry in read_all(places.results) if entry[0] in rows))
+    found = tables(entry for entry in read_all(places.results) if entry[0] in rows)
+    print_tables(found)
+    if any(table.one_run for table in found):
+        console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
+
+
+def seeds_to_add(words: "Sequence[str]") -> str:
+    """The same command with three seeds; for another verb, the option that `vitret bench` takes.
+
+    >>> seeds_to_add(["bench", "--train-set", "sop", "--seeds", "1"])
+    'vitret bench --train-set sop --seeds 3'
+    """
+    if not words or words[0] != "bench":
+        return "vitret bench --train-set SET --seeds 3"
+    kept = []
+    given = iter(words)
+    for word in given:
+        if word == "--seeds":
+            next(given, None)
+        elif not word.startswith("--seeds="):
+            kept.append(shlex.quote(word))
+    return " ".join(["vitret", *kept, "--seeds 3"])

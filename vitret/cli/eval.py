@@ -59,7 +59,6 @@ def eval_(
         str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")
     ] = "numpy",
     device: Annotated[str, typer.Option(help="With --engine torch: cpu, cuda or mps.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap intervals.")] = 0,
 ) -> None:
     """Measure given descriptors with the official metrics.
 
@@ -87,7 +86,7 @@ def eval_(
     notes = [*known, *scored.notes]
     for note in notes:
         console.say(note)
-    summary = {**_summary(evalset, scored, second=second, seed=seed), "notes": notes}
+    summary = {**_summary(evalset, scored, second=second), "notes": notes}
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
@@ -132,8 +131,8 @@ def _rerank(kind: str, depth: int | None, *, shortlist: str) -> "RerankSpec":
     return validate(RerankSpec, given, "--rerank").resolved()
 
 
-def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec", seed: int) -> dict[str, Any]:
-    from vitret.compare.significance import bootstrap_intervals
+def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> dict[str, Any]:
+    from vitret.compare.intervals import interval
 
     found = scored.measurement
     levels: dict[str, Any] = {}
@@ -141,10 +140,10 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec", seed
         columns = {metric: values for (of, metric), values in found.per_query.items() if of == level}
         levels[level] = {"queries_with_positives": found.n_effective(level), "metrics": {}}
         if found.n_effective(level):
-            intervals = bootstrap_intervals(list(columns.values()), seed=seed)
             levels[level]["metrics"] = {
                 metric: {"value": found.mean(level, metric), "low": low, "high": high}
-                for metric, (low, high) in zip(columns, intervals, strict=True)
+                for metric, values in columns.items()
+                for low, high in [interval(values, evalset.groups)]
             }
     again = ""
     if second.kind != "none":
@@ -157,8 +156,15 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec", seed
         "dim": scored.dim,
         "levels": levels,
         "measured": f"exact search, {again}ties by database index, junk removed, queries without positives left out; "
-        "95 % bootstrap intervals over queries; how the descriptors were made is not known here",
+        f"95 % intervals, {_grouped(evalset)}; how the descriptors were made is not known here",
     }
+
+
+def _grouped(evalset: "EvalSet") -> str:
+    """Over what the intervals are, in words."""
+    if evalset.groups is None:
+        return "queries taken as independent"
+    return f"queries in {len(set(evalset.groups.tolist()))} groups ({evalset.groups_rule})"
 
 
 def _print(summary: dict[str, Any]) -> None:

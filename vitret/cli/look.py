@@ -12,9 +12,9 @@ def compare(
     a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
     b: Annotated[Path, typer.Argument(help="Another result on the same evaluation set.")],
 ) -> None:
-    """Test whether two results differ (paired bootstrap).
+    """Test whether two results differ (paired).
 
-    Resamples the queries that both results share.
+    Tests the queries that both results share.
 
     Examples:
       vitret compare results/S/dtop/E/1a2b.json results/S/irt_r/E/9f8e.json

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from vitret.compare.groups import groups_beside
+from vitret.compare.paired import paired_test
 from vitret.compare.results import Result, per_query, read_result, result_files
-from vitret.compare.significance import paired_bootstrap
+from vitret.compare.standing import ONE_RUN
 from vitret.core.config import file_names, named_file, read_yaml, validate
 from vitret.core.errors import UserError, did_you_mean
 from vitret.core.protocol import Protocol, Suite, differences
@@ -35,11 +37,13 @@ def compare_rows(a: Path, b: Path) -> Comparison:
     ]
     if left.training.set != right.training.set or left.training.budget != right.training.budget:
         words.append("Their training differs in set or budget: this is no comparison of methods.")
+    groups = groups_beside(a, left)
+    words += [f"Queries: {groups.words(left.data.set)}.", ONE_RUN]
     cells = []
     for key in left.metrics:
         if key not in right.metrics:
             continue
-        test = paired_bootstrap(per_query(b, key), per_query(a, key), seed=0)
+        test = paired_test(per_query(b, key), per_query(a, key), groups.numbers)
         better = "B is better" if test.difference > 0 else "A is better"
         cells.append(
             (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare import results
+from vitret.compare.groups import write_groups
 from vitret.compare.levels import measurable
 from vitret.compare.machine import Machine, Say, Steps, silent
 from vitret.compare.rows import Measured, Network, result_of
@@ -92,6 +93,7 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         row = result_of(
             job.work, network, measured, facts=facts, name=name, machine=job.machine, command=job.command
         )
+        write_groups(job.places.results, job.work.evaluations[name.partition("+")[0]])
         written.append(results.write_result(job.places.results, row, measured.measurement.ranks))
     return written
 

@@ -77,7 +77,7 @@ class DataFacts(Strict):
 
 
 class Metric(Strict):
-    """A mean over queries and its 95 % bootstrap interval; `n` queries, of which `n_effective` have a positive."""
+    """A mean over queries and its 95 % interval; `n` queries, of which `n_effective` have a positive."""
 
     value: float = Field(ge=0, le=1)
     low: float = Field(ge=0, le=1)

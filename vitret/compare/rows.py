@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitret.compare import results
-from vitret.compare.significance import bootstrap_interval
+from vitret.compare.intervals import interval
 from vitret.core.protocol import metric_key
 from vitret.core.runs import code
 from vitret.data import layout
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vitret.compare.machine import Machine
     from vitret.compare.work import Work
     from vitret.core.recipes import Recipe
-    from vitret.core.records import Descriptors, EvalSet, ImageSet
+    from vitret.core.records import Descriptors, EvalSet, ImageSet, Int64
     from vitret.describe.whitening import Whitening
     from vitret.measure.evaluate import Measurement
     from vitret.models.model import Retriever
@@ -94,7 +94,7 @@ def result_of(
         ),
         protocol=suite.protocol,
         fingerprint=suite.protocol.fingerprint,
-        metrics=_metrics(measured.measurement),
+        metrics=_metrics(measured.measurement, work.evaluations[name.partition("+")[0]].groups),
         cost=results.Cost(
             descriptor_bytes=measured.database.dim * measured.database.rows.dtype.itemsize,
             train_seconds=network.train_seconds,
@@ -146,15 +146,15 @@ def _subset(evalset: EvalSet, distractors: ImageSet | None) -> str:
     return "; ".join(f"{name}: {words}" for name, words in parts if words)
 
 
-def _metrics(measurement: Measurement) -> dict[str, results.Metric]:
+def _metrics(measurement: Measurement, groups: Int64 | None) -> dict[str, results.Metric]:
     found = {}
     for (level, metric), values in measurement.per_query.items():
-        low, high = bootstrap_interval(values, seed=0)
+        low, high = interval(values, groups)
         kept = values[~np.isnan(values)]
         found[metric_key(metric, level)] = results.Metric(
             value=float(kept.mean()),
-            low=max(0.0, low),
-            high=min(1.0, high),
+            low=low,
+            high=high,
             n=len(values),
             n_effective=len(kept),
         )

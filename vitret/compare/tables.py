@@ -3,22 +3,21 @@
 Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree; what
 was never trained stands in every table of its training set. The ablation study of a system has a table of its own: it
 answers what the system's parts are worth, not which system is better.
-Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over queries.
+Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over groups of queries
+and over seeds.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vitret.compare.results import (
-    Result,
-    per_query,
-    read_result,
-    result_files,
-)
-from vitret.compare.significance import PairedTest, bootstrap_interval, paired_bootstrap
+from vitret.compare.groups import Groups, groups_beside
+from vitret.compare.intervals import interval
+from vitret.compare.paired import PairedTest
+from vitret.compare.results import Result, per_query, read_result, result_files
+from vitret.compare.standing import Answers, standings
 from vitret.core.ablations import base_of
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64
@@ -27,7 +26,7 @@ from vitret.core.store import digest
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A number: mean over seeds, its standard deviation over seeds, 95 % interval over queries; fractions."""
+    """A number: mean over seeds, its standard deviation over seeds, 95 % interval over groups and seeds; fractions."""
 
     value: float
     std: float | None
@@ -53,15 +52,20 @@ class Row:
     cells: dict[tuple[str, str], Cell]
     primary: float | None
     against_best: PairedTest | None
+    # First and last place that the row may have among those with a primary number.
+    ranks: tuple[int, int] | None
+    # True where other seeds would give other networks, and only one was run.
+    one_run: bool
+    medal: bool
     dirty: bool
 
     @property
     def rank_mark(self) -> str:
-        """One of "best", "tie" (the paired interval to the best holds 0), "incomplete", or nothing."""
+        """One of "best", "highest" (no medal), "tie" (no test tells it from the best), "incomplete", or nothing."""
         if self.primary is None:
             return "incomplete"
         if self.against_best is None:
-            return "best"
+            return "best" if self.medal else "highest"
         return "" if self.against_best.separated else "tie"
 
 
@@ -85,10 +89,19 @@ class Table:
     training_data: str
     # The system of whose ablation study these rows are; empty for a table of systems.
     ablation: str
+    # Of each plain evaluation set.
+    groups: tuple[tuple[str, Groups], ...]
+    # The true difference that the paired test of two of its rows shows four times in five.
+    detectable: float | None
 
     @property
     def columns(self) -> list[tuple[str, str]]:
         return [(name, key) for name in self.sets for key in self.keys]
+
+    @property
+    def one_run(self) -> tuple[Row, ...]:
+        """The ranked rows of one run, where other seeds would give other networks."""
+        return tuple(row for row in self.rows if row.one_run and row.primary is not None)
 
 
 Entry = tuple[Path, Result]
@@ -166,8 +179,9 @@ def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Ta
     # A set that has no positive at a level owes no number there.
     measured = {(r.eval_name, key) for _, r in entries for key in r.metrics}
     owed = [(name, key) for name in sets for key in keys if (name, key) in measured]
-    rows = [_row(group, sets, owed, first.suite.primary) for group in _by_recipe(entries)]
-    rows = _ranked(rows)
+    groups = {r.eval_name: groups_beside(path, r) for path, r in entries}
+    found = [_found(one, owed, primary=first.suite.primary, groups=groups) for one in _by_recipe(entries)]
+    rows, detectable = _ranked(found)
     return Table(
         train_set=first.training.set,
         track=first.recipe.track.name,
@@ -180,9 +194,11 @@ def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Ta
         keys=tuple(keys),
         warnings=tuple(sorted({words for _, r in entries for words in _warnings(r)})),
         shortlist=first.protocol.rerank.shortlist,
-        rows=tuple(row for row, _ in rows),
+        rows=tuple(rows),
         training_data=training_data,
         ablation=ablation,
+        groups=tuple((name, groups[name]) for name in sets if "+" not in name),
+        detectable=detectable,
     )
 
 
@@ -222,60 +238,81 @@ def family(result: Result) -> str:
     return digest(result.recipe.model_copy(update={"seed": 0}).digest)
 
 
-_Ranked = tuple[Row, Float64 | None]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    """What the entries of one recipe give: cells, and the answers of the primary number where nothing is missing."""
+
+    entries: Sequence[Entry]
+    cells: dict[tuple[str, str], Cell]
+    answers: Answers | None
+
+    def row(self, *, against_best: PairedTest | None, ranks: tuple[int, int] | None, medal: bool) -> Row:
+        """The row as it stands among others."""
+        first = self.entries[0][1]
+        seeds = tuple(sorted({r.training.seed for _, r in self.entries}))
+        return Row(
+            system=first.model.system,
+            title=first.model.title,
+            backbone=first.model.backbone,
+            starts_from=first.recipe.system.model.starts_from,
+            head=first.model.head,
+            dim=first.model.dim,
+            parameters=first.model.parameters,
+            images_seen=first.training.images_seen,
+            descriptor_bytes=first.cost.descriptor_bytes,
+            seeds=seeds,
+            cells=self.cells,
+            primary=None if self.answers is None else self.answers.mean,
+            against_best=against_best,
+            ranks=ranks,
+            one_run=self.one_run,
+            medal=medal,
+            dirty=any(r.environment.dirty for _, r in self.entries),
+        )
+
+    @property
+    def one_run(self) -> bool:
+        return self.entries[0][1].recipe.varies and len({r.training.seed for _, r in self.entries}) == 1
 
 
-def _row(
-    entries: Sequence[Entry], sets: Sequence[str], owed: Sequence[tuple[str, str]], primary: str
-) -> _Ranked:
-    """A row, and the per-query values of the primary number that its paired test needs."""
-    first = entries[0][1]
-    by_set = {name: [(p, r) for p, r in entries if r.eval_name == name] for name in sets}
+def _found(
+    entries: Sequence[Entry],
+    owed: Sequence[tuple[str, str]],
+    *,
+    primary: str,
+    groups: dict[str, Groups],
+) -> _Found:
+    """The cells of one recipe, and what its paired tests need."""
+    by_set = {name: [(p, r) for p, r in entries if r.eval_name == name] for name in groups}
     cells = {
-        (name, key): _cell(by_set[name], key)
+        (name, key): _cell(by_set[name], key, groups[name])
         for name, key in owed
         if by_set[name] and all(key in r.metrics for _, r in by_set[name])
     }
-    plain = [name for name in sets if "+" not in name]
+    plain = sorted(name for name in groups if "+" not in name)
     seeds = {name: {r.training.seed for _, r in found} for name, found in by_set.items()}
     complete = (
         cells.keys() == set(owed)
         and all((name, primary) in cells for name in plain)
         and len(set(map(frozenset, seeds.values()))) == 1
     )
-    values = _primary_values([by_set[name] for name in plain], primary) if complete else None
-    row = Row(
-        system=first.model.system,
-        title=first.model.title,
-        backbone=first.model.backbone,
-        starts_from=first.recipe.system.model.starts_from,
-        head=first.model.head,
-        dim=first.model.dim,
-        parameters=first.model.parameters,
-        images_seen=first.training.images_seen,
-        descriptor_bytes=first.cost.descriptor_bytes,
-        seeds=tuple(sorted({r.training.seed for _, r in entries})),
-        cells=cells,
-        primary=None if values is None else float(np.mean(values)),
-        against_best=None,
-        dirty=any(r.environment.dirty for _, r in entries),
-    )
-    return row, values
+    answers = None
+    if complete:
+        values = [_by_seed(by_set[name], primary) for name in plain]
+        answers = Answers.of(values, [groups[name].numbers for name in plain])
+    return _Found(entries=entries, cells=cells, answers=answers)
 
 
-def _cell(entries: Sequence[Entry], key: str) -> Cell:
-    metrics = [r.metrics[key] for _, r in entries]
-    if len(entries) == 1:
-        only = metrics[0]
-        return Cell(value=only.value, std=None, low=only.low, high=only.high, n_effective=only.n_effective)
-    means = np.array([m.value for m in metrics])
-    low, high = bootstrap_interval(_by_seed(entries, key), seed=0)
+def _cell(entries: Sequence[Entry], key: str, groups: Groups) -> Cell:
+    """One number; its interval comes from the stored ranks, because rows of old versions know no groups."""
+    means = np.array([r.metrics[key].value for _, r in entries])
+    low, high = interval(_by_seed(entries, key), groups.numbers)
     return Cell(
         value=float(means.mean()),
-        std=float(means.std(ddof=1)),
+        std=float(means.std(ddof=1)) if len(means) > 1 else None,
         low=low,
         high=high,
-        n_effective=metrics[0].n_effective,
+        n_effective=entries[0][1].metrics[key].n_effective,
     )
 
 
@@ -285,38 +322,21 @@ def _by_seed(entries: Sequence[Entry], key: str) -> Float64:
     return np.stack([per_query(path, key) for path, _ in ordered])
 
 
-def _primary_values(groups: Sequence[Sequence[Entry]], primary: str) -> Float64:
-    """Per-query values (seeds, Q) of the primary number over all plain evaluation sets, Q counted over the sets.
+def _ranked(found: Sequence[_Found]) -> tuple[list[Row], float | None]:
+    """Best first, each with its paired test against the best; rows that are not complete last.
 
-    They are scaled so that their mean is the mean of the sets' means: a set with more queries counts no more.
+    A medal goes to a row that is surely first among several, and to none where some method was run once.
     """
-    per_set = [_by_seed(group, primary) for group in groups]
-    per_set = [values[:, ~np.isnan(values).any(axis=0)] for values in per_set]
-    total = sum(values.shape[1] for values in per_set)
-    scaled = [values * (total / (len(per_set) * values.shape[1])) for values in per_set]
-    return np.concatenate(scaled, axis=1)
-
-
-def _ranked(rows: Sequence[_Ranked]) -> list[_Ranked]:
-    """Best first, each with its paired test against the best; rows that are not complete last."""
-    complete = sorted(
-        (r for r in rows if r[0].primary is not None), key=lambda r: (-(r[0].primary or 0), r[0].system)
-    )
-    rest = [r for r in rows if r[0].primary is None]
-    if not complete:
-        return list(rest)
-    best = complete[0][1]
-    assert best is not None
-    tested: list[_Ranked] = [complete[0]]
-    for row, values in complete[1:]:
-        assert values is not None
-        test = paired_bootstrap(values, best, seed=0)
-        tested.append((_with_test(row, test), values))
-    return tested + list(rest)
-
-
-def _with_test(row: Row, test: PairedTest) -> Row:
-    return replace(row, against_best=test)
+    answers = [(one, one.answers) for one in found if one.answers is not None]
+    answers.sort(key=lambda pair: (-pair[1].mean, pair[0].entries[0][1].model.system))
+    stand, detectable = standings([own for _, own in answers])
+    several = len(answers) > 1 and not any(one.one_run for one, _ in answers)
+    rows = [
+        one.row(against_best=own.against_best, ranks=own.ranks, medal=several and own.ranks == (1, 1))
+        for (one, _), own in zip(answers, stand, strict=True)
+    ]
+    rest = [one.row(against_best=None, ranks=None, medal=False) for one in found if one.answers is None]
+    return rows + rest, detectable
 
 
 _SHORT = {

@@ -239,9 +239,7 @@ def _once(recipes: Sequence[ResolvedRecipe]) -> list[ResolvedRecipe]:
     """Each recipe once; a frozen pre-trained network has no seeds to repeat."""
     seen: dict[str, ResolvedRecipe] = {}
     for recipe in recipes:
-        model = recipe.system.model
-        pretrained = model.checkpoint is not None or model.backbone.options.get("pretrained", True)
-        key = recipe.system.name if recipe.system.frozen and pretrained else recipe.run_id
+        key = recipe.run_id if recipe.varies else recipe.system.name
         seen.setdefault(key, recipe)
     return list(seen.values())
 

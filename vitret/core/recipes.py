@@ -296,6 +296,13 @@ class Recipe(Strict):
     def run_id(self) -> str:
         return f"{self.track.train_set}-{self.system.name}-s{self.seed}-{self.digest[:8]}"
 
+    @property
+    def varies(self) -> bool:
+        """True where another seed gives another network: all but frozen networks with given weights."""
+        model = self.system.model
+        given = model.checkpoint is not None or bool(model.backbone.options.get("pretrained", True))
+        return not (self.system.frozen and given)
+
     def resolved(self) -> "ResolvedRecipe":
         """The same recipe with every option of every part written out; refuses unknown options."""
         return ResolvedRecipe(self.model_copy(update={"system": self.system.resolved()}))

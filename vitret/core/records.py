@@ -198,6 +198,8 @@ class EvalSet:
     """Queries, a database, and the truth about them.
 
     `query_rows` (Q,) gives the database index of each query where queries are database images, else None.
+    `groups` (Q,) numbers the landmark, product or object that each query asks about, None where nothing tells it;
+    `groups_rule` names the rule by which they were found.
     """
 
     name: str
@@ -205,12 +207,16 @@ class EvalSet:
     database: Images
     truth: Truth
     query_rows: Int64 | None = None
+    groups: Int64 | None = None
+    groups_rule: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
 
     def __post_init__(self) -> None:
         if self.truth.queries != len(self.queries):
             raise DataError(f"{self.name}: {len(self.queries)} queries but truth for {self.truth.queries}.")
+        if self.groups is not None and self.groups.shape != (len(self.queries),):
+            raise DataError(f"{self.name}: {len(self.queries)} queries but groups of {len(self.groups)}.")
         for kind, rows in self.truth.judgements.items():
             if len(rows.values) and (rows.values.min() < 0 or rows.values.max() >= len(self.database)):
                 raise DataError(

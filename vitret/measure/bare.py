@@ -58,6 +58,7 @@ def read_truth(path: Path, *, query_image: str = "") -> KnownTruth:
     `UserError`.
     """
     from vitret.data.formats.revisited import read_revisited
+    from vitret.data.layout.groups import groups_of
 
     require_convention(query_image)
     known = read_revisited(path)
@@ -65,12 +66,15 @@ def read_truth(path: Path, *, query_image: str = "") -> KnownTruth:
     convention = query_image or ("as_listed" if name in ORIGINALS else "junk")
     rows = own_rows(known.database, known.queries)
     judgements, notes = _own_images(known.judgements, rows, convention)
+    groups, rule = groups_of(judgements, None)
     evalset = EvalSet(
         name=name,
         queries=Images.of(path.parent, known.queries),
         database=Images.of(path.parent, known.database),
         truth=judgements,
         query_rows=rows if (rows >= 0).any() else None,
+        groups=groups,
+        groups_rule=rule,
     )
     return KnownTruth(evalset=evalset, notes=(*notes, *_other_case(known.database, known.queries, rows)))
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare.published import PublishedFile, published_files
-from vitret.compare.tables import Cell, Row, Table, head, read_all, tables
+from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
 from vitret.pages.markdown import markdown_table
+from vitret.pages.verdict import above, against, below, rank
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,7 +21,7 @@ FILES = {"md": "LEADERBOARD.md", "csv": "leaderboard.csv", "html": "leaderboard.
 
 
 def number(cell: Cell | None, *, interval: bool = True) -> str:
-    """A cell in per cent: mean, ± standard deviation over seeds, 95 % interval over queries.
+    """A cell in per cent: mean, ± standard deviation over seeds, 95 % interval.
 
     >>> number(Cell(value=0.5, std=None, low=0.45, high=0.55, n_effective=70))
     '50.0 [45.0, 55.0]'
@@ -32,24 +33,12 @@ def number(cell: Cell | None, *, interval: bool = True) -> str:
     return f"{100 * cell.value:.1f}{spread}{between}"
 
 
-def against(row: Row) -> str:
-    """The paired difference to the best row in points, with its interval."""
-    if row.against_best is None:
-        return row.rank_mark
-    t = row.against_best
-    return f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]" + (
-        " tie" if row.rank_mark else ""
-    )
-
-
 def caption(table: Table) -> list[str]:
     """What a reader must know before comparing two rows."""
     budget = "one budget for all" if table.budget == "track" else "each system under its own budget"
     lines = [
         f"Suite {table.suite}, {budget}. Protocol {table.fingerprint}: {table.protocol}.",
-        f"Values in per cent, 95 % intervals over queries in brackets. Sorted by {table.primary}, the mean over the "
-        "plain evaluation sets; the last column is the paired difference to the best row, and a tie is a row whose "
-        "interval holds 0.",
+        *above(table),
     ]
     if table.shortlist == "oracle":
         lines.append(
@@ -79,9 +68,9 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
         for row in table.rows
     ]
     if with_test:
-        heads.append(f"{table.primary} vs best")
+        heads += ["rank", f"{table.primary} vs first"]
         for cells, row in zip(rows, table.rows, strict=True):
-            cells.append(against(row))
+            cells += [rank(row), against(row)]
     return heads, rows
 
 
@@ -102,6 +91,7 @@ def markdown(found: Sequence[Table], root: Path) -> str:
         parts.append("\n".join(f"{line}  " for line in caption(table)))
         for index, keys in enumerate(metric_groups(table)):
             parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
+        parts += below(table)
     parts += published_section(root)
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
@@ -169,6 +159,8 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                     "primary": row.primary,
                     "mark": row.rank_mark,
                     "starts_from": row.starts_from,
+                    "rank_first": row.ranks[0] if row.ranks else None,
+                    "rank_last": row.ranks[1] if row.ranks else None,
                 }
 
 
@@ -206,7 +198,8 @@ def latex(found: Sequence[Table], root: Path) -> str:
             if row.rank_mark == "best":
                 shown[0] = rf"\textbf{{{shown[0]}}}"
             lines.append(" & ".join(shown) + r" \\")
-        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
+        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in below(table))]
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -239,6 +232,7 @@ def as_html(found: Sequence[Table], root: Path) -> str:
             parts.append(f"<p{cls}>{html.escape(line)}</p>")
         for index, keys in enumerate(metric_groups(table)):
             parts.append(_html_table(table, *grid(table, keys, with_test=index == 0)))
+        parts += [f"<p>{html.escape(line)}</p>" for line in below(table)]
     return "\n".join(parts) + "\n</html>\n"
 
 
@@ -282,7 +276,17 @@ _TOP = 2
 
 def overview(found: Sequence[Table]) -> str:
     """The README's table: the first rows of each training set, measured under the track's budget."""
-    heads = ["trained on", "measured by", "system", "dim", "params", "primary number", "value", "vs best"]
+    heads = [
+        "trained on",
+        "measured by",
+        "system",
+        "dim",
+        "params",
+        "primary number",
+        "value",
+        "rank",
+        "vs first",
+    ]
     rows = [line for table in found for line in _overview_lines(table)]
     return markdown_table(heads, rows)
 
@@ -301,6 +305,7 @@ def _overview_lines(table: Table) -> list[list[str]]:
             f"{row.parameters / 1e6:.2f}M",
             table.primary,
             f"{100 * (row.primary or 0):.1f}",
+            rank(row),
             against(row),
         ]
         for row in ranked[:_TOP]

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from vitret.compare.tables import Row, Table, short
 from vitret.core.protocol import split_key
-from vitret.pages.leaderboard import against, caption, metric_groups, number, title
+from vitret.pages.leaderboard import caption, metric_groups, number, title
+from vitret.pages.verdict import against, below, rank
 
 
 def print_tables(found: Sequence[Table]) -> None:
@@ -26,6 +27,8 @@ def print_tables(found: Sequence[Table]) -> None:
             console.print(Text(line, style="dim"))
         for grid in grids:
             console.print(grid)
+        for line in below(table):
+            console.print(Text(line, style="dim"))
 
 
 def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
@@ -40,7 +43,8 @@ def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
                 f"{short(name)}\n{metric} {'' if level == 'all' else level}".rstrip(), justify="right"
             )
     if with_test:
-        grid.add_column(f"vs best\n{table.primary}", justify="right", overflow="fold")
+        grid.add_column("rank", justify="right")
+        grid.add_column(f"vs first\n{table.primary}", justify="right", overflow="fold")
     for row in table.rows:
         grid.add_row(
             *_cells(table, row, keys, with_test=with_test), style="bold" if row.rank_mark == "best" else ""
@@ -56,5 +60,5 @@ def _cells(table: Table, row: Row, keys: Sequence[str], *, with_test: bool) -> l
             value = number(cell, interval=False)
             cells.append(value if cell is None else f"{value}\n{100 * cell.low:.1f}–{100 * cell.high:.1f}")
     if with_test:
-        cells.append(against(row).replace(" [", "\n["))
+        cells += [rank(row), against(row).replace(" [", "\n[")]
     return cells

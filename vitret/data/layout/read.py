@@ -14,6 +14,7 @@ from vitret.core import plugins
 from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
 from vitret.core.store import read_json_object
+from vitret.data.layout.groups import groups_of
 from vitret.data.layout.identity import copies_sentences, find_twins
 from vitret.data.layout.parquet import read_table
 from vitret.data.layout.parts import BOX
@@ -106,14 +107,18 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
         raise DataError(f"{name}: has no queries. Sets that have some are marked in: vitret list datasets")
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
+    truth = read_truth(folder / "truth.json", queries, database)
+    groups, rule = groups_of(truth, queries.get("label"))
     # Labelled items and items of a boxed database are crops; a judged query's box marks a part of a photograph.
     marks = "label" not in queries and BOX[0] not in database
     return EvalSet(
         name=name,
         queries=replace(_images(folder, queries), marks=marks),
         database=_images(folder, database),
-        truth=read_truth(folder / "truth.json", queries, database),
+        truth=truth,
         query_rows=queries.get("database_row"),
+        groups=groups,
+        groups_rule=rule,
         card=_card(folder),
         digest=manifest["digests"]["evaluation"],
     )

@@ -1,0 +1,82 @@
+"""Intervals over groups of queries and over seeds: against plain formulas, at the ends, and by simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vitret.compare.intervals import Units, answered, interval, spread
+from vitret.core.errors import EmptyError, UserError
+
+CLUSTERS, SIZE = 14, 5
+GROUPS = np.repeat(np.arange(CLUSTERS), SIZE)
+
+
+def beta_values(rng: np.random.Generator, *, rho: float, mean: float = 0.6) -> np.ndarray:
+    """Values of one set, (Q,), uniform margins bent to a skewed beta, correlated by `rho` within a group."""
+    own, shared = rng.standard_normal(CLUSTERS * SIZE), rng.standard_normal(CLUSTERS)[GROUPS]
+    uniform = stats.norm.cdf(np.sqrt(rho) * shared + np.sqrt(1 - rho) * own)
+    return stats.beta.ppf(uniform, 2 * mean, 2 * (1 - mean))
+
+
+def test_independent_queries_have_the_classic_standard_error():
+    values = np.random.default_rng(0).random((1, 40))
+    found = spread(values, Units.of([np.arange(40)]))
+    assert found.variance == pytest.approx(values.var(ddof=1) / 40)
+    assert found.df == pytest.approx(39)
+
+
+def test_equal_groups_have_the_standard_error_of_their_means():
+    values = np.random.default_rng(1).random((1, CLUSTERS * SIZE))
+    means = values.reshape(CLUSTERS, SIZE).mean(axis=1)
+    found = spread(values, Units.of([GROUPS]))
+    assert found.variance == pytest.approx(means.var(ddof=1) / CLUSTERS)
+    assert found.df == pytest.approx(CLUSTERS - 1)
+
+
+def test_two_sets_count_the_same_whatever_their_sizes():
+    values = np.concatenate([np.ones(10), np.zeros(30)])[None]
+    found = spread(values, Units.of([np.arange(10), np.arange(30)]))
+    assert found.mean == pytest.approx(0.5)
+
+
+def test_the_order_of_queries_and_the_numbers_of_groups_do_not_matter():
+    rng = np.random.default_rng(2)
+    values, order = rng.random(CLUSTERS * SIZE), rng.permutation(CLUSTERS * SIZE)
+    assert interval(values, GROUPS) == pytest.approx(interval(values[order], 100 - GROUPS[order]))
+
+
+def test_seeds_that_differ_widen_and_equal_seeds_do_not():
+    values = np.random.default_rng(3).random(CLUSTERS * SIZE) / 2
+    one = interval(values, GROUPS)
+    same = interval(np.stack([values] * 3), GROUPS)
+    apart = interval(np.stack([values, values + 0.2, values + 0.4]), GROUPS)
+    assert same == pytest.approx(one)
+    assert apart[1] - apart[0] > one[1] - one[0]
+
+
+def test_all_right_is_not_certain():
+    low, high = interval(np.ones(30))
+    assert (round(low, 2), high) == (0.88, 1.0)
+    assert interval(np.zeros(30)) == pytest.approx((1 - high, 1 - low))
+
+
+def test_one_group_says_nothing():
+    assert interval(np.array([0.2, 0.4, 0.3]), np.zeros(3, np.int64)) == pytest.approx((0, 1), abs=0.01)
+
+
+def test_queries_without_positives_are_left_out_and_must_be_the_same():
+    assert interval(np.array([0.2, np.nan, 0.6, 0.4])) == interval(np.array([0.2, 0.6, 0.4]))
+    with pytest.raises(EmptyError, match="no query has a positive"):
+        interval(np.array([np.nan, np.nan]))
+    with pytest.raises(UserError, match="not asked the same queries"):
+        answered(np.array([0.2, np.nan]), np.array([0.2, 0.3]))
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.6])
+def test_intervals_cover_the_truth_where_those_of_single_queries_do_not(rho: float):
+    rng = np.random.default_rng(7)
+    draws = [beta_values(rng, rho=rho) for _ in range(600)]
+    grouped = np.mean([low <= 0.6 <= high for low, high in (interval(one, GROUPS) for one in draws)])
+    single = np.mean([low <= 0.6 <= high for low, high in (interval(one) for one in draws)])
+    assert 0.93 <= grouped <= 0.97
+    assert single < 0.90

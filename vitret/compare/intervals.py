@@ -1,0 +1,236 @@
+"""How sure a mean is: an interval over groups of queries and over seeds; docs/statistics.md says why this one.
+
+Variance over groups: bias-reduced linearisation (Bell and McCaffrey, Survey Methodology 2002), for few groups and
+groups of unequal size; as two-way variance with the seeds: Cameron and Miller, Journal of Human Resources 2015.
+Interval: the score interval of Wilson, JASA 1927, with the effective number of queries that the variance tells (as
+Korn and Graubard, Survey Methodology 1998, do for proportions) and a t quantile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from vitret.core.errors import EmptyError, UserError
+from vitret.core.records import Float64, Int64
+
+LEVEL = 0.95
+# Below this, sums of squares of rounding errors.
+_NOTHING = 1e-24
+# A quantile that leaves nothing out: that of one group, which has no degree of freedom.
+_ENDLESS = 1e6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Units:
+    """How queries fall into groups, and groups into evaluation sets, whose means count the same.
+
+    `order` (Q,) sorts the queries by group, `starts` (G,) is where each group begins in that order, `sizes` (G,) its
+    queries, `sets` (G,) the number 0…K−1 of its evaluation set.
+    """
+
+    order: Int64
+    starts: Int64
+    sizes: Int64
+    sets: Int64
+
+    @classmethod
+    def of(cls, groups: Sequence[Int64]) -> Units:
+        """Units of one array of group numbers (Q_k,) for each evaluation set; groups of two sets are never one.
+
+        >>> Units.of([np.array([0, 1, 0])]).sizes.tolist()
+        [2, 1]
+        """
+        if not groups or any(len(one) == 0 for one in groups):
+            raise EmptyError("no query has a positive: there is nothing to measure.")
+        set_of_query = np.repeat(np.arange(len(groups)), [len(one) for one in groups])
+        order = np.lexsort((np.concatenate(groups), set_of_query))
+        group, owner = np.concatenate(groups)[order], set_of_query[order]
+        new = np.r_[True, (np.diff(group) != 0) | (np.diff(owner) != 0)]
+        starts = np.flatnonzero(new).astype(np.int64)
+        return cls(
+            order=order.astype(np.int64),
+            starts=starts,
+            sizes=np.diff(np.r_[starts, len(order)]).astype(np.int64),
+            sets=owner[starts].astype(np.int64),
+        )
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are, over all sets."""
+        return len(self.sizes)
+
+    @property
+    def queries_of_set(self) -> Float64:
+        """Queries of each evaluation set, (K,)."""
+        return np.bincount(self.sets, weights=self.sizes).astype(np.float64)
+
+    @property
+    def shares(self) -> Float64:
+        """Share of each group in the queries of its set, (G,)."""
+        return self.sizes / self.queries_of_set[self.sets]
+
+    def set_means(self, values: Float64) -> tuple[Float64, Float64]:
+        """Sums of each group (…, G) and means of each set (…, K) of values (…, Q)."""
+        sums = np.add.reduceat(values[..., self.order], self.starts, axis=-1)
+        first_groups = np.flatnonzero(np.r_[True, np.diff(self.sets) != 0])
+        return sums, np.add.reduceat(sums, first_groups, axis=-1) / self.queries_of_set
+
+    def deviations(self, values: Float64) -> tuple[Float64, Float64]:
+        """Mean (…) of values (…, Q), and what each group adds to its error (…, G); their squares add up to a variance.
+
+        A group's share inflates its own residual, which is small because the group pulled the mean (Bell–McCaffrey).
+        """
+        sums, means = self.set_means(values)
+        sets = means.shape[-1]
+        centred = (sums - self.sizes * means[..., self.sets]) / (sets * self.queries_of_set[self.sets])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            grown = np.where(self.shares < 1, centred / np.sqrt(1 - self.shares), 0.0)
+        return means.mean(axis=-1), grown
+
+    def degrees(self) -> Float64:
+        """Degrees of freedom of each set's variance, (K,): groups − 1 for equal sizes, fewer for unequal; 0 for one.
+
+        Bell and McCaffrey's, for queries of one group that agree wholly, the case with the fewest.
+        """
+        found = []
+        for k in range(len(self.queries_of_set)):
+            share = self.shares[self.sets == k]
+            if len(share) < 2:
+                found.append(0.0)
+                continue
+            # M = cov of the deviations = diag(d) − ab' − ba' + T aa'; degrees = tr(M)² / tr(M²), in closed form.
+            spread, grow = share**2, 1 / np.sqrt(1 - share)
+            a, b, d, total = grow * share, grow * spread, grow**2 * spread, spread.sum()
+            low_rank = -2 * a * b + total * a**2
+            aa, ab, bb = a @ a, a @ b, b @ b
+            square = (
+                d @ d + 2 * d @ low_rank + 2 * ab**2 + 2 * aa * bb + total**2 * aa**2 - 4 * total * ab * aa
+            )
+            found.append(float((d.sum() + low_rank.sum()) ** 2 / square))
+        return np.array(found)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spread:
+    """A mean, its squared standard error over groups and over seeds, and their degrees of freedom; each (…)."""
+
+    mean: Float64
+    over_groups: Float64
+    groups_df: Float64
+    over_seeds: Float64
+    seeds_df: float | Float64
+
+    @property
+    def variance(self) -> Float64:
+        return self.over_groups + self.over_seeds
+
+    @property
+    def df(self) -> Float64:
+        """Degrees of freedom of the sum: Satterthwaite, Biometrics 1946."""
+        return satterthwaite([(self.over_groups, self.groups_df), (self.over_seeds, self.seeds_df)])
+
+
+def satterthwaite(parts: Sequence[tuple[Float64, Any]]) -> Float64:
+    """Degrees of freedom of a sum of variances, each with its own; parts that are zero do not count."""
+    total = sum((variance for variance, _ in parts), np.zeros(()))
+    below = np.zeros_like(total, dtype=np.float64)
+    for variance, df in parts:
+        below = below + variance**2 / np.maximum(df, 1e-9)
+    first_df = np.broadcast_to(np.asarray(parts[0][1], dtype=np.float64), total.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(total > _NOTHING, total**2 / below, first_df)
+
+
+def spread(values: Float64, units: Units) -> Spread:
+    """The mean of values (…, S, Q) over seeds and queries, and what is known of its error."""
+    means, deviations = units.deviations(values)
+    seeds = means.shape[-1]
+    mean_deviation = deviations.mean(axis=-2)
+    over_groups, groups_df = _over_groups(mean_deviation, units)
+    if seeds == 1:
+        nothing = np.zeros_like(over_groups)
+        return Spread(
+            mean=means[..., 0], over_groups=over_groups, groups_df=groups_df, over_seeds=nothing, seeds_df=0
+        )
+    own = means.var(axis=-1, ddof=1) / seeds
+    # What seeds and groups do together is in both; once is enough.
+    both = ((deviations - mean_deviation[..., None, :]) ** 2).sum(axis=(-1, -2)) / (seeds * (seeds - 1))
+    return Spread(
+        mean=means.mean(axis=-1),
+        over_groups=over_groups,
+        groups_df=groups_df,
+        over_seeds=np.maximum(0.0, own - both),
+        seeds_df=seeds - 1,
+    )
+
+
+def _over_groups(deviations: Float64, units: Units) -> tuple[Float64, Float64]:
+    """The variance that deviations (…, G) add up to, and its degrees of freedom."""
+    degrees = units.degrees()
+    of_set = [(deviations[..., units.sets == k] ** 2).sum(axis=-1) for k in range(len(degrees))]
+    variance = sum(of_set, np.zeros(deviations.shape[:-1]))
+    return variance, satterthwaite([(v, df) for v, df in zip(of_set, degrees, strict=True)])
+
+
+def t_quantile(df: Float64, level: float = LEVEL) -> Float64:
+    """Two-sided quantile of Student's t; the normal's quantile for endless degrees of freedom."""
+    return np.asarray(np.minimum(stdtrit(np.maximum(df, 1e-3), (1 + level) / 2), _ENDLESS))
+
+
+def score_interval(found: Spread, *, groups: int, level: float = LEVEL) -> tuple[Float64, Float64]:
+    """Wilson's interval of a mean of values in [0, 1]; where nothing varies, that of as many answers as groups.
+
+    >>> low, high = score_interval(spread(np.ones((1, 30)), Units.of([np.arange(30)])), groups=30)
+    >>> f"{low:.3f} {high:.3f}"
+    '0.878 1.000'
+    """
+    p = np.clip(found.mean, 0.0, 1.0)
+    square = t_quantile(found.df, level) ** 2
+    # One over the effective number of answers; 1 / groups where no variance can be seen.
+    inside = np.maximum(p * (1 - p), _NOTHING)
+    varied = found.variance > _NOTHING
+    per = np.where(varied, np.where(varied, found.variance, 1.0) / inside, 1.0 / groups)
+    middle = (p + square * per / 2) / (1 + square * per)
+    half = np.sqrt(square * per * p * (1 - p) + (square * per / 2) ** 2) / (1 + square * per)
+    # Rounding must not leave the mean outside its own interval.
+    return np.minimum(np.maximum(0.0, middle - half), p), np.maximum(np.minimum(1.0, middle + half), p)
+
+
+def interval(values: Float64, groups: Int64 | None = None) -> tuple[float, float]:
+    """The 95 % interval of a mean over queries: values (Q,), or (S, Q) for S seeds; NaN queries are left out.
+
+    `groups` (Q,) tells which queries ask about one thing; without, each is a group of its own.
+    Raises `EmptyError` where no query is left.
+    >>> low, high = interval(np.array([0.0, 1.0] * 35))
+    >>> f"{low:.2f} {high:.2f}"
+    '0.38 0.62'
+    """
+    (table,), kept = answered(values)
+    groups = np.arange(len(kept)) if groups is None else groups
+    units = Units.of([groups[kept]])
+    low, high = score_interval(spread(table, units), groups=units.groups)
+    return float(low), float(high)
+
+
+def answered(*systems: Float64) -> tuple[list[Float64], NDArray[np.bool_]]:
+    """Each system's values as (S, Q') over the queries that have values, and which of the Q those are.
+
+    Raises `UserError` where the queries differ in number or in which of them have positives.
+    """
+    tables = [np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in systems]
+    absent = np.isnan(tables[0][0])
+    for table in tables:
+        if table.shape[1] != len(absent) or (np.isnan(table) != absent).any():
+            raise UserError(
+                "the two sides were not asked the same queries, so no paired test can be made. Compare rows of one "
+                "evaluation set and level."
+            )
+    if absent.all():
+        raise EmptyError("no query has a positive: there is nothing to measure.")
+    return [table[:, ~absent] for table in tables], ~absent

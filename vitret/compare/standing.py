@@ -1,0 +1,75 @@
+"""How the rows of a table stand to each other: all pairs tested, corrected by Holm, and the ranks that follow.
+
+All pairs are tested and not only those with the best row: which row is best was seen in the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from vitret.compare.intervals import Units, answered, spread
+from vitret.compare.paired import PairedTest, holm, paired_over, rank_intervals
+from vitret.core.records import Float64, Int64
+
+ONE_RUN = "One run each: this tells which checkpoint is better, not which method."
+# Below so many groups a table says that its intervals are rough.
+FEW_GROUPS = 7
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """Values of the primary number of one system, (S, Q), end to end over evaluation sets, and their units."""
+
+    values: Float64
+    units: Units
+
+    @classmethod
+    def of(cls, tables: Sequence[Float64], groups: Sequence[Int64]) -> Answers:
+        """From the values (S, Q_k) and groups (Q_k,) of each set; queries without positives are left out."""
+        values, numbers = [], []
+        for table, group in zip(tables, groups, strict=True):
+            (known,), kept = answered(table)
+            values.append(known)
+            numbers.append(group[kept])
+        return cls(values=np.concatenate(values, axis=1), units=Units.of(numbers))
+
+    @property
+    def mean(self) -> float:
+        """Mean of the sets' means over seeds: a set with more queries counts no more."""
+        return float(spread(self.values, self.units).mean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One row among others: its test against the first row, and the first and last rank that it may have."""
+
+    against_best: PairedTest | None
+    ranks: tuple[int, int]
+
+
+def standings(rows: Sequence[Answers]) -> tuple[list[Standing], float | None]:
+    """How rows stand, the best of them first; and the difference that a pair of them shows four times in five.
+
+    The difference is the median over the pairs, and None where a row stands alone.
+    """
+    count = len(rows)
+    pairs = list(combinations(range(count), 2))
+    tests = [paired_over(rows[j].values, rows[i].values, rows[i].units) for i, j in pairs]
+    corrected = [
+        replace(test, p_value=p)
+        for test, p in zip(tests, holm([test.p_value for test in tests]), strict=True)
+    ]
+    differences, p_values = np.zeros((count, count)), np.ones((count, count))
+    for (i, j), test in zip(pairs, corrected, strict=True):
+        differences[j, i], differences[i, j] = test.difference, -test.difference
+        p_values[i, j] = p_values[j, i] = test.p_value
+    against = {j: test for (i, j), test in zip(pairs, corrected, strict=True) if i == 0}
+    found = [
+        Standing(against_best=against.get(row), ranks=ranks)
+        for row, ranks in enumerate(rank_intervals(differences, p_values))
+    ]
+    return found, float(np.median([test.detectable for test in tests])) if tests else None
