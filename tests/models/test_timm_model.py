@@ -11,6 +11,7 @@ from vitret.core import plugins
 from vitret.core.errors import DataError, UserError
 from vitret.models.backbones.timm_model import build, read_state, timm
 from vitret.models.heads import cls
+from vitret.models.weights import note
 
 pytestmark = pytest.mark.slow
 
@@ -244,6 +245,7 @@ def test_averaged_weights_are_taken_as_timm_takes_them(tmp_path, capsys, key):
 
 
 def test_a_network_of_one_size_gets_its_square_and_says_so(capsys):
+    note.cache_clear()  # A note is said once in a process.
     small = {"embed_dim": 32, "depth": 2, "num_heads": 2}
     backbone = build(arch="beit_base_patch16_224", pretrained=False, arch_options=small).eval()
     assert "takes 224×224 pixels alone: every image is resized" in capsys.readouterr().err
