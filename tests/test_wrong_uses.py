@@ -246,4 +246,5 @@ def test_two_benches_on_one_run_share_the_work(photos: Path, tmp_path: Path):
     outputs = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
-    assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+    rows = [path for path in (tmp_path / "results").rglob("*.json") if path.parent.name != "groups"]
+    assert len(rows) == 1
