@@ -15,6 +15,7 @@ from vitret.compare.whiten import load_source
 from vitret.core.ablations import make_variants
 from vitret.core.config import location
 from vitret.core.errors import DataError, EmptyError, UserError, VitretError
+from vitret.core.exclusion import LeftOut, read_left_out
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
     Recipe,
@@ -78,6 +79,8 @@ class Work:
     whitening_source: TrainSet | None
     # Training set → its digest, and which part of it is prepared: of every set that something learns from.
     learned: dict[str, tuple[str, str]]
+    # The training images that recipes with an exclusion do not learn from.
+    left_out: LeftOut | None = None
 
     def training(self, recipe: Recipe) -> tuple[str, str]:
         """Digest and subset of what a row's numbers were learned from; empty for what learns nothing."""
@@ -91,6 +94,7 @@ class Request:
     """What a bench is asked for, by names; what is not said comes from the track.
 
     `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's.
+    `exclude` is a file that names training images to leave out.
     """
 
     train_set: str
@@ -101,6 +105,7 @@ class Request:
     assignments: Sequence[str] = ()
     suite: str | None = None
     eval_sets: Sequence[str] = ()
+    exclude: Path | None = None
 
 
 class _Problems:
@@ -145,7 +150,13 @@ def resolve(places: Places, request: Request) -> Work:
         *own,
         *_variants(places, request, seeds=seeds, problems=problems),
     ]
+    left_out = None if request.exclude is None else read_left_out(request.exclude)
+    recipes = [_leaving_out(recipe, left_out, matcher=suite.protocol.rerank.learned) for recipe in recipes]
     learned = _training_sets(places, recipes, problems=problems, matcher=suite.protocol.rerank.learned)
+    if left_out is not None:
+        for name in learned:
+            with problems.collected():
+                left_out.mark(layout.load_train(places.data, name))
     evaluations, distractors = _data(places, suite, problems=problems)
     whitening_source = None
     with problems.collected():
@@ -164,7 +175,15 @@ def resolve(places: Places, request: Request) -> Work:
         distractors=distractors,
         whitening_source=whitening_source,
         learned=learned,
+        left_out=left_out,
     )
+
+
+def _leaving_out(recipe: ResolvedRecipe, left_out: LeftOut | None, *, matcher: bool) -> ResolvedRecipe:
+    """A recipe that learns without some images; one that learns nothing stays as it is."""
+    if left_out is None or (recipe.system.frozen and not matcher):
+        return recipe
+    return ResolvedRecipe(left_out.of(recipe))
 
 
 def _systems(request: Request, track: Track) -> tuple[str, ...]:
@@ -371,6 +390,7 @@ def plan(places: Places, work: Work) -> list[str]:
             what = "trained already"
         else:
             what = f"train on {task.recipe.track.images_seen:,} images"
+            what += f" {task.recipe.exclude.words}" if task.recipe.exclude else ""
         if work.suite.protocol.rerank.learned:
             what += ", train a matcher of pairs unless it is there"
         lines.append(f"{run.id}: {what}, then measure {', '.join(missing)}")
