@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ from vitret.cli import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vitret.compare.comparable import Entry
+    from vitret.compare.overlap.affected import Affected
     from vitret.compare.work import Places, Work
 
 
@@ -40,6 +43,25 @@ def bench(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="ROW", help="A result file; print one verdict against it and exit with 0 or 1."),
+    ] = None,
+    require: Annotated[
+        str,
+        typer.Option(help="With --baseline, what exits with 0: better, or not-worse (better or a tie)."),
+    ] = "better",
+    without_overlap: Annotated[
+        str,
+        typer.Option(
+            "--without-overlap",
+            metavar="FILE|auto",
+            help="Print the tables a second time, without the queries that overlap.",
+        ),
+    ] = "",
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
     workers: Annotated[
@@ -55,7 +77,10 @@ def bench(
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
       vitret bench --train-set minitown-sfm --ablate dtop
+      vitret bench --train-set gldv2 --systems mine --baseline results/.../ROW.json
     """
+    from vitret.compare.baseline import REQUIREMENTS, read_baseline, verdict
+    from vitret.compare.overlap.affected import affected_by
     from vitret.compare.work import Places, Request, resolve
     from vitret.compare.work import plan as planned
     from vitret.core.recipes import unalias
@@ -71,13 +96,22 @@ def bench(
         assignments=set_ or (),
         suite=suite or None,
         eval_sets=eval_set or (),
+        exclude=exclude,
     )
+    console.require_choice("--require", require, REQUIREMENTS)
     places = Places.default()
     work = resolve(places, request)
+    against = None if baseline is None else read_baseline(baseline, work)
     if plan:
         console.put("\n".join(planned(places, work)))
         return
-    run_and_print(places, work, device=device, precision=precision, workers=workers)
+    affected = affected_by(without_overlap, places.results) if without_overlap else []
+    entries = run_and_print(places, work, device=device, precision=precision, workers=workers)
+    print_without(places, entries, affected)
+    if against is not None:
+        found = verdict(against, work)
+        console.put("\n".join(found.lines))
+        found.require(require)
 
 
 def _names(text: str) -> list[str]:
@@ -86,8 +120,9 @@ def _names(text: str) -> list[str]:
 
 def run_and_print(
     places: "Places", work: "Work", *, device: str, precision: str, workers: int | None
-) -> None:
-    """Do the work of a bench and print its tables, and only its tables."""
+) -> "list[Entry]":
+    """Do the work of a bench and print its tables, and only its tables; the rows in them."""
+    from vitret.compare.overlap.known import known
     from vitret.compare.tables import read_all, tables
     from vitret.compare.work import missing_rows
     from vitret.data.layout import notes_of
@@ -110,10 +145,25 @@ def run_and_print(
             steps=console.steps,
         )
     rows = {path for task in work.tasks for path in task.rows.values()}
-    found = tables(entry for entry in read_all(places.results) if entry[0] in rows)
+    entries = [entry for entry in read_all(places.results) if entry[0] in rows]
+    found = tables(entries, known=known(places.results))
     print_tables(found)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
+    return entries
+
+
+def print_without(places: "Places", entries: "list[Entry]", affected: "list[Affected]") -> None:
+    """Print the tables of these rows without the queries that overlap."""
+    from vitret.compare.overlap.affected import said_of
+    from vitret.compare.overlap.known import known
+    from vitret.compare.tables import tables
+    from vitret.pages.terminal import print_tables
+
+    if affected:
+        for sentence in said_of(affected, [row for _, row in entries]):
+            console.say(sentence)
+        print_tables(tables(entries, known=known(places.results), without=affected))
 
 
 def seeds_to_add(words: "Sequence[str]") -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitret.compare.overlap.affected import affected_by, said_of
+from vitret.compare.overlap.known import known
 from vitret.compare.published import PublishedFile, published_files
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
@@ -68,9 +70,9 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
         for row in table.rows
     ]
     if with_test:
-        heads += ["rank", f"{table.primary} vs first"]
+        heads += ["rank", f"{table.primary} vs first", "overlap", "zero-shot %"]
         for cells, row in zip(rows, table.rows, strict=True):
-            cells += [rank(row), against(row)]
+            cells += [rank(row), against(row), row.overlap.word, row.overlap.cell]
     return heads, rows
 
 
@@ -124,9 +126,11 @@ def title(table: Table) -> str:
     """What the rows were trained on, how they were measured, under which fingerprint."""
     trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
     trained += f", data {table.training_data}" if table.training_data else ""
+    trained += f" {table.left_out}" if table.left_out else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
     trained += "" if table.budget == "track" else ", own budgets"
     trained += f" · ablation study of {table.ablation}" if table.ablation else ""
+    trained += "".join(f" · without {count} queries of {name}" for name, count in table.dropped)
     return f"{trained} · {table.suite} · {table.fingerprint}"
 
 
@@ -161,6 +165,11 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                     "starts_from": row.starts_from,
                     "rank_first": row.ranks[0] if row.ranks else None,
                     "rank_last": row.ranks[1] if row.ranks else None,
+                    "left_out": table.left_out,
+                    "dropped_queries": dict(table.dropped).get(name.partition("+")[0], 0),
+                    "overlap": row.overlap.word,
+                    "zero_shot_training": row.overlap.training,
+                    "zero_shot_pretraining": row.overlap.pretraining,
                 }
 
 
@@ -259,13 +268,21 @@ RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
 }
 
 
-def render(root: Path, form: str) -> str:
-    """The tables of a results folder in one of the forms of `RENDERERS`."""
-    found = tables(read_all(root))
+def render(root: Path, form: str, *, without: str = "") -> str:
+    """The tables of a results folder in one of the forms of `RENDERERS`.
+
+    With `without` (a file of overlap, or "auto"), behind them the tables without the queries that overlap concerns.
+    """
+    entries, known_here = read_all(root), known(root)
+    found = tables(entries, known=known_here)
     if not found:
         raise EmptyError(
             f"{root}: no measured rows. Run `vitret bench --train-set SET` or `vitret demo` first."
         )
+    if without:
+        affected = affected_by(without, root)
+        said_of(affected, [row for _, row in entries])  # refuses a file that is about none of the rows
+        found += tables(entries, known=known_here, without=affected)
     return RENDERERS[form](found, root)
 
 
@@ -325,7 +342,7 @@ def _expected(root: Path) -> dict[Path, str]:
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
         if BEGIN in text and END in text:
-            expected[readme] = _with_overview(text, overview(tables(read_all(root))))
+            expected[readme] = _with_overview(text, overview(tables(read_all(root), known=known(root))))
     return expected
 
 
