@@ -130,11 +130,13 @@ QUALITY = {"recompressed": 30}
 class Size:
     """For a seed, `each` buildings of a level and copies of a kind; `photos` of each asked building in the database.
 
-    `others` is the number of other training photographs, `scale` the pixels of a side over the town's own.
+    Of these, `positives` are judged, so that fewer pairs are compared. `others` is the number of other training
+    photographs, `scale` the pixels of a side over the town's own.
     """
 
     each: int = 5
     photos: int = 3
+    positives: int = 1
     others: int = 1910
     scale: int = 2
 
@@ -197,8 +199,15 @@ def _plan(seed: int, size: Size) -> EvalPlan:
         queries=1,
         others=0,
     )
+    judged = [
+        {row: word for word in ("easy", "hard") for row in getattr(plan, word)[query]}
+        for query in range(len(plan.queries))
+    ]
+    kept = [dict(list(rows.items())[: size.positives]) for rows in judged]
     return replace(
         plan,
+        easy=tuple(tuple(row for row, word in rows.items() if word == "easy") for rows in kept),
+        hard=tuple(tuple(row for row, word in rows.items() if word == "hard") for rows in kept),
         queries=tuple(replace(photo, path=f"{seed}/{photo.path}") for photo in plan.queries),
         database=tuple(replace(photo, path=f"{seed}/{photo.path}") for photo in plan.database),
     )
@@ -289,14 +298,14 @@ def audit(
     return overlap(asked, say=print, steps=silent)
 
 
-def networks(planted: Planted) -> dict[str, Request]:
-    """Two frozen ImageNet networks of different kinds, at 224 pixels."""
+def networks(planted: Planted, *, size: int) -> dict[str, Request]:
+    """Two frozen ImageNet networks of different kinds."""
     configs = Path(__file__).resolve().parents[2] / "configs"
     return {
         name: Request(
             model=build_model(read_system(configs, name).model),
             images=planted.evalset.queries,
-            protocol=Protocol(size=224),
+            protocol=Protocol(size=size),
             device=torch.device("cpu"),
             precision="fp32",
         )
@@ -320,10 +329,10 @@ def truth_of(planted: Planted, pair: Mapping[str, Any]) -> tuple[str, str, int]:
     return "different", kind, building[0]
 
 
-def run(work: Path, *, seeds: Sequence[int], size: Size) -> Path:
+def run(work: Path, *, seeds: Sequence[int], size: Size, pixels: int) -> Path:
     """Plant and audit; the pairs with their truth, in `pairs.json` of the work folder."""
     planted = plant(work / "images", seeds=seeds, size=size)
-    evidence = audit(planted, networks(planted), home=work / "home")
+    evidence = audit(planted, networks(planted, size=pixels), home=work / "home")
     pairs = []
     for pair in evidence["pairs"]:
         truth, kind, seed = truth_of(planted, pair)
@@ -333,7 +342,7 @@ def run(work: Path, *, seeds: Sequence[int], size: Size) -> Path:
         "training_images": len(planted.trainset.images),
         "queries": len(planted.evalset.queries),
         "positives": evidence["evaluation"]["positives"],
-        "descriptors": list(SYSTEMS),
+        "descriptors": [f"{name} at {pixels}" for name in SYSTEMS],
         "planted": {name: [kind, source] for name, (kind, source) in planted.planted.items()},
         "pairs": pairs,
     }
@@ -345,9 +354,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs=2, default=(1, 2))
+    parser.add_argument("--size", type=int, default=112, help="longer side in pixels for the descriptors")
     parser.add_argument("--others", type=int, default=Size().others)
     asked = parser.parse_args()
-    print(run(asked.work, seeds=asked.seeds, size=Size(others=asked.others)))
+    print(run(asked.work, seeds=asked.seeds, size=Size(others=asked.others), pixels=asked.size))
 
 
 if __name__ == "__main__":

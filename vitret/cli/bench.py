@@ -77,7 +77,7 @@ def bench(
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
       vitret bench --train-set minitown-sfm --ablate dtop
-      vitret bench --train-set gldv2 --systems mine --baseline results/.../ROW.json
+      vitret bench --train-set gldv2 --systems mine --baseline ROW.json
     """
     from vitret.compare.baseline import REQUIREMENTS, read_baseline, verdict
     from vitret.compare.overlap.affected import affected_by

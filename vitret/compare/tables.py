@@ -123,7 +123,7 @@ def tables(
 ) -> list[Table]:
     """Group rows into fair tables, in a fixed order; `known` is what is known of overlap.
 
-    With `without`, the tables in which queries are affected, made anew on the other queries.
+    With `without`, the tables in which queries are affected, made from the other queries.
     """
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for path, result in entries:

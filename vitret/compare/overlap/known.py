@@ -75,7 +75,7 @@ class Shared(Strict):
 
 
 class Measured(Strict):
-    """The summary of an audit. `judged` is true where a person gave verdicts; otherwise the proposals count."""
+    """The summary of an audit. `judged` is true where there are verdicts; otherwise the proposals count."""
 
     train: Trained
     evaluation: Evaluated
