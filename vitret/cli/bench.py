@@ -11,7 +11,8 @@ from vitret.cli import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vitret.compare.work import Places, Work
+    from vitret.compare.asked import Places
+    from vitret.compare.work import Work
 
 
 def bench(
@@ -30,6 +31,10 @@ def bench(
         list[str] | None,
         typer.Option("--eval-set", help="Measure on this dataset instead of those of the suite; repeatable."),
     ] = None,
+    without_distractors: Annotated[
+        bool,
+        typer.Option("--without-distractors", help="Leave out the distractors of the suite, such as R1M."),
+    ] = False,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")
     ] = None,
@@ -54,10 +59,11 @@ def bench(
     Examples:
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
+      vitret bench --train-set gldv2 --without-distractors
       vitret bench --train-set minitown-sfm --ablate dtop
     """
-    from vitret.compare.work import Places, Request, resolve
-    from vitret.compare.work import plan as planned
+    from vitret.compare.asked import Places, Request
+    from vitret.compare.work import resolve
     from vitret.core.recipes import unalias
 
     if unalias(train_set) != train_set:
@@ -71,12 +77,15 @@ def bench(
         assignments=set_ or (),
         suite=suite or None,
         eval_sets=eval_set or (),
+        without_distractors=without_distractors,
     )
     places = Places.default()
-    work = resolve(places, request)
     if plan:
-        console.put("\n".join(planned(places, work)))
+        from vitret.compare.plan import plan as planned
+
+        console.put("\n".join(planned(places, request)))
         return
+    work = resolve(places, request)
     run_and_print(places, work, device=device, precision=precision, workers=workers)
 
 

@@ -27,7 +27,8 @@ def demo(
       vitret demo --device cuda
     """
     from vitret.cli.bench import run_and_print
-    from vitret.compare.work import Places, Request, needed_sets, resolve
+    from vitret.compare.asked import Places, Request
+    from vitret.compare.work import needed_sets, resolve
     from vitret.core import config
     from vitret.data.prepare.request import Request as DatasetRequest
     from vitret.data.prepare.run import prepare
