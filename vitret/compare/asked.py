@@ -52,7 +52,8 @@ class Request:
     """What a bench is asked for, by names; what is not said comes from the track.
 
     `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's;
-    `without_distractors` leaves out those of the suite, and nothing else: its other rows are the same.
+    `without_distractors` leaves out those of the suite, and nothing else: its other rows are the same. `dim` reduces
+    descriptors to so many dimensions, and leaves out what has no more.
     """
 
     train_set: str
@@ -64,6 +65,7 @@ class Request:
     suite: str | None = None
     eval_sets: Sequence[str] = ()
     without_distractors: bool = False
+    dim: int | None = None
 
 
 class Problems:
@@ -125,12 +127,35 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
     own = [read_published(places.configs, name, request.assignments) for name in request.published]
     suite = _suite(places, request, alone=own if not names and not request.ablation else [], track=track)
     seeds = _seeds(track.seeds, request.seeds)
-    recipes = [
+    recipes: list[ResolvedRecipe] = [
         *_recipes(places, request, names=names, seeds=seeds, problems=problems),
         *own,
         *_variants(places, request, seeds=seeds, problems=problems),
     ]
-    return Asked(suite=suite, recipes=tuple(_once(recipes)))
+    recipes = _once(recipes)
+    if request.dim is not None:
+        suite = _reduced(suite, request.dim, track.train_set)
+        recipes = [recipe for recipe in recipes if descriptor_dim(recipe) > (request.dim or 0)]
+    return Asked(suite=suite, recipes=tuple(recipes))
+
+
+def _reduced(suite: Suite, dim: int, train_set: str) -> Suite:
+    if suite.protocol.whitening.kind == "none" and train_set == "none":
+        raise UserError(
+            f"--dims {dim}: the axes of {dim} dimensions are fitted on a training set, and --train-set none has no "
+            "images. Name a suite with a whitening: `vitret list suites`."
+        )
+    return suite.reduced(dim, train_set)
+
+
+def descriptor_dim(recipe: Recipe) -> int:
+    """Channels of a descriptor; the network is built, without weights, only where its head does not say them."""
+    dim = recipe.system.model.head.options.get("dim")
+    if isinstance(dim, int):
+        return dim
+    from vitret.models.flops import shape_only
+
+    return shape_only(recipe.system.model).dim
 
 
 def unprepared(places: Places, asked: Asked) -> list[str]:

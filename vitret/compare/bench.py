@@ -86,6 +86,7 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         matcher=_matcher(job, model, run=run, recipe=task.recipe),
         train_seconds=train_seconds,
         start_sha256=recorded_start(run),
+        cost=job.machine.cost(model, job.work.suite.protocol, home=job.places.home),
     )
     facts = network.facts()
     written = []

@@ -6,7 +6,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vitret.compare.asked import Asked, Places, Problems, Request, ask, preparing, unprepared
+from vitret.compare.asked import (
+    Asked,
+    Places,
+    Problems,
+    Request,
+    ask,
+    descriptor_dim,
+    preparing,
+    unprepared,
+)
 from vitret.compare.work import Task, Work, missing_rows, other_weights, resolve, row_paths
 from vitret.core import plugins
 from vitret.core.recipes import ResolvedRecipe
@@ -81,7 +90,7 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]]) -> list[st
     lines.append(
         f"Images to describe: at most {images:,}; descriptors that are there already are not made again."
     )
-    size = sum(4 * _dim(recipe) * counts[recipe.run_id] for recipe in busy)
+    size = sum(4 * descriptor_dim(recipe) * counts[recipe.run_id] for recipe in busy)
     lines.append(
         f"Descriptors: at most {readable(size)} in {places.home}, {readable(_free(places.home))} free."
     )
@@ -111,16 +120,6 @@ def _count(data: Path, name: str, part: str) -> int:
         return int(layout.load_manifest(data, name)["counts"].get(part) or 0)
     expected = plugins.load("datasets", name).CARD.expected
     return expected[part].value if part in expected else 0
-
-
-def _dim(recipe: ResolvedRecipe) -> int:
-    """Channels of a descriptor; the network is built, without weights, only where its head does not say them."""
-    dim = recipe.system.model.head.options.get("dim")
-    if isinstance(dim, int):
-        return dim
-    from vitret.models.flops import shape_only
-
-    return shape_only(recipe.system.model).dim
 
 
 def _free(folder: Path) -> int:
