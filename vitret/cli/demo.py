@@ -16,6 +16,9 @@ def demo(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
+    ] = False,
 ) -> None:
     """Run the whole pipeline on small synthetic datasets.
 
@@ -26,7 +29,7 @@ def demo(
       vitret demo
       vitret demo --device cuda
     """
-    from vitret.cli.bench import run_and_print
+    from vitret.cli.bench import do, machine_of, show
     from vitret.compare.asked import Places, Request
     from vitret.compare.work import needed_sets, resolve
     from vitret.core import config
@@ -40,11 +43,13 @@ def demo(
         "VITRET_DATA": str(home / "data"),
         "VITRET_RESULTS": str(home / "results"),
     }
+    machine = machine_of(device, precision, workers)
     places = Places.default()
     for name in needed_sets(places, TRACKS):
         prepare(DatasetRequest(name, data_root=places.data, report=console.say))
     for track in TRACKS:
         work = resolve(places, Request(train_set=track))
-        run_and_print(places, work, device=device, precision=precision, workers=workers)
+        do(places, work, machine=machine)
+        show(places, [work], wide=wide)
     for path in leaderboard.write(places.results):
         console.say(f"wrote {path}")
