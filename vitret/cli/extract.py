@@ -216,8 +216,10 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
 
     The folder never holds arrays of two calls: all are made under other names, the card comes last.
     """
+    from vitret.core.config import location
     from vitret.core.runs import code, machine
     from vitret.core.store import write_json
+    from vitret.describe.cost import network_cost
 
     fresh = {stem: folder / f".{stem}.npy.{os.getpid()}.new" for stem in requests}
     try:
@@ -227,6 +229,13 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
         for path in fresh.values():
             path.unlink(missing_ok=True)
     asked = requests["database"]
+    cost = network_cost(
+        asked.model,
+        asked.protocol,
+        device=asked.device,
+        precision=asked.precision,
+        home=location("home").path,
+    )
     about = {
         "set": dataset,
         "model": asked.model.spec.model_dump(mode="json"),
@@ -234,6 +243,7 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
         "protocol_line": asked.protocol.line(),
         "fingerprint": asked.protocol.fingerprint,
         "files": written,
+        "cost": cost.model_dump(mode="json"),
         "notes": notes,
         "code": code(),
         "machine": machine(),
