@@ -6,8 +6,8 @@ import pytest
 from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.cli import run
+from vitret.compare.asked import Places
 from vitret.compare.tables import read_all, tables
-from vitret.compare.work import Places
 from vitret.core.runs import find_run, run_names
 from vitret.data.layout.write import LayoutWriter
 

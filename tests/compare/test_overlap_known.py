@@ -15,6 +15,7 @@ from vitret.core.errors import DataError, UserError
 from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES
 from vitret.core.store import digest
 from vitret.pages import leaderboard
+from vitret.pages.captions import title
 
 FACTS = """facts:
   - {train: town, evaluation: east, affected: 3, queries: 4, basis: literature, source: a page}
@@ -115,7 +116,7 @@ def test_tables_are_made_anew_without_the_affected_queries(write, root: Path):
     assert rest.dropped == (("east", 2),)
     assert len(rest.groups[0][1].numbers) == 2
     text = leaderboard.render(root, "md", without="auto")
-    assert leaderboard.title(whole) in text
+    assert title(whole) in text
     assert "without 2 queries of east" in text
     assert "| measured | 50 / 100 |" in text
 

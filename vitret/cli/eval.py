@@ -64,7 +64,10 @@ def eval_(
             help="Print the numbers a second time, without the queries that overlap.",
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="table (per cent) or json (fractions).")] = "table",
+    form: Annotated[
+        str,
+        typer.Option("--format", help="table, csv, latex or md (per cent), or json (fractions)."),
+    ] = "table",
     engine: Annotated[
         str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")
     ] = "numpy",
@@ -81,7 +84,7 @@ def eval_(
     """
     from vitret.measure.bare import Files, score_files
 
-    console.require_choice("--format", form, ("table", "json"))
+    console.require_choice("--format", form, ("table", "csv", "json", "latex", "md"))
     second = _rerank(rerank, depth, shortlist=shortlist)
     evalset, known = _evalset(set_, truth, query_image)
     scored = score_files(
@@ -102,7 +105,7 @@ def eval_(
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
-        _print(summary)
+        _print(summary, "" if form == "table" else form)
 
 
 def _evalset(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
@@ -204,22 +207,21 @@ def _grouped(evalset: "EvalSet") -> str:
     return f"queries in {len(set(evalset.groups.tolist()))} groups ({evalset.groups_rule})"
 
 
-def _print(summary: dict[str, Any]) -> None:
-    """The summary for eyes, in per cent."""
+def _print(summary: dict[str, Any], form: str) -> None:
+    """The summary for eyes, in per cent; where its table is for a program the words go to stderr."""
     metrics = next(level["metrics"] for level in summary["levels"].values() if level["metrics"])
     more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
-    console.put(
-        f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent"
-    )
-    _print_levels(summary["levels"], summary["queries"], list(metrics))
+    tell = console.say if form else console.put
+    tell(f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent")
+    _print_levels(summary["levels"], summary["queries"], list(metrics), form=form)
     without = summary.get("without_overlap")
     if without is not None:
-        console.put(f"\nwithout the {len(without['queries'])} queries that overlap with {without['train']}")
-        _print_levels(without["levels"], summary["queries"], list(metrics))
-    console.put(summary["measured"])
+        tell(f"\nwithout the {len(without['queries'])} queries that overlap with {without['train']}")
+        _print_levels(without["levels"], summary["queries"], list(metrics), form=form)
+    tell(summary["measured"])
 
 
-def _print_levels(levels: dict[str, Any], queries: int, metrics: list[str]) -> None:
+def _print_levels(levels: dict[str, Any], queries: int, metrics: list[str], *, form: str) -> None:
     rows = []
     for name, level in levels.items():
         cells = [
@@ -227,4 +229,4 @@ def _print_levels(levels: dict[str, Any], queries: int, metrics: list[str]) -> N
             for m in level["metrics"].values()
         ] or ["–"] * len(metrics)
         rows.append([name, f"{level['queries_with_positives']} of {queries}", *cells])
-    console.table(rows, heads=["level", "queries", *metrics])
+    console.table(rows, heads=["level", "queries", *metrics], form=form)

@@ -31,6 +31,7 @@ def compare(
             help="Compare a second time, without the queries that overlap.",
         ),
     ] = "",
+    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
 ) -> None:
     """Test whether two results differ (paired).
 
@@ -47,13 +48,14 @@ def compare(
 
     affected = affected_by(without_overlap, location("results").path) if without_overlap else []
     found = compare_rows(a, b, seeds=seeds, metric=metric, without=affected)
+    tell = console.say if form else console.put
     for line in found.words:
-        console.put(line)
-    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"))
+        tell(line)
+    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
     if found.without:
-        console.put("\nWithout the queries that overlap")
-        console.table(found.without, heads=found.HEADS, right=("A", "B", "B−A", "p"))
-    if groups and found.gains:
+        tell("\nWithout the queries that overlap")
+        console.table(found.without, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
+    if groups and found.gains and not form:
         console.put(f"\n{found.metric} by group of queries, the greatest gain of B first")
         heads = ("group", "queries", "A", "B", "B−A", "gain", "lose", "rows of the queries")
         console.table(_groups(found.gains, groups), heads=heads, right=heads[:-1])

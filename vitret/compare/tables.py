@@ -23,6 +23,7 @@ from vitret.compare.paired import PairedTest
 from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.standing import Answers, standings
 from vitret.core.ablations import base_of
+from vitret.core.cost import NetworkCost
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64, Int64
 
@@ -63,6 +64,8 @@ class Row:
     dirty: bool
     # What is known of the overlap of its training with the evaluation sets.
     overlap: Status
+    # What an image costs the network, where one of the rows says it.
+    cost: NetworkCost | None = None
 
     @property
     def rank_mark(self) -> str:
@@ -245,6 +248,7 @@ class _Found:
             medal=medal,
             dirty=any(r.environment.dirty for _, r in self.entries),
             overlap=self.overlap,
+            cost=next((r.cost.network for _, r in self.entries if r.cost.network is not None), None),
         )
 
     @property
