@@ -1,4 +1,4 @@
-"""`vitret diff --rerun` on a frozen network at 32 pixels: each switch alone, all together, and what cannot be measured."""
+"""`vitret diff --rerun` on a frozen network at 32 pixels: each switch alone, all together, what cannot be done."""
 
 from pathlib import Path
 

@@ -74,7 +74,7 @@ def _require_comparable(left: Result, right: Result) -> None:
 
 
 def read_suite(suites: Path, name: str) -> Suite:
-    """A suite by name or by that of a preset, every default of its re-ranker written out, so that the fingerprint holds them."""
+    """A suite by its name or a preset's, every default of its re-ranker written out, as the fingerprint holds them."""
     known = name in file_names(suites) or name.endswith((".yaml", ".yml"))
     path = named_file("suite", suites, name if known else presets(suites).get(name, name))
     suite = validate(Suite, read_yaml(path), str(path))

@@ -42,8 +42,8 @@ class Moved:
 class Rerun:
     """The network of row A, measured again under its own protocol and with changes towards that of B.
 
-    `base` are A's numbers as measured now, `stored` as its row keeps them; `others` are differences that no change of the
-    protocol explains, a sentence each.
+    `base` are A's numbers as measured now, `stored` as its row keeps them; `others` are differences that no change of
+    the protocol explains, a sentence each.
     """
 
     base: Mapping[str, float]
@@ -55,16 +55,16 @@ class Rerun:
 def rerun(places: Places, a: Path, b: Path, *, machine: Machine, say: Say) -> Rerun:
     """Measure A's network with each of B's protocol switches alone, then with all of them.
 
-    Nothing but caches is written. Raises `UserError` where the protocols are equal, `DataError` where A's network or its
-    evaluation set is not here as the row knows it.
+    Nothing but caches is written. Raises `UserError` where the protocols are equal, `DataError` where A's network or
+    its evaluation set is not here as the row knows it.
     """
     left, right = read_result(a), read_result(b)
     changes = list(_changes(left.protocol, right.protocol))
     others = tuple(_others(left, right))
     if not changes:
         raise UserError(
-            "The protocols are equal, so there is no switch to change. `vitret diff A B` without --rerun shows what else "
-            "differs."
+            "The protocols are equal, so there is no switch to change. `vitret diff A B` without --rerun shows what "
+            "else differs."
         )
     keys = [key for key in left.metrics if key in right.metrics] or list(left.metrics)
     case = _Case(places=places, row=left, machine=machine, say=say)
