@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vitret.compare.comparable import learned_from
 from vitret.compare.gains import Gain, gains
 from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.overlap.affected import Affected, said_of
@@ -48,13 +49,14 @@ def compare_rows(
     left, right = _sides(a, b, seeds=seeds)
     require_same_measurement(left.row, right.row)
     words = [f"A  {left.words}", f"B  {right.words}"]
-    one, other = left.row.training, right.row.training
+    one, other = left.row, right.row
+    learned = {learned_from(row) for row in (one, other)} - {("", "")}
     if (
-        one.set != other.set
-        or one.budget != other.budget
-        or left.row.recipe.exclude != right.row.recipe.exclude
+        one.training.set != other.training.set
+        or one.training.budget != other.training.budget
+        or len(learned) > 1
     ):
-        words.append("Their training differs in set or budget: this is no comparison of methods.")
+        words.append("Their training differs in data or budget: this is no comparison of methods.")
     words += said_of(without, [left.row, right.row]) if without else []
     dropped = _dropped([left, right], without)
     groups = groups_beside(a, left.row)
