@@ -27,6 +27,15 @@ def test_the_summary_has_a_row_a_system_with_seeds_value_and_rank(root: Path, wr
     assert "DRAWN" not in text
 
 
+def test_the_readme_begins_with_photographs_and_shows_two_rows_of_a_synthetic_track(root: Path, write):
+    for number, system in enumerate(("x", "y", "z")):
+        write(system, [number] * 30, train_set="minitown-clean", eval_set="rminitown-east")
+    text = leaderboard.overview(tables(read_all(root)))
+    assert text.index("| A |") < text.index("| B |") < text.index("synthetic town") < text.index("| X |")
+    assert "| Y |" in text
+    assert "| Z |" not in text
+
+
 def test_a_conclusion_names_what_is_below_what_is_tied_and_what_ran_once(root: Path, write):
     write("c", [0] * 29 + [1], seed=0)
     (table,) = tables(read_all(root))

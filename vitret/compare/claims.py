@@ -45,6 +45,7 @@ class Tested:
     eval_set: str
     metric: str
     means: tuple[float, float]
+    # Of each side; 0 for a frozen network with given weights, which has none.
     seeds: tuple[int, int]
     test: PairedTest
     # True where other seeds would give other networks, and only one of a side was run.
@@ -115,7 +116,11 @@ def _tested(claim: Claim, better: Sequence[Entry], worse: Sequence[Entry]) -> Te
         eval_set=first.data.set,
         metric=metric,
         means=(a.mean, b.mean),
-        seeds=(len(a.values), len(b.values)),
+        seeds=(_seeds(better), _seeds(worse)),
         test=paired_over(a.values, b.values, a.units),
         one_run=any(len(side) == 1 and side[0][1].recipe.varies for side in (better, worse)),
     )
+
+
+def _seeds(entries: Sequence[Entry]) -> int:
+    return len(entries) if entries[0][1].recipe.varies else 0

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vitret.compare.claims import ClaimsFile, Tested, claims_files, judge_claims
-from vitret.compare.standing import ONE_RUN
 from vitret.compare.tables import Entry, Row, Table, read_all
 from vitret.core.config import file_names
 from vitret.core.recipes import Track, read_track
@@ -219,9 +218,8 @@ def _claims_of(file: ClaimsFile, entries: Sequence[Entry]) -> Iterator[str]:
         yield markdown_table(heads, [_claim_line(one) for one in tested])
         yield _claims_words(tested)
     if untested:
-        yield (
-            "Not tested, for want of rows: " + "; ".join(f"{one.says} ({one.read})" for one in untested) + "."
-        )
+        yield "Not tested, for want of rows:"
+        yield "\n".join(f"- {one.says} ({one.read})." for one in untested)
 
 
 def _claim_line(one: Tested) -> list[str]:
@@ -233,7 +231,7 @@ def _claim_line(one: Tested) -> list[str]:
         f"{one.eval_set} {one.metric}{trained_on}",
         *(f"{100 * mean:.1f}" for mean in one.means),
         f"{100 * test.difference:+.1f} [{100 * test.low:+.1f}, {100 * test.high:+.1f}]",
-        f"{one.seeds[0]} and {one.seeds[1]}",
+        " and ".join(str(count) if count else "frozen" for count in one.seeds),
         one.verdict + (", of checkpoints" if one.one_run else ""),
     ]
 
@@ -247,7 +245,9 @@ def _claims_words(tested: Sequence[Tested]) -> str:
         f"{counts['not decided']} are not decided, at 5 % after Holm's correction over these {len(tested)}. "
         "An interval is of one test alone."
     )
-    return words if not all(one.one_run for one in tested) else f"{words} {ONE_RUN}"
+    if any(one.one_run for one in tested):
+        words += ' "Of checkpoints": one side was trained once, so that no method was tested.'
+    return words
 
 
 def missing(entries: Sequence[Entry], configs: Path) -> str:
