@@ -88,6 +88,7 @@ def run_and_print(
     places: "Places", work: "Work", *, device: str, precision: str, workers: int | None
 ) -> None:
     """Do the work of a bench and print its tables, and only its tables."""
+    from vitret.compare.published import published_files
     from vitret.compare.tables import read_all, tables
     from vitret.compare.work import missing_rows
     from vitret.data.layout import notes_of
@@ -111,7 +112,7 @@ def run_and_print(
         )
     rows = {path for task in work.tasks for path in task.rows.values()}
     found = tables(entry for entry in read_all(places.results) if entry[0] in rows)
-    print_tables(found)
+    print_tables(found, published_files(places.results))
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
 

@@ -14,6 +14,7 @@ _KINDS = (
     "tracks",
     "suites",
     "presets",
+    "recipes",
     "published",
     "ablations",
     "runs",
@@ -32,13 +33,18 @@ def list_(
     kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
-        str, typer.Option("--format", help="For systems and datasets: md prints the page in docs/.")
+        str,
+        typer.Option("--format", help="For systems, datasets and published: md prints the page in docs/."),
     ] = "",
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
 
+    `published` are numbers that were read in papers, `recipes` the trainings of
+    papers for `vitret bench --published`.
+
     Examples:
       vitret list systems
+      vitret list published
       vitret list heads --json
     """
     import json
@@ -53,6 +59,9 @@ def list_(
     if kind == "datasets":
         _datasets(as_json=as_json)
         return
+    if kind == "published":
+        _published(as_json=as_json)
+        return
     rows = _rows(kind)
     if as_json:
         console.put(json.dumps(rows, indent=2, default=str))
@@ -66,8 +75,9 @@ def _rows(kind: str) -> dict[str, str]:
     from vitret.core import config, plugins, runs
 
     configs = config.location("configs").path
-    if kind in ("systems", "tracks", "published", "ablations"):
-        return {name: _about(path) for name, path in config.yaml_files(configs / kind).items()}
+    if kind in ("systems", "tracks", "recipes", "ablations"):
+        folder = configs / {"recipes": "published"}.get(kind, kind)
+        return {name: _about(path) for name, path in config.yaml_files(folder).items()}
     if kind == "suites":
         suites = config.location("suites").path
         return {name: _about(path) for name, path in config.yaml_files(suites).items()}
@@ -103,10 +113,14 @@ def _page(kind: str, form: str) -> str:
     from vitret.core import config
     from vitret.core.errors import UserError
 
-    if form != "md" or kind not in ("systems", "datasets"):
+    if form != "md" or kind not in ("systems", "datasets", "published"):
         raise UserError(
-            f"--format {form}: there is only `vitret list systems --format md` and the same of datasets."
+            f"--format {form}: there is only `vitret list systems --format md` and the same of datasets and published."
         )
+    if kind == "published":
+        from vitret.pages.published import page as published_page
+
+        return published_page(config.location("results").path)
     if kind == "datasets":
         from vitret.pages.datasets import page as datasets_page
 
@@ -117,6 +131,41 @@ def _page(kind: str, form: str) -> str:
 
     results = config.location("results").path
     return page(config.location("configs").path, measured_sentences(results), gaps(results))
+
+
+def _published(*, as_json: bool) -> None:
+    """The numbers that were read in papers, by table; what a table shows of a row, or for programs all of it."""
+    import json
+
+    from vitret.compare.published import published_files
+    from vitret.core import config
+    from vitret.core.errors import EmptyError
+
+    root = config.location("results").path
+    files = published_files(root)
+    if not files:
+        raise EmptyError(
+            f"{root / 'published'}: no published numbers. Name a folder that has some: --results."
+        )
+    if as_json:
+        whole = [file.model_dump(mode="json") for file in files]
+        console.put(json.dumps(whole, indent=2, ensure_ascii=False))
+        return
+    for file in files:
+        console.put(f"{file.title}, not measured here")
+        heads = ["method", "training set", *file.columns, "protocol", "source"]
+        lines = [
+            [
+                row.method,
+                row.train_set,
+                *(f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns),
+                row.protocol,
+                f"{row.source} ({row.read})" + (f"; {row.note}" if row.note else ""),
+            ]
+            for row in file.rows
+        ]
+        console.table(lines, heads=heads, right=file.columns)
+        console.put(f"{file.notes}\n")
 
 
 def _about(path: "Path") -> str:

@@ -27,15 +27,22 @@ class PublishedRow(Strict):
     protocol: str = ""
     values: dict[str, float]
     source: str
+    note: str = ""
     read: Literal["primary", "repository of the authors", "second hand"]
     recipes: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
 
 
 class PublishedFile(Strict):
+    """A table of published numbers. `columns` are those shown; rows may hold more.
+
+    `own_protocol`: nothing measured here is comparable, so its rows stand on the page of published numbers alone.
+    """
+
     title: str
     columns: tuple[str, ...]
     notes: str = ""
+    own_protocol: bool = False
     rows: tuple[PublishedRow, ...]
 
 
@@ -44,6 +51,31 @@ def published_files(root: Path) -> list[PublishedFile]:
         validate(PublishedFile, read_yaml(path), str(path))
         for path in sorted((root / "published").glob("*.yaml"))
     ]
+
+
+def beside(table: Table, files: Sequence[PublishedFile]) -> list[PublishedRow]:
+    """The published rows that were trained on a table's set and measured by its suite's protocol.
+
+    An ablation study has none: its rows are changes of one system.
+    """
+    if table.ablation:
+        return []
+    columns = {column_of(name, key) for name, key in table.columns}
+    rows = (row for file in files if not file.own_protocol for row in file.rows)
+    return [row for row in rows if _fits(row, table) and columns & row.values.keys()]
+
+
+def _fits(row: PublishedRow, table: Table) -> bool:
+    return table.suite in row.suites and row.train_set in (table.train_set, EACH_SETS_OWN)
+
+
+def column_of(name: str, key: str) -> str:
+    """How published files call a number: as column heads do, "mAP" left out.
+
+    >>> column_of("roxford5k", "mAP (hard)"), column_of("roxford5k", "mP@10 (hard)"), column_of("sop", "R@1")
+    ('ROxf H', 'ROxf mP@10 H', 'SOP R@1')
+    """
+    return head(name, key).replace(" mAP ", " ")
 
 
 def gaps(root: Path) -> dict[str, list[str]]:
@@ -61,11 +93,10 @@ def gaps(root: Path) -> dict[str, list[str]]:
 def _gaps_of(table: Table, targets: Sequence[PublishedRow]) -> Iterator[tuple[str, str]]:
     for row in table.rows:
         for target in targets:
-            same_set = target.train_set in (table.train_set, EACH_SETS_OWN)
-            if row.system not in target.recipes or table.suite not in target.suites or not same_set:
+            if row.system not in target.recipes or not _fits(target, table):
                 continue
             for (name, key), cell in row.cells.items():
-                column = head(name, key).replace(" mAP ", " ")
+                column = column_of(name, key)
                 if column in target.values:
                     ours, theirs = 100 * cell.value, target.values[column]
                     yield row.system, f"{column} {ours - theirs:+.1f} ({ours:.1f}, {table.suite})"

@@ -7,16 +7,20 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from vitret.compare.published import PublishedFile, beside
 from vitret.compare.tables import Row, Table, short
 from vitret.core.protocol import split_key
 from vitret.pages.leaderboard import caption, metric_groups, number, title
+from vitret.pages.published import cells_of
 from vitret.pages.verdict import against, below, rank
 
 
-def print_tables(found: Sequence[Table]) -> None:
-    """Print every table to stdout, intervals below the values."""
+def print_tables(found: Sequence[Table], published: Sequence[PublishedFile] = ()) -> None:
+    """Print every table to stdout, intervals below the values; published rows that fit stand below, in italics."""
     for table in found:
-        grids = [_grid(table, keys, with_test=i == 0) for i, keys in enumerate(metric_groups(table))]
+        grids = [
+            _grid(table, keys, published, with_test=i == 0) for i, keys in enumerate(metric_groups(table))
+        ]
         console = Console(highlight=False)
         if not console.is_terminal:
             room = Console(width=1000)
@@ -29,9 +33,13 @@ def print_tables(found: Sequence[Table]) -> None:
             console.print(grid)
         for line in below(table):
             console.print(Text(line, style="dim"))
+        if beside(table, published):
+            console.print(Text("Published rows are not measured here and not ranked.", style="dim"))
 
 
-def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
+def _grid(
+    table: Table, keys: Sequence[str], published: Sequence[PublishedFile], *, with_test: bool
+) -> RichTable:
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     grid.add_column("system", no_wrap=True)
     grid.add_column("dim\nparams", justify="right", overflow="fold")
@@ -49,6 +57,11 @@ def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
         grid.add_row(
             *_cells(table, row, keys, with_test=with_test), style="bold" if row.rank_mark == "best" else ""
         )
+    for target in beside(table, published):
+        dim = "" if target.dim is None else str(target.dim)
+        rank_of = ["", ""] if with_test else []
+        cells = [f"{target.method}\npublished", dim, "", *cells_of(target, table, keys), *rank_of]
+        grid.add_row(*cells, style="italic")
     return grid
 
 
