@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from vitret.compare.published import beside, gaps, published_files
+from vitret.compare.published import gaps, published_files, published_rows, targets_of
 from vitret.compare.tables import read_all, tables
 from vitret.core.config import file_names
 
@@ -44,14 +44,13 @@ def test_what_published_rows_are_targets_of_is_there():
 def test_a_published_row_stands_beside_ours_under_its_protocol_and_training_set_alone(write, tmp_path: Path):
     write("a", [0] * 30, eval_set="roxford5k")
     write("b", [2] * 30, eval_set="roxford5k")
-    write("a+changed", [1] * 30, eval_set="roxford5k")
     publish(tmp_path / "results", ("town", "s"), ("town", "s-square"), ("village", "s"))
-    systems, study = tables(read_all(tmp_path / "results"))
-    files = published_files(tmp_path / "results")
-    assert [row.suites for row in beside(systems, files)] == [("s",)]
-    assert beside(study, files) == []
-    apart = [file.model_copy(update={"own_protocol": True}) for file in files]
-    assert beside(systems, apart) == []
+    (table,) = tables(read_all(tmp_path / "results"))
+    published = published_rows(tmp_path / "results")
+    assert len(published) == 3
+    assert targets_of(table, published) == published[:1]
+    other = published[0].model_copy(update={"values": {"SOP R@1": 80.0}})
+    assert targets_of(table, [other]) == []
 
 
 def test_every_published_row_says_where_it_was_read_and_shows_a_number():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vitret.compare.published import published_files
+from vitret.compare.published import published_rows
 from vitret.compare.tables import read_all, tables
 from vitret.core.errors import CheckError, EmptyError, UserError
 from vitret.pages import leaderboard
@@ -102,7 +102,7 @@ def test_a_published_row_of_the_same_protocol_stands_in_italics_below_the_ranked
     assert "In italics" in rest
     assert "*Elsewhere*" not in text
     assert "99.5" not in leaderboard.render(root, "csv")
-    print_tables(tables(read_all(root)), published_files(root))
+    print_tables(tables(read_all(root)), published_rows(root))
     shown = capsys.readouterr().out
     assert shown.index("B_TWO") < shown.index("Theirs") < shown.index("not ranked")
 

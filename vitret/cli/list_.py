@@ -34,7 +34,10 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
         str,
-        typer.Option("--format", help="For systems, datasets and published: md prints the page in docs/."),
+        typer.Option(
+            "--format",
+            help="csv, json, latex or md; md of systems, datasets and published is their page in docs/.",
+        ),
     ] = "",
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
@@ -45,7 +48,7 @@ def list_(
     Examples:
       vitret list systems
       vitret list published
-      vitret list heads --json
+      vitret list heads --format csv
     """
     import json
 
@@ -53,20 +56,20 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
-    if form:
-        console.put(_page(kind, form).rstrip("\n"))
+    if form == "md" and kind in ("systems", "datasets", "published"):
+        console.put(_page(kind).rstrip("\n"))
         return
     if kind == "datasets":
-        _datasets(as_json=as_json)
+        _datasets("json" if as_json else form)
         return
     if kind == "published":
-        _published(as_json=as_json)
+        _published("json" if as_json else form)
         return
     rows = _rows(kind)
-    if as_json:
+    if as_json or form == "json":
         console.put(json.dumps(rows, indent=2, default=str))
         return
-    console.table(rows.items())
+    console.table(rows.items(), form=form, names=("name", "what"))
     if not rows:
         console.say(f"There are no {kind} yet.")
 
@@ -108,23 +111,18 @@ def _rows(kind: str) -> dict[str, str]:
     return rows
 
 
-def _page(kind: str, form: str) -> str:
+def _page(kind: str) -> str:
     """The generated text of a page in docs/."""
     from vitret.core import config
-    from vitret.core.errors import UserError
 
-    if form != "md" or kind not in ("systems", "datasets", "published"):
-        raise UserError(
-            f"--format {form}: there is only `vitret list systems --format md` and the same of datasets and published."
-        )
-    if kind == "published":
-        from vitret.pages.published import page as published_page
-
-        return published_page(config.location("results").path)
     if kind == "datasets":
         from vitret.pages.datasets import page as datasets_page
 
         return datasets_page()
+    if kind == "published":
+        from vitret.pages.published import page as published_page
+
+        return published_page(config.location("results").path)
     from vitret.compare.published import gaps
     from vitret.compare.tables import measured_sentences
     from vitret.pages.systems import page
@@ -133,13 +131,14 @@ def _page(kind: str, form: str) -> str:
     return page(config.location("configs").path, measured_sentences(results), gaps(results))
 
 
-def _published(*, as_json: bool) -> None:
-    """The numbers that were read in papers, by table; what a table shows of a row, or for programs all of it."""
+def _published(form: str) -> None:
+    """The numbers that were read in papers: the columns of each table, or for programs one number a row."""
     import json
 
     from vitret.compare.published import published_files
     from vitret.core import config
     from vitret.core.errors import EmptyError
+    from vitret.pages.published import cells, heads
 
     root = config.location("results").path
     files = published_files(root)
@@ -147,24 +146,22 @@ def _published(*, as_json: bool) -> None:
         raise EmptyError(
             f"{root / 'published'}: no published numbers. Name a folder that has some: --results."
         )
-    if as_json:
-        whole = [file.model_dump(mode="json") for file in files]
-        console.put(json.dumps(whole, indent=2, ensure_ascii=False))
+    if form == "json":
+        console.put(json.dumps([f.model_dump(mode="json") for f in files], indent=2, ensure_ascii=False))
+        return
+    if form:
+        facts = ("method", "train_set", "dim", "protocol", "source", "read", "note")
+        rows = [
+            [file.title, column, f"{value:g}", *(str(getattr(row, fact) or "") for fact in facts)]
+            for file in files
+            for row in file.rows
+            for column, value in row.values.items()
+        ]
+        console.table(rows, heads=["table", "number", "per cent", *facts], form=form)
         return
     for file in files:
         console.put(f"{file.title}, not measured here")
-        heads = ["method", "training set", *file.columns, "protocol", "source"]
-        lines = [
-            [
-                row.method,
-                row.train_set,
-                *(f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns),
-                row.protocol,
-                f"{row.source} ({row.read})" + (f"; {row.note}" if row.note else ""),
-            ]
-            for row in file.rows
-        ]
-        console.table(lines, heads=heads, right=file.columns)
+        console.table([cells(row, file) for row in file.rows], heads=heads(file), right=file.columns)
         console.put(f"{file.notes}\n")
 
 
@@ -188,7 +185,7 @@ def _options(family: str, name: str) -> str:
     )
 
 
-def _datasets(*, as_json: bool) -> None:
+def _datasets(form: str) -> None:
     """State, size, version, licence and overlaps of every dataset, known or the user's own."""
     import json
 
@@ -196,7 +193,7 @@ def _datasets(*, as_json: bool) -> None:
     from vitret.pages.datasets import rows
 
     found = rows(config.location("data").path)
-    if as_json:
+    if form == "json":
         console.put(json.dumps(found, indent=2, ensure_ascii=False))
         return
     lines = [
@@ -213,4 +210,4 @@ def _datasets(*, as_json: bool) -> None:
         for name, facts in found.items()
     ]
     heads = ("set", "state", "for", "images", "size", "version", "licence", "overlaps")
-    console.table(lines, heads=heads, right=("images",))
+    console.table(lines, heads=heads, right=("images",), form=form)

@@ -11,6 +11,7 @@ from vitret.cli import console
 def compare(
     a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
     b: Annotated[Path, typer.Argument(help="Another result on the same evaluation set.")],
+    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
 ) -> None:
     """Test whether two results differ (paired).
 
@@ -24,8 +25,8 @@ def compare(
 
     found = compare_rows(a, b)
     for line in found.words:
-        console.put(line)
-    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"))
+        (console.say if form else console.put)(line)
+    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
 
 
 def explain(
@@ -88,9 +89,9 @@ def diff(
 
 def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | None) -> None:
     """A table of switches × metrics: how many points each switch moves the number, with its 95 % interval."""
+    from vitret.compare.asked import Places
     from vitret.compare.machine import Machine
     from vitret.compare.rerun import rerun
-    from vitret.compare.work import Places
     from vitret.describe.devices import pick_device
 
     machine = Machine(device=pick_device(device), precision=precision, workers=workers)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare import results
+from vitret.compare.asked import Places
 from vitret.compare.groups import write_groups
 from vitret.compare.levels import measurable
 from vitret.compare.machine import Machine, Say, Steps, silent
 from vitret.compare.rows import Measured, Network, result_of
-from vitret.compare.work import Places, Task, Work, missing_rows, other_weights
+from vitret.compare.work import Task, Work, missing_rows, other_weights
 from vitret.core.errors import DataError
 from vitret.core.locks import locked
 from vitret.core.recipes import Recipe, ResolvedRecipe
@@ -86,6 +87,7 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         matcher=_matcher(job, model, run=run, recipe=task.recipe),
         train_seconds=train_seconds,
         start_sha256=recorded_start(run),
+        cost=job.machine.cost(model, job.work.suite.protocol, home=job.places.home),
     )
     facts = network.facts()
     written = []

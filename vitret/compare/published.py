@@ -53,34 +53,14 @@ def published_files(root: Path) -> list[PublishedFile]:
     ]
 
 
-def beside(table: Table, files: Sequence[PublishedFile]) -> list[PublishedRow]:
-    """The published rows that were trained on a table's set and measured by its suite's protocol.
-
-    An ablation study has none: its rows are changes of one system.
-    """
-    if table.ablation:
-        return []
-    columns = {column_of(name, key) for name, key in table.columns}
-    rows = (row for file in files if not file.own_protocol for row in file.rows)
-    return [row for row in rows if _fits(row, table) and columns & row.values.keys()]
-
-
-def _fits(row: PublishedRow, table: Table) -> bool:
-    return table.suite in row.suites and row.train_set in (table.train_set, EACH_SETS_OWN)
-
-
-def column_of(name: str, key: str) -> str:
-    """How published files call a number: as column heads do, "mAP" left out.
-
-    >>> column_of("roxford5k", "mAP (hard)"), column_of("roxford5k", "mP@10 (hard)"), column_of("sop", "R@1")
-    ('ROxf H', 'ROxf mP@10 H', 'SOP R@1')
-    """
-    return head(name, key).replace(" mAP ", " ")
+def published_rows(root: Path) -> list[PublishedRow]:
+    """The rows of all files."""
+    return [row for file in published_files(root) for row in file.rows]
 
 
 def gaps(root: Path) -> dict[str, list[str]]:
     """For each system or recipe how far its rows are from what was published, one sentence a number."""
-    targets = [row for file in published_files(root) for row in file.rows if row.recipes]
+    targets = [row for row in published_rows(root) if row.recipes]
     found: dict[str, list[str]] = {}
     for table in tables(read_all(root)):
         for system, sentence in _gaps_of(table, targets):
@@ -90,13 +70,35 @@ def gaps(root: Path) -> dict[str, list[str]]:
     return found
 
 
+def targets_of(table: Table, published: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """The published rows of a table's training set and protocol that have one of its numbers."""
+    columns = {published_head(*column) for column in table.columns}
+    return [
+        target
+        for target in published
+        if target.train_set in (table.train_set, EACH_SETS_OWN)
+        and table.suite in target.suites
+        and columns & target.values.keys()
+    ]
+
+
+def published_head(name: str, key: str) -> str:
+    """The column under which a published file holds a number.
+
+    >>> published_head("roxford5k", "mAP (medium)")
+    'ROxf M'
+    """
+    return head(name, key).replace(" mAP ", " ")
+
+
 def _gaps_of(table: Table, targets: Sequence[PublishedRow]) -> Iterator[tuple[str, str]]:
+    targets = targets_of(table, targets)
     for row in table.rows:
         for target in targets:
-            if row.system not in target.recipes or not _fits(target, table):
+            if row.system not in target.recipes:
                 continue
             for (name, key), cell in row.cells.items():
-                column = column_of(name, key)
+                column = published_head(name, key)
                 if column in target.values:
                     ours, theirs = 100 * cell.value, target.values[column]
                     yield row.system, f"{column} {ours - theirs:+.1f} ({ours:.1f}, {table.suite})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitret.compare.asked import Places
 from vitret.compare.bench import measure_again
 from vitret.compare.groups import groups_beside
 from vitret.compare.levels import require_measurable
@@ -15,7 +16,7 @@ from vitret.compare.machine import Machine, Say
 from vitret.compare.paired import PairedTest, paired_test
 from vitret.compare.results import Result, read_result
 from vitret.compare.whiten import load_source
-from vitret.compare.work import Places, Work
+from vitret.compare.work import Work
 from vitret.core.config import validate
 from vitret.core.errors import DataError, UserError, VitretError
 from vitret.core.protocol import Protocol, Suite, differences, metric_key
@@ -212,8 +213,8 @@ def _others(left: Result, right: Result) -> Iterator[str]:
     """What differs beside the protocol, with the command that made B."""
     found = False
     for part in _OTHER:
-        sides = (getattr(row, part).model_dump(mode="json") for row in (left, right))
-        for key, (was, now) in differences(*sides, prefix=f"{part}.").items():
+        first, second = (getattr(row, part).model_dump(mode="json") for row in (left, right))
+        for key, (was, now) in differences(first, second, f"{part}.").items():
             if key not in _NOT_COMPARED:
                 found = True
                 yield f"{key}: {was} → {now}"

@@ -220,6 +220,19 @@ class Suite(Strict):
         """Every number the suite gives, by metric, then level."""
         return tuple(metric_key(metric, level) for metric in self.metrics for level in self.levels)
 
+    def reduced(self, dim: int, data: str) -> "Suite":
+        """The same with descriptors of `dim` dimensions, by the suite's whitening, else by PCA fitted on `data`.
+
+        PCA divides by no variance, so that a table of several dimensions tells of dimensions alone.
+        """
+        own = self.protocol.whitening
+        given = WhiteningSpec(kind="pca_power", data=data, dim=dim, power=0.0)
+        spec = given if own.kind == "none" else own.model_copy(update={"dim": dim})
+        protocol = self.protocol.model_copy(update={"whitening": spec})
+        return self.model_copy(
+            update={"name": f"{self.name}-{spec.kind.partition('_')[0]}{dim}", "protocol": protocol}
+        )
+
     @model_validator(mode="after")
     def _known_levels(self) -> "Suite":
         unknown = set(self.levels) - set(LEVELS)

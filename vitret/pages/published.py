@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitret.compare.published import PublishedFile, PublishedRow, beside, column_of, published_files
+from vitret.compare.published import PublishedFile, PublishedRow, published_files, published_head, targets_of
 from vitret.compare.tables import Table
 from vitret.pages.markdown import markdown_table
 
@@ -15,16 +15,16 @@ IN_ITALICS = (
 
 def cells_of(row: PublishedRow, table: Table, keys: Sequence[str]) -> list[str]:
     """The numbers of a published row under a table's columns, in per cent as printed."""
-    columns = (column_of(name, key) for name in table.sets for key in keys)
+    columns = (published_head(name, key) for name in table.sets for key in keys)
     return [f"{row.values[column]:g}" if column in row.values else "–" for column in columns]
 
 
 def italic_rows(
-    table: Table, keys: Sequence[str], files: Sequence[PublishedFile], *, heads: Sequence[str]
+    table: Table, keys: Sequence[str], published: Sequence[PublishedRow], *, heads: Sequence[str]
 ) -> list[list[str]]:
     """Lines to stand under the measured rows of a Markdown table with these heads."""
     found = []
-    for row in beside(table, files):
+    for row in targets_of(table, published):
         facts = {"system": row.method, "dim": "–" if row.dim is None else str(row.dim), "rank": "published"}
         numbers = iter(cells_of(row, table, keys))
         first = heads.index("seeds") + 1
@@ -34,19 +34,24 @@ def italic_rows(
     return found
 
 
+def heads(file: PublishedFile) -> list[str]:
+    """Column heads of a file's table."""
+    return ["method", "training set", "dim", *file.columns, "protocol", "source"]
+
+
+def cells(row: PublishedRow, file: PublishedFile) -> list[str]:
+    """A row under `heads`."""
+    values = [f"{row.values[column]:g}" if column in row.values else "–" for column in file.columns]
+    dim = "–" if row.dim is None else str(row.dim)
+    note = f"; {row.note}" if row.note else ""
+    return [row.method, row.train_set, dim, *values, row.protocol, f"{row.source} ({row.read}){note}"]
+
+
 def part(file: PublishedFile, *, level: int) -> str:
     """One file as a Markdown table under a heading of that level."""
-    heads = ["method", "training set", "dim", *file.columns, "protocol", "source"]
-    rows = []
-    for row in file.rows:
-        values = [f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns]
-        dim = "–" if row.dim is None else str(row.dim)
-        note = f"; {row.note}" if row.note else ""
-        rows.append(
-            [row.method, row.train_set, dim, *values, row.protocol, f"{row.source} ({row.read}){note}"]
-        )
+    rows = [cells(row, file) for row in file.rows]
     notes = [file.notes + "\n"] if file.notes else []
-    return "\n".join([f"{'#' * level} {file.title}\n", *notes, markdown_table(heads, rows)])
+    return "\n".join([f"{'#' * level} {file.title}\n", *notes, markdown_table(heads(file), rows)])
 
 
 def section(root: Path) -> list[str]:
