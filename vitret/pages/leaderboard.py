@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitret.compare.published import PublishedFile, published_files
+from vitret.compare.published import PublishedRow, published_rows, targets_of
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
 from vitret.pages.captions import caption, title
 from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
+from vitret.pages.published import IN_ITALICS, italic_rows, section
 from vitret.pages.verdict import against, below, rank
 
 if TYPE_CHECKING:
@@ -72,44 +73,23 @@ def metric_groups(table: Table) -> list[list[str]]:
 def markdown(found: Sequence[Table], root: Path) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
-    parts += sections(found) + published_section(root)
+    parts += sections(found, published_rows(root)) + section(root)
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
-def sections(found: Sequence[Table]) -> list[str]:
-    """The tables in Markdown: heading, caption, grids and sentences of each."""
+def sections(found: Sequence[Table], published: Sequence[PublishedRow]) -> list[str]:
+    """The tables in Markdown: heading, caption, grids and sentences of each; published rows that fit in italics."""
     parts = []
     for table in found:
         parts.append(f"## {title(table)}")
         parts.append("\n".join(f"{line}  " for line in caption(table)))
         for index, keys in enumerate(metric_groups(table)):
-            parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
+            heads, rows = grid(table, keys, with_test=index == 0)
+            parts.append(markdown_table(heads, rows + italic_rows(table, keys, published, heads=heads)))
         parts += below(table)
+        if targets_of(table, published):
+            parts.append(IN_ITALICS)
     return parts
-
-
-def published_section(root: Path) -> list[str]:
-    """The closing section of LEADERBOARD.md; empty when there is nothing to show."""
-    files = published_files(root)
-    if not files:
-        return []
-    return [
-        "## Published numbers, not measured here",
-        "Read in papers; their protocols differ from ours and among each other.",
-        *(_published_part(file) for file in files),
-    ]
-
-
-def _published_part(file: PublishedFile) -> str:
-    heads = ["method", "training set", "dim", *file.columns, "protocol", "source"]
-    rows = []
-    for row in file.rows:
-        values = [f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns]
-        dim = "–" if row.dim is None else str(row.dim)
-        source = f"{row.source} ({row.read})"
-        rows.append([row.method, row.train_set, dim, *values, row.protocol, source])
-    notes = [file.notes + "\n"] if file.notes else []
-    return "\n".join([f"### {file.title}\n", *notes, markdown_table(heads, rows)])
 
 
 def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
