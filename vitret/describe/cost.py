@@ -207,7 +207,7 @@ def _peak(run: Callable[[Tensor], Tensor], model: Retriever, one: Tensor) -> int
     if one.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(one.device)
         run(one)
-        return torch.cuda.max_memory_allocated(one.device)
+        return int(torch.cuda.max_memory_allocated(one.device))
     if one.device.type != "cpu":
         return None
     with AliveBytes([*model.parameters(), *model.buffers(), one]) as alive:
