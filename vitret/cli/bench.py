@@ -133,8 +133,10 @@ def bench(
     places = Places.default()
     if plan:
         from vitret.compare.plan import plan as planned
+        from vitret.describe.devices import device_label, pick_device
 
-        console.put("\n".join(line for one in requests for line in planned(places, one)))
+        label = device_label(pick_device(device))
+        console.put("\n".join(line for one in requests for line in planned(places, one, device=label)))
         return
     works = [resolve(places, one) for one in requests]
     # A login node may have no such device.
