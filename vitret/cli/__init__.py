@@ -72,6 +72,7 @@ def build_app() -> typer.Typer:
         leaderboard,
         list_,
         look,
+        metrics,
         overlap,
         prepare,
         results,
@@ -95,6 +96,7 @@ def build_app() -> typer.Typer:
     app.command()(train.train)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)
+    app.command()(metrics.metrics)
     app.command()(bench.bench)
     app.command()(leaderboard.leaderboard)
     app.command()(look.compare)

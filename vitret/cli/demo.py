@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Device, Precision
 
 TRACKS = ("minitown-sfm", "minitown-clean")
 
 
 def demo(
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,

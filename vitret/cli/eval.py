@@ -43,7 +43,8 @@ def eval_(
     metrics: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k; default: the usual ones of the dataset."
+            help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k and others (docs/metrics.md); "
+            "default: the usual ones of the dataset."
         ),
     ] = "",
     levels: Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")] = "",
@@ -76,7 +77,7 @@ def eval_(
 
     console.require_choice("--format", form, ("table", "csv", "json", "latex", "md"))
     second = _rerank(rerank, depth, shortlist=shortlist)
-    evalset, known = _evalset(set_, truth, query_image)
+    evalset, known = evalset_of(set_, truth, query_image)
     scored = score_files(
         Files(queries=queries, database=database, distractors=distractors or None),
         evalset,
@@ -96,7 +97,7 @@ def eval_(
         _print(summary, "" if form == "table" else form)
 
 
-def _evalset(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
+def evalset_of(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
     """The prepared set of a name, or what a truth file says; and what should be known of its queries."""
     from vitret.core.config import location
     from vitret.core.errors import UserError

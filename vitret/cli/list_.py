@@ -13,6 +13,7 @@ _KINDS = (
     "systems",
     "tracks",
     "suites",
+    "presets",
     "published",
     "ablations",
     "runs",
@@ -73,6 +74,15 @@ def _rows(kind: str) -> dict[str, str]:
     if kind == "suites":
         suites = config.location("suites").path
         return {name: _about(path) for name, path in config.yaml_files(suites).items()}
+    if kind == "presets":
+        from vitret.compare.arena import presets, read_suite
+
+        suites = config.location("suites").path
+        found = {name: read_suite(suites, suite) for name, suite in presets(suites).items()}
+        return {
+            name: f"suite {suite.name} — {suite.about} Read in: {suite.source or 'not said'}."
+            for name, suite in found.items()
+        }
     if kind == "runs":
         home = config.location("home").path
         return {

@@ -204,6 +204,10 @@ class Suite(Strict):
 
     name: str
     about: str = ""
+    presets: tuple[str, ...] = Field(
+        default=(), description="names of other tools whose protocol it is; they stand for the suite's name"
+    )
+    source: str = Field(default="", description="where the protocol of those tools was read")
     sets: tuple[str, ...]
     distractors: str | None = None
     levels: tuple[str, ...] = ("medium", "hard")

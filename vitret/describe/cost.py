@@ -212,4 +212,4 @@ def _peak(run: Callable[[Tensor], Tensor], model: Retriever, one: Tensor) -> int
         return None
     with AliveBytes([*model.parameters(), *model.buffers(), one]) as alive:
         run(one)
-    return alive.peak
+    return int(alive.peak)
