@@ -44,6 +44,10 @@ _ALIVE = (
 )
 
 
+# How a command ends that was interrupted: its state is saved.
+_STOPPED = (130, -signal.SIGTERM, -signal.SIGINT)
+
+
 class RunJob:
     """What a cluster calls: starts the command of one run; told of its end, it stops the command and asks for more."""
 
@@ -61,6 +65,9 @@ class RunJob:
         # A plain wait would hold a lock that `checkpoint`, which interrupts it, could not pass.
         while process.poll() is None:
             time.sleep(LOOK_EVERY)
+        if process.returncode in _STOPPED:
+            # SLURM tells every process of a job that it ends; the end of this one comes next.
+            time.sleep(PATIENCE)
         if process.returncode:
             raise RuntimeError(f"{self.job.run} ended with {process.returncode}: see {self.job.log}")
         return self.job.run
