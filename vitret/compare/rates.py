@@ -35,7 +35,7 @@ def rates_of(results: Path, recipe: Recipe, protocol: Protocol, *, device: str) 
 
 def _rows(results: Path, system: str) -> list[Mapping[str, Any]]:
     """Every readable row of a system, whatever it was trained on."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for path in sorted(results.glob(f"*/{system}/*/*.json")):
         try:
             found.append(read_json_object(path))
