@@ -11,7 +11,7 @@ from vitret.compare.arena import read_suite
 from vitret.core import plugins
 from vitret.core.ablations import make_variants
 from vitret.core.config import location
-from vitret.core.errors import DataError, EmptyError, UserError, VitretError
+from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean
 from vitret.core.exclusion import LeftOut, read_left_out
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
@@ -55,7 +55,7 @@ class Request:
     `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's;
     `without_distractors` leaves out those of the suite, and nothing else: its other rows are the same. `dim` reduces
     descriptors to so many dimensions, and leaves out what has no more. `exclude` is a file that names training images
-    to leave out.
+    to leave out. `runs` are ids: only these of what the names stand for.
     """
 
     train_set: str
@@ -69,6 +69,7 @@ class Request:
     without_distractors: bool = False
     dim: int | None = None
     exclude: Path | None = None
+    runs: Sequence[str] = ()
 
 
 class Problems:
@@ -139,18 +140,31 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
         *own,
         *_variants(places, request, seeds=seeds, problems=problems),
     ]
-    recipes = _once(recipes)
+    left_out = None if request.exclude is None else read_left_out(request.exclude)
+    recipes = [
+        _leaving_out(recipe, left_out, matcher=suite.protocol.rerank.learned) for recipe in _once(recipes)
+    ]
+    recipes = _named(recipes, request.runs)
     if request.dim is not None:
         suite = _reduced(suite, request.dim, track.train_set)
         recipes = [recipe for recipe in recipes if descriptor_dim(recipe) > (request.dim or 0)]
-    left_out = None if request.exclude is None else read_left_out(request.exclude)
-    if left_out is not None:
-        matcher = suite.protocol.rerank.learned
-        recipes = [
-            recipe if recipe.system.frozen and not matcher else ResolvedRecipe(left_out.of(recipe))
-            for recipe in recipes
-        ]
     return Asked(suite=suite, recipes=tuple(recipes), left_out=left_out)
+
+
+def _leaving_out(recipe: ResolvedRecipe, left_out: LeftOut | None, *, matcher: bool) -> ResolvedRecipe:
+    """A recipe that learns without some images; one that learns nothing stays as it is."""
+    if left_out is None or (recipe.system.frozen and not matcher):
+        return recipe
+    return ResolvedRecipe(left_out.of(recipe))
+
+
+def _named(recipes: Sequence[ResolvedRecipe], runs: Sequence[str]) -> list[ResolvedRecipe]:
+    """The recipes of some runs; all where none is named."""
+    known = {recipe.run_id: recipe for recipe in recipes}
+    for run in runs:
+        if run not in known:
+            raise UserError(f"--run {run}: no run of this bench. {did_you_mean(run, known)}")
+    return [known[run] for run in runs] if runs else list(recipes)
 
 
 def _reduced(suite: Suite, dim: int, train_set: str) -> Suite:

@@ -282,7 +282,7 @@ def _found(
     )
     answers = None
     if complete:
-        values = [_by_seed(by_set[name], primary, dropped.get(name)) for name in plain]
+        values = [by_seed(by_set[name], primary, dropped.get(name)) for name in plain]
         answers = Answers.of(values, [groups[name].numbers for name in plain])
     return _Found(
         entries=entries, cells=cells, answers=answers, overlap=known.status([r for _, r in entries])
@@ -296,7 +296,7 @@ def _cell(entries: Sequence[Entry], key: str, groups: Groups, dropped: Int64 | N
     """
     means = np.array([r.metrics[key].value for _, r in entries])
     answering = entries[0][1].metrics[key].n_effective
-    values = _by_seed(entries, key, dropped)
+    values = by_seed(entries, key, dropped)
     if dropped is not None:
         answering = int((~np.isnan(values[0])).sum())
         if not answering:
@@ -312,7 +312,7 @@ def _cell(entries: Sequence[Entry], key: str, groups: Groups, dropped: Int64 | N
     )
 
 
-def _by_seed(entries: Sequence[Entry], key: str, dropped: Int64 | None) -> Float64:
+def by_seed(entries: Sequence[Entry], key: str, dropped: Int64 | None = None) -> Float64:
     """Per-query values (seeds, Q) of one evaluation set, NaN for queries without positives and for dropped ones."""
     ordered = sorted(entries, key=lambda entry: entry[1].training.seed)
     values = np.stack([per_query(path, key) for path, _ in ordered])
