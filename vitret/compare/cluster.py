@@ -150,7 +150,8 @@ def _submitit() -> ModuleType:
         import submitit
     except ModuleNotFoundError as error:
         raise MachineError("--launcher slurm needs submitit: pip install 'vitret[slurm]'") from error
-    return submitit
+    found: ModuleType = submitit
+    return found
 
 
 def _executor(submitit: ModuleType, folder: Path, options: Mapping[str, Any], cluster: str) -> Any:
