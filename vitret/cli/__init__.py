@@ -76,6 +76,7 @@ def build_app() -> typer.Typer:
         overlap,
         prepare,
         results,
+        search,
         train,
         verify,
     )
@@ -103,6 +104,7 @@ def build_app() -> typer.Typer:
     app.command()(look.explain)
     app.command()(look.diff)
     app.command()(overlap.overlap)
+    app.command()(search.search)
     app.command("list")(list_.list_)
     app.command()(env.env)
     app.add_typer(results.app, name="results")

@@ -265,14 +265,20 @@ def show(places: "Places", works: "Sequence[Work]", *, form: str = "", wide: boo
     """Print the tables of a bench, and only these."""
     found = tables_of(places, works)
     if form:
+        from vitret.compare.published import published_rows
         from vitret.pages.leaderboard import RENDERERS, sections
 
-        text = "\n\n".join(sections(found)) if form == "md" else RENDERERS[form](found, places.results)
+        text = (
+            "\n\n".join(sections(found, published_rows(places.results)))
+            if form == "md"
+            else RENDERERS[form](found, places.results)
+        )
         console.put(text.rstrip("\n"))
     else:
+        from vitret.compare.published import published_rows
         from vitret.pages.terminal import print_tables
 
-        print_tables(found, wide=wide)
+        print_tables(found, published_rows(places.results), wide=wide)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
 
