@@ -19,6 +19,7 @@ from vitret.compare.paired import PairedTest
 from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.standing import Answers, standings
 from vitret.core.ablations import base_of
+from vitret.core.cost import NetworkCost
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64
 from vitret.core.store import digest
@@ -58,6 +59,8 @@ class Row:
     one_run: bool
     medal: bool
     dirty: bool
+    # What an image costs the network, where one of the rows says it.
+    cost: NetworkCost | None = None
 
     @property
     def rank_mark(self) -> str:
@@ -268,6 +271,7 @@ class _Found:
             one_run=self.one_run,
             medal=medal,
             dirty=any(r.environment.dirty for _, r in self.entries),
+            cost=next((r.cost.network for _, r in self.entries if r.cost.network is not None), None),
         )
 
     @property
