@@ -41,8 +41,8 @@ def above(table: Table) -> list[str]:
     few = [name for name, groups in table.groups if len(np.unique(groups.numbers)) < FEW_GROUPS]
     if few:
         lines.append(
-            f"Fewer than {FEW_GROUPS} groups in {', '.join(few)}: the intervals are rough. Where a few groups carry a "
-            f"low number, they may hold the truth only {ROUGH}."
+            f"Fewer than {FEW_GROUPS} groups in {', '.join(few)}: the intervals are rough. Where a few "
+            f"groups carry the number, they hold the truth {ROUGH} of the time, not 95 %."
         )
     return lines
 
