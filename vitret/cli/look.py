@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import console, options
 
 
 def compare(
@@ -57,8 +57,8 @@ def diff(
         bool,
         typer.Option("--rerun", help="Measure A's network with each protocol switch of B, one at a time."),
     ] = False,
-    device: Annotated[str, typer.Option(help="With --rerun: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="With --rerun: auto, fp32, bf16 or fp16.")] = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="With --rerun: image-loading threads; default: one per core.")
     ] = None,
