@@ -7,8 +7,9 @@ own weights are whole in each already. Dropout, drop path and WaveBlock use a di
 process.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -35,6 +36,21 @@ def start(device: torch.device) -> torch.device:
 def stop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """`start`, and at the end `stop`: all processes together, unless one has an error, which then leaves at once.
+
+    Whoever left while another still waits for its last message would take that one down too.
+    """
+    place = start(device)
+    try:
+        yield place
+        if world() > 1:
+            dist.barrier()
+    finally:
+        stop()
 
 
 def rank() -> int:

@@ -33,24 +33,20 @@ def launch(
 
     Returns the checkpoint; None in all processes but the first, which alone speaks.
     """
-    place = distributed.start(pick_device(device))
-    try:
+    with distributed.joined(pick_device(device)) as place, contextlib.ExitStack() as held:
         first = distributed.rank() == 0
         run = open_run(home, recipe)
-        with contextlib.ExitStack() as held:
-            if first:
-                held.enter_context(locked(run.path / "run.lock", say))
-            distributed.from_first(None)  # no process reads the run before it is ours
-            checkpoint = train(
-                recipe,
-                trainset,
-                run,
-                device=place,
-                precision=precision,
-                workers=workers,
-                say=say if first else None,
-                progress=held.enter_context(steps(run.id)) if first else None,
-            )
+        if first:
+            held.enter_context(locked(run.path / "run.lock", say))
+        distributed.from_first(None)  # no process reads the run before it is ours
+        checkpoint = train(
+            recipe,
+            trainset,
+            run,
+            device=place,
+            precision=precision,
+            workers=workers,
+            say=say if first else None,
+            progress=held.enter_context(steps(run.id)) if first else None,
+        )
         return checkpoint if first else None
-    finally:
-        distributed.stop()
