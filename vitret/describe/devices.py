@@ -77,13 +77,24 @@ def cast(precision: str, device: torch.device, *, convolutional: bool) -> Abstra
 
 @contextlib.contextmanager
 def rounded_products(precision: str, device: torch.device, *, convolutional: bool) -> Iterator[None]:
-    """What stands in for autocast where a transformer runs in bf16 on a CPU; the switch is the process's.
+    """What fp32 and bf16 mean beside autocast; the switches are the process's.
 
-    Everything stays float32 and only the factors of matrix products are rounded to bf16. That is somewhat slower
-    than autocast, and its descriptors are twice as near to those of fp32: on 344 photographs a ViT-Ti kept its mAP to
-    the last digit, where autocast moved it by a point. A convolutional network gains nothing from it: every new image
-    size compiles its kernels again, which takes as long as describing an image.
+    On a GPU fp32 is fp32: cuDNN would round the factors of convolutions to TF32 by default.
+
+    On a CPU a transformer in bf16 runs without autocast: everything stays float32 and only the factors of matrix
+    products are rounded to bf16. That is somewhat slower than autocast, and its descriptors are twice as near to those
+    of fp32: on 344 photographs a ViT-Ti kept its mAP to the last digit, where autocast moved it by a point. A
+    convolutional network gains nothing from it: every new image size compiles its kernels again, which takes as long
+    as describing an image.
     """
+    if precision == "fp32" and device.type == "cuda":
+        rounds = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = rounds
+        return
     if precision == "fp32" or device.type != "cpu":
         yield
         return
