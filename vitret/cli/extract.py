@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vitret.core.protocol import Protocol
-    from vitret.core.recipes import CheckpointSpec, ModelSpec
+    from vitret.core.recipes import CheckpointSpec
     from vitret.core.records import Images
     from vitret.describe.request import Request
     from vitret.models.model import Retriever
@@ -54,10 +55,8 @@ def extract(
         list[str] | None,
         typer.Option("--set", help="Change a protocol setting, e.g. interpolation=bilinear; repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto (bf16 where GPU or CPU multiply it, else fp32), fp32, bf16 or fp16.")
-    ] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
     ] = None,
@@ -78,6 +77,7 @@ def extract(
     from vitret.core.errors import EmptyError, PartialError
     from vitret.describe.devices import pick_device
     from vitret.describe.request import Request
+    from vitret.models.named import named_network
 
     protocol = _protocol([*(set_ or ()), *([f"size={size}"] if size else [])])
     parts = _parts(location("data").path, dataset)
@@ -88,7 +88,9 @@ def extract(
     _require_own_folder(folder, parts)
     asked = Request(
         device=pick_device(device),
-        model=_network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout)),
+        model=named_network(
+            model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout), say=console.say
+        ),
         images=parts["database"][0],
         protocol=protocol,
         precision=precision,
@@ -155,51 +157,6 @@ def _checkpoint(file: str | None, layout: str | None) -> "CheckpointSpec | None"
     return CheckpointSpec(file=file, layout=layout)
 
 
-def _network(
-    name: str, *, weights: Path | None, head: str | None, checkpoint: "CheckpointSpec | None"
-) -> "Retriever":
-    from vitret.core.config import file_names, location
-    from vitret.core.errors import DataError, UserError
-    from vitret.core.recipes import ModelSpec, Part, read_system
-    from vitret.core.runs import find_run
-    from vitret.models.model import build_model, load_model
-
-    if name.startswith("timm:"):
-        from vitret.models.families import recommended_head
-
-        arch = name.removeprefix("timm:")
-        backbone = Part(
-            name="timm_model", options={"arch": arch, "weights": str(weights) if weights else None}
-        )
-        chosen = Part(name=head or recommended_head(arch))
-        return _described(ModelSpec(backbone=backbone, head=chosen), checkpoint, name)
-    if weights is not None:
-        raise UserError(f"--weights belongs to timm:ARCH; '{name}' has its own.")
-    configs = location("configs").path
-    if name.endswith((".yaml", ".yml")) or name in file_names(configs / "systems"):
-        system = read_system(configs, name)
-        if not system.frozen and checkpoint is None and system.model.checkpoint is None:
-            raise UserError(
-                f"The system '{system.name}' is trained before it describes anything: vitret train --system "
-                f"{system.name} --train-set SET. For weights of others: --checkpoint FILE --layout NAME."
-            )
-        return _described(system.model, checkpoint, name)
-    if checkpoint is not None:
-        raise UserError(f"--checkpoint belongs to a system or timm:ARCH; '{name}' has weights of its own.")
-    if Path(name).is_file():
-        return load_model(Path(name))[0]
-    run = find_run(location("home").path, name)
-    if run.finished:
-        return load_model(run.checkpoint)[0]
-    recipe = run.recipe()
-    if not recipe.system.frozen:
-        raise DataError(
-            f"{run.path}: the training is not finished. Continue it: vitret train --system {recipe.system.name} "
-            f"--train-set {recipe.track.train_set} --seed {recipe.seed}"
-        )
-    return build_model(recipe.system.model)
-
-
 def _notes(name: str, network: "Retriever") -> list[str]:
     """What a reader of the descriptors should know about the network; what was not said yet is said."""
     notes: list[str] = list(getattr(network.backbone, "notes", ()))
@@ -211,32 +168,6 @@ def _notes(name: str, network: "Retriever") -> list[str]:
         console.say(f"{name}: head {head}{other}")
         notes += [f"head {head}{other}"] if other else []
     return notes
-
-
-def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str) -> "Retriever":
-    """The network of a spec, with its own checkpoint or the given one."""
-    import torch
-
-    from vitret.core.config import validate
-    from vitret.core.errors import UserError
-    from vitret.core.recipes import ModelSpec
-    from vitret.models.foreign.fill import Loaded
-    from vitret.models.model import build_model
-
-    def tell(loaded: Loaded) -> None:
-        console.say(f"{name}: {loaded}")
-        if loaded.drawn:
-            raise UserError(
-                f"{name}: the checkpoint holds a backbone alone, and {len(loaded.drawn)} tensors of the head "
-                f"'{spec.head.name}' would be random. Take a head without weights (--head cls, gem, mean) or train it."
-            )
-
-    if checkpoint is not None:
-        both = {**spec.model_dump(mode="json"), "checkpoint": checkpoint.model_dump()}
-        spec = validate(ModelSpec, both, name)
-    # Weights that no file gives are at least the same in every call.
-    torch.manual_seed(0)
-    return build_model(spec, tell=tell).eval()
 
 
 def _require_own_folder(folder: Path, stems: "Iterable[str]") -> None:

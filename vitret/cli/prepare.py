@@ -46,6 +46,9 @@ WithoutCopies = Annotated[
         help="With your own data: a query ignores byte-identical copies of itself in the database.",
     ),
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="With your own data: refuse a folder of which something is left out.")
+]
 Options = Annotated[list[str] | None, typer.Option("--set", help="An option of the set: key=value.")]
 AcceptTerms = Annotated[bool, typer.Option(help="You have read the set's terms and agree.")]
 Replace = Annotated[
@@ -76,6 +79,7 @@ def prepare(
     source: Source = None,
     hold_out: HoldOut = 0.0,
     without_copies: WithoutCopies = False,
+    strict: Strict = False,
     set_: Options = None,
     accept_terms: AcceptTerms = False,
     replace: Replace = False,
@@ -125,6 +129,7 @@ def prepare(
             choices=choices,
             hold_out=hold_out,
             without_copies=without_copies,
+            strict=strict,
             replace=replace,
             workers=workers,
             report=console.say,
