@@ -1,6 +1,7 @@
 """Where and in which arithmetic a network runs: decided once, in the verb."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -31,6 +32,15 @@ def pick_device(name: str) -> torch.device:
             "Use --device cpu, or install a PyTorch built for it."
         )
     return torch.device(name)
+
+
+def own_device(device: torch.device) -> torch.device:
+    """This process's own GPU where `torchrun` started several; any other device as it is."""
+    if device.type != "cuda" or device.index is not None or "LOCAL_RANK" not in os.environ:
+        return device
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(own)
+    return own
 
 
 def pick_precision(name: str, device: torch.device, *, training: bool = False) -> str:

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vitret.core.errors import UserError
+from vitret.describe.devices import own_device
 
 # Gradients travel in pieces of this many numbers, several on their way at a time.
 _BUCKET = 8 << 20
@@ -26,9 +27,7 @@ def start(device: torch.device) -> torch.device:
     """Join the processes that `torchrun` started; alone, do nothing. Returns this process's own device."""
     if "RANK" not in os.environ or dist.is_initialized():
         return device
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+    device = own_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device
 
