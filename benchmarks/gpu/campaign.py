@@ -168,18 +168,18 @@ def parts(folder: Path, device: str) -> list[Part]:
             limit=60,
         ),
         Part(
+            name="demo",
+            script="gpu/demo.py",
+            words=("--home", str(folder / "home"), *at),
+            tiny=("--short",),
+            limit=120,
+        ),
+        Part(
             name="search 60,502² x 384",
             script="gpu/search.py",
             words=("--what", "all-pairs", *at),
             tiny=("--rows", "300", "--dim", "32"),
             limit=90,
-        ),
-        Part(
-            name="demo",
-            script="gpu/demo.py",
-            words=("--home", str(folder / "home"), *at),
-            tiny=("--short",),
-            limit=150,
         ),
         Part(
             name="compile ViT-B/16@384",

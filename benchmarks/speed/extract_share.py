@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,12 @@ def batches(setting: Setting) -> list[tuple[Frame, list[int]]]:
 def ready_pixels(setting: Setting, *, memory: torch.memory_format) -> list[Tensor]:
     """The normalised batches (B, 3, H, W) float32 on the device."""
     request, found = setting.request, []
-    for frame, rows in batches(setting):
-        pixels = stacked([load(request.images, row, frame, request.protocol) for row in rows])
-        normalised = padded(setting.model.normalised(pixels.to(setting.device)), frame.final)
-        found.append(normalised.contiguous(memory_format=memory))
+    with ThreadPoolExecutor(setting.threads) as pool:
+        for frame, rows in batches(setting):
+            one = partial(load, request.images, plan=frame, protocol=request.protocol)
+            pixels = stacked(list(pool.map(one, rows)))
+            normalised = padded(setting.model.normalised(pixels.to(setting.device)), frame.final)
+            found.append(normalised.contiguous(memory_format=memory))
     return found
 
 

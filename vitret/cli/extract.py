@@ -222,9 +222,9 @@ def _put_in_place(folder: Path, fresh: "Mapping[str, Path]") -> None:
 
 
 def _shared(requests: "dict[str, Request]", dataset: str, shard: str | None) -> bool:
-    """Do this process's share, where there are several; whether all shares are done and this process goes on.
+    """Do this process's share, where there are several; whether all shares are done and this process writes.
 
-    Of those that torchrun started the first one waits for the others; elsewhere whoever ends last goes on.
+    Of those that torchrun started the first one waits for the others and writes; elsewhere whoever ends last.
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError
