@@ -41,7 +41,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     return found
 
 
-BENCH = ["bench", "--train-set", "town", "--device", "cpu", "--workers", "0"]
+BENCH = ["bench", "--train-set", "town", "--seeds", "1", "--device", "cpu", "--workers", "0"]
 
 
 def test_images_are_left_out_and_rows_stand_apart(places: Places, tmp_path: Path, capsys):
