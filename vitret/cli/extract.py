@@ -237,7 +237,7 @@ def _shared(requests: "dict[str, Request]", dataset: str, shard: str | None) -> 
     share = launched or (parse_share(shard) if shard else None)
     if share is None:
         return True
-    watched = launched is None or share.index == 0
+    watched = launched is None or share.number == 0
     for stem, request in requests.items():
         with console.steps(f"{dataset} {stem}") if watched else contextlib.nullcontext() as progress:
             cached_share(request, share, home=home, progress=progress)

@@ -101,7 +101,7 @@ def extract_share(
     key, total = extraction_key(request), len(request.images)
     pieces = Pieces(out, _identity(key, block), share.of)
     there = pieces.there()
-    starts = [start for start in range(0, total, block) if (start, share.index) not in there]
+    starts = [start for start in range(0, total, block) if (start, share.number) not in there]
     tell = _teller(progress, before=pieces.rows(), total=total)
     tell(pieces.rows())
     if not starts:
@@ -209,7 +209,7 @@ def _block(work: _Work, rows: range, tell: Callable[[int], None], *, share: Shar
     described: list[Tensor] = []
     order: list[int] = []
     failed: dict[str, str] = {}
-    for done in stream(work, _plan(work, rows)[share.index :: share.of]):
+    for done in stream(work, _plan(work, rows)[share.number :: share.of]):
         failed |= done.failed
         if done.described is not None:
             described.append(done.described)
@@ -228,7 +228,8 @@ def _block(work: _Work, rows: range, tell: Callable[[int], None], *, share: Shar
 
 def _whole(rows: range, pieces: Sequence[Piece], dim: int) -> tuple[Rows, dict[str, str]]:
     """All rows of a block in order, zeros for want of an image, and the reasons for those."""
-    result, failed = np.zeros((len(rows), dim), np.float32), {}
+    result = np.zeros((len(rows), dim), np.float32)
+    failed: dict[str, str] = {}
     for piece in pieces:
         result[piece.rows - rows.start] = piece.values
         failed |= piece.failed

@@ -26,9 +26,9 @@ _NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.npz")
 
 
 class Share(NamedTuple):
-    """Number `index` (from 0) `of` several."""
+    """Number `number` (from 0) `of` several."""
 
-    index: int
+    number: int
     of: int
 
 
@@ -39,13 +39,13 @@ def parse_share(text: str) -> Share:
     """The share that a user counts from 1.
 
     >>> parse_share("2/4")
-    Share(index=1, of=4)
+    Share(number=1, of=4)
     """
     found = re.fullmatch(r"(\d+)/(\d+)", text)
-    index, of = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= index <= of:
+    number, of = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= of:
         raise UserError(f"--shard {text}: not I/N with I from 1 to N. The first of four: --shard 1/4")
-    return Share(index - 1, of)
+    return Share(number - 1, of)
 
 
 def launched_share() -> Share | None:
@@ -91,7 +91,7 @@ class Pieces:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise machine_error(self.folder, error) from error
-        write_bytes(self.folder / f"{start}-{share.index}-{count}.npz", buffer.getvalue())
+        write_bytes(self.folder / f"{start}-{share.number}-{count}.npz", buffer.getvalue())
 
 
 def read_piece(path: Path) -> Piece:
