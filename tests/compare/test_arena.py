@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from vitret.compare.arena import compare_rows, find_protocol
+from vitret.compare.arena import compare_rows, find_protocol, presets, read_suite
+from vitret.compare.standing import ONE_RUN
 from vitret.core.errors import UserError
 from vitret.core.protocol import Protocol
 
@@ -10,11 +11,16 @@ from vitret.core.protocol import Protocol
 def test_two_rows_are_tested_on_their_shared_queries(write):
     a, b = write("a", [0] * 30), write("b", [9] * 30)
     found = compare_rows(a, b)
-    assert found.words[:2] == ("A  A, trained on town, seed 0", "B  B, trained on town, seed 0")
+    assert found.words == (
+        "A  A, trained on town, seed 0",
+        "B  B, trained on town, seed 0",
+        "Queries: east 30 queries, groups unknown, taken as independent.",
+        ONE_RUN,
+    )
     metrics = {cells[0]: cells[1:] for cells in found.cells}
     # One positive a query: at rank 0 its average precision is 1; at rank 9 it is 1/20.
-    assert metrics["mAP (hard)"][:3] == ("100.0", "5.0", "-95.0")
-    assert metrics["mAP (hard)"][-1] == "A is better"
+    # No query differs from another: of 30 at most t²/(30 + t²) = 12.2 % answer otherwise, with t = 2.045 at 29 degrees.
+    assert metrics["mAP (hard)"] == ("100.0", "5.0", "-95.0", "[-100.0, -82.8]", "0.0000", "A is better")
 
 
 def test_rows_under_different_protocols_are_refused_and_told_why(write):
@@ -29,3 +35,25 @@ def test_a_fingerprint_is_found_in_rows(write, tmp_path: Path):
     assert find_protocol(protocol.fingerprint, tmp_path / "none", tmp_path / "results") == protocol
     with pytest.raises(UserError, match="No suite or row"):
         find_protocol("deadbeef", tmp_path / "none", tmp_path / "results")
+
+
+def test_a_preset_is_a_name_of_a_suite(tmp_path: Path):
+    text = "name: {name}\nsets: [s]\npresets: [{preset}]\nsource: a paper\nprotocol: {{size: {size}}}\n"
+    for name, preset, size in (("one", "tool", 8), ("two", "other", 9)):
+        (tmp_path / f"{name}.yaml").write_text(text.format(name=name, preset=preset, size=size))
+    assert presets(tmp_path) == {"other": "two", "tool": "one"}
+    assert read_suite(tmp_path, "tool").name == "one"
+    assert find_protocol("other", tmp_path, tmp_path).size == 9
+    (tmp_path / "two.yaml").write_text(text.format(name="two", preset="tool", size=9))
+    with pytest.raises(UserError, match="'tool' stands for one already"):
+        presets(tmp_path)
+
+
+def test_every_preset_says_where_it_was_read():
+    suites = Path(__file__).resolve().parents[2] / "configs" / "suites"
+    known = presets(suites)
+    assert {"revisitop", "delg", "dolg", "dino-oxford", "dino-paris", "mieb"} <= set(known)
+    assert all(read_suite(suites, suite).source for suite in known.values())
+    # A row's file is named by the fingerprint, so two presets must not share one.
+    prints = [read_suite(suites, suite).protocol.fingerprint for suite in set(known.values())]
+    assert len(set(prints)) == len(prints)

@@ -1,35 +1,60 @@
 """`vitret bench`: train, measure and compare systems on one training set."""
 
+import os
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
+from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vitret.compare.work import Places, Work
+    from vitret.compare.asked import Places
+    from vitret.compare.jobs import Job
+    from vitret.compare.machine import Machine
+    from vitret.compare.tables import Table
+    from vitret.compare.work import Work
 
 
 def bench(
     train_set: Annotated[
         str,
-        typer.Option("--train-set", help="Training set; its track fixes the budget: `vitret list tracks`."),
+        typer.Option(
+            "--train-set",
+            help="Training set; its track fixes the budget: `vitret list tracks`.",
+            autocompletion=completions.tracks,
+        ),
     ],
-    systems: Annotated[str, typer.Option(help="Names, comma-separated; default: the track's systems.")] = "",
+    systems: Annotated[
+        str,
+        typer.Option(
+            help="Names, comma-separated; default: the track's systems.", autocompletion=completions.systems
+        ),
+    ] = "",
     suite: Annotated[
         str,
         typer.Option(
-            help="How to measure; default: the suite of the track, or of the recipe with --published alone."
+            help="How to measure; default: the suite of the track, or of the recipe with --published alone.",
+            autocompletion=completions.suites,
         ),
     ] = "",
     eval_set: Annotated[
         list[str] | None,
-        typer.Option("--eval-set", help="Measure on this dataset instead of those of the suite; repeatable."),
+        typer.Option(
+            "--eval-set",
+            help="Measure on this dataset instead of those of the suite; repeatable.",
+            autocompletion=completions.datasets,
+        ),
     ] = None,
+    without_distractors: Annotated[
+        bool,
+        typer.Option("--without-distractors", help="Leave out the distractors of the suite, such as R1M."),
+    ] = False,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")
     ] = None,
@@ -40,12 +65,33 @@ def bench(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Only this run of those that --plan names; repeatable.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at the same time; GPUs or cores are divided among them.")
+    ] = 1,
+    launcher: Annotated[str, typer.Option(help="slurm: submit one job for each run, and wait.")] = "",
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(help="With --launcher slurm: an option of sbatch, e.g. partition=gpu; repeatable."),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Print accuracy against cost: FLOPs, latency, memory, bytes.")
+    ] = False,
+    dims: Annotated[
+        str, typer.Option(help="Measure also descriptors reduced to these dimensions, e.g. 128,512.")
+    ] = "",
+    form: Annotated[str, typer.Option("--format", help="Print the tables as csv, json, latex or md.")] = "",
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
+    ] = False,
 ) -> None:
     """Train, measure and compare systems on one training set.
 
@@ -54,14 +100,25 @@ def bench(
     Examples:
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
+      vitret bench --train-set gldv2 --without-distractors
+      vitret bench --train-set minitown-sfm --cost --dims 16,32
       vitret bench --train-set minitown-sfm --ablate dtop
+      vitret bench --train-set sop --launcher slurm --slurm partition=gpu
     """
-    from vitret.compare.work import Places, Request, resolve
-    from vitret.compare.work import plan as planned
+    from vitret.compare.asked import Places, Request
+    from vitret.compare.jobs import jobs_of
+    from vitret.compare.work import resolve
+    from vitret.core.errors import PartialError
     from vitret.core.recipes import unalias
 
     if unalias(train_set) != train_set:
         console.say(f"{train_set} stands for {unalias(train_set)}.")
+    if form:
+        from vitret.pages.formats import FORMS
+
+        console.require_choice("--format", form, FORMS)
+    if launcher:
+        console.require_choice("--launcher", launcher, ("slurm",))
     request = Request(
         train_set=train_set,
         systems=_names(systems),
@@ -71,49 +128,176 @@ def bench(
         assignments=set_ or (),
         suite=suite or None,
         eval_sets=eval_set or (),
+        without_distractors=without_distractors,
+        runs=run or (),
     )
+    reduced = _numbers("--dims", dims)
+    requests = [request, *(replace(request, dim=dim) for dim in reduced)]
     places = Places.default()
-    work = resolve(places, request)
     if plan:
-        console.put("\n".join(planned(places, work)))
+        from vitret.compare.plan import plan as planned
+        from vitret.describe.devices import device_label, pick_device
+
+        label = device_label(pick_device(device))
+        console.put("\n".join(line for one in requests for line in planned(places, one, device=label)))
         return
-    run_and_print(places, work, device=device, precision=precision, workers=workers)
+    works = [resolve(places, one) for one in requests]
+    # A login node may have no such device.
+    machine = machine_of("cpu" if launcher else device, precision, workers)
+    options = ["--device", device, "--precision", precision]
+    options += [] if workers is None else ["--workers", str(workers)]
+    failed: list[Job] = []
+    if jobs > 1 or launcher:
+        waiting = jobs_of(
+            works, request, dims=reduced, options=[*options, *_folders()], logs=places.home / "jobs"
+        )
+        failed = _launch(waiting, places, launcher=launcher, slots=jobs, device=device, slurm=slurm or ())
+    else:
+        for work in works:
+            do(places, work, machine=machine)
+    if cost:
+        show_costs(places, works, machine=machine, form=form)
+    else:
+        show(places, works, form=form, wide=wide)
+    if failed:
+        raise PartialError(
+            f"{len(failed)} runs failed: {', '.join(job.run for job in failed)}; the logs say why."
+        )
+
+
+def _folders() -> list[str]:
+    """Options that give a job the folders of this command, whatever its own settings are."""
+    from vitret.core.config import locations
+
+    options = {"weights": "--weights-folder"}
+    words = []
+    for place in locations():
+        words += [options.get(place.name, f"--{place.name}"), str(place.path.absolute())]
+    include = os.environ.get("VITRET_INCLUDE")
+    return words + (["--include", include] if include else [])
+
+
+def _launch(
+    waiting: "Sequence[Job]",
+    places: "Places",
+    *,
+    launcher: str,
+    slots: int,
+    device: str,
+    slurm: "Sequence[str]",
+) -> "list[Job]":
+    """Run jobs side by side here or on a cluster; those that failed."""
+    if not waiting:
+        return []
+    if launcher:
+        from vitret.compare.cluster import options_of, run_on_cluster
+
+        folder = places.home / "jobs" / "slurm"
+        return run_on_cluster(waiting, folder=folder, options=options_of(slurm), say=console.say)
+    from vitret.compare.jobs import divided, run_side_by_side
+
+    devices = _cuda_devices() if device in ("auto", "cuda") else []
+    environments = divided(devices, os.cpu_count() or 1, slots)
+    return run_side_by_side(waiting, environments, console.say)
+
+
+def _cuda_devices() -> list[str]:
+    """The CUDA devices that this process may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    """Positive whole numbers, comma-separated."""
+    from vitret.core.errors import UserError
+
+    words = _names(text)
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UserError(
+            f"{option} {text}: not whole numbers above zero, comma-separated. For example: {option} 128,512"
+        )
+    return [int(word) for word in words]
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def run_and_print(
-    places: "Places", work: "Work", *, device: str, precision: str, workers: int | None
-) -> None:
-    """Do the work of a bench and print its tables, and only its tables."""
-    from vitret.compare.tables import read_all, tables
+def machine_of(device: str, precision: str, workers: int | None) -> "Machine":
+    """What computes, from the values of a verb's options."""
+    from vitret.compare.machine import Machine
+    from vitret.describe.devices import pick_device
+
+    return Machine(device=pick_device(device), precision=precision, workers=workers)
+
+
+def do(places: "Places", work: "Work", *, machine: "Machine") -> None:
+    """Do the work of a bench, and say what a reader should know of the sets."""
     from vitret.compare.work import missing_rows
     from vitret.data.layout import notes_of
-    from vitret.pages.terminal import print_tables
 
     for name, evalset in work.evaluations.items():
         for note in notes_of(places.data, evalset):
             console.say(f"{name}: {note}")
     if any(missing_rows(work, task) for task in work.tasks):
         from vitret.compare.bench import bench
-        from vitret.compare.machine import Machine
-        from vitret.describe.devices import pick_device
 
         bench(
             places,
             work,
-            machine=Machine(device=pick_device(device), precision=precision, workers=workers),
+            machine=machine,
             command="vitret " + " ".join(sys.argv[1:]),
             say=console.say,
             steps=console.steps,
         )
-    rows = {path for task in work.tasks for path in task.rows.values()}
-    found = tables(entry for entry in read_all(places.results) if entry[0] in rows)
-    print_tables(found)
+
+
+def tables_of(places: "Places", works: "Sequence[Work]") -> "list[Table]":
+    """The tables of all rows that a bench is about."""
+    from vitret.compare.tables import read_all, tables
+
+    rows = {path for work in works for task in work.tasks for path in task.rows.values()}
+    return tables(entry for entry in read_all(places.results) if entry[0] in rows)
+
+
+def show(places: "Places", works: "Sequence[Work]", *, form: str = "", wide: bool = False) -> None:
+    """Print the tables of a bench, and only these."""
+    found = tables_of(places, works)
+    if form:
+        from vitret.compare.published import published_rows
+        from vitret.pages.leaderboard import RENDERERS, sections
+
+        text = (
+            "\n\n".join(sections(found, published_rows(places.results)))
+            if form == "md"
+            else RENDERERS[form](found, places.results)
+        )
+        console.put(text.rstrip("\n"))
+    else:
+        from vitret.compare.published import published_rows
+        from vitret.pages.terminal import print_tables
+
+        print_tables(found, published_rows(places.results), wide=wide)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
+
+
+def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine", form: str) -> None:
+    """Print accuracy against cost; what a row does not say of itself is measured here and now."""
+    from vitret.compare.costs import cost_tables, measured_now
+    from vitret.pages import cost
+
+    known = measured_now(works, machine, home=places.home)
+    for table in cost_tables(tables_of(places, works), known):
+        tell = console.say if form else console.put
+        tell(cost.title(table))
+        console.table(cost.cells(table), heads=cost.HEADS, right=cost.RIGHT, form=form)
+        for line in cost.notes(table):
+            tell(line)
 
 
 def seeds_to_add(words: "Sequence[str]") -> str:

@@ -49,6 +49,12 @@ def extract(
         str | None,
         typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`."),
     ] = None,
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`."
+        ),
+    ] = "",
     size: Annotated[
         int | None, typer.Option(min=1, help="Longer side in pixels; default: that of the protocol.")
     ] = None,
@@ -78,6 +84,7 @@ def extract(
     Examples:
       vitret extract timm:vit_tiny_patch16_224 minilandmarks --head cls --size 384
       vitret extract gem_r101 roxford5k --checkpoint gem.pth --layout cirtorch
+      vitret extract timm:vit_small_patch16_224.dino roxford5k --suite dino-oxford
       vitret extract dinov2_s revisitop1m --shard 1/4
     """
     from vitret.core.config import location
@@ -86,7 +93,7 @@ def extract(
     from vitret.describe.request import Request
     from vitret.models.named import named_network
 
-    protocol = _protocol([*(set_ or ()), *([f"size={size}"] if size else [])])
+    protocol = _protocol(suite, [*(set_ or ()), *([f"size={size}"] if size else [])])
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
@@ -115,12 +122,25 @@ def extract(
         )
 
 
-def _protocol(changes: "list[str]") -> "Protocol":
+def _protocol(suite: str, changes: "list[str]") -> "Protocol":
+    """The protocol of a suite, or the default one, with changes; what acts on descriptors is no part of it."""
     from vitret.core.config import assign, validate
     from vitret.core.errors import UserError
     from vitret.core.protocol import Protocol
 
-    protocol = validate(Protocol, assign(Protocol().model_dump(mode="json"), changes), "--set")
+    start = Protocol()
+    if suite:
+        from vitret.compare.arena import read_suite
+        from vitret.core.config import location
+
+        known = read_suite(location("suites").path, suite).protocol
+        later = ("whitening", "expansion", "rerank")
+        start = known.model_copy(update={name: getattr(start, name) for name in later})
+        if start != known:
+            console.say(
+                f"{suite}: its {known.line()}; written here before any of whitening, expansion and re-ranking"
+            )
+    protocol = validate(Protocol, assign(start.model_dump(mode="json"), changes), "--set")
     if protocol.whitening.kind != "none":
         raise UserError("--set whitening: `vitret extract` writes descriptors as they are, before whitening.")
     return protocol
@@ -237,7 +257,7 @@ def _shared(requests: "dict[str, Request]", dataset: str, shard: str | None) -> 
     share = launched or (parse_share(shard) if shard else None)
     if share is None:
         return True
-    watched = launched is None or share.number == 0
+    watched = launched is None or share.index == 0
     for stem, request in requests.items():
         with console.steps(f"{dataset} {stem}") if watched else contextlib.nullcontext() as progress:
             cached_share(request, share, home=home, progress=progress)
@@ -261,8 +281,10 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
 
     The folder never holds arrays of two calls: all are made under other names, the card comes last.
     """
+    from vitret.core.config import location
     from vitret.core.runs import code, machine
     from vitret.core.store import write_json
+    from vitret.describe.cost import network_cost
 
     fresh = {stem: folder / f".{stem}.npy.{os.getpid()}.new" for stem in requests}
     try:
@@ -272,6 +294,13 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
         for path in fresh.values():
             path.unlink(missing_ok=True)
     asked = requests["database"]
+    cost = network_cost(
+        asked.model,
+        asked.protocol,
+        device=asked.device,
+        precision=asked.precision,
+        home=location("home").path,
+    )
     about = {
         "set": dataset,
         "model": asked.model.spec.model_dump(mode="json"),
@@ -279,6 +308,7 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
         "protocol_line": asked.protocol.line(),
         "fingerprint": asked.protocol.fingerprint,
         "files": written,
+        "cost": cost.model_dump(mode="json"),
         "notes": notes,
         "code": code(),
         "machine": machine(),

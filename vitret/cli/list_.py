@@ -13,6 +13,8 @@ _KINDS = (
     "systems",
     "tracks",
     "suites",
+    "presets",
+    "recipes",
     "published",
     "ablations",
     "runs",
@@ -31,14 +33,22 @@ def list_(
     kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
-        str, typer.Option("--format", help="For systems and datasets: md prints the page in docs/.")
+        str,
+        typer.Option(
+            "--format",
+            help="csv, json, latex or md; md of systems, datasets and published is their page in docs/.",
+        ),
     ] = "",
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
 
+    `published` are numbers that were read in papers, `recipes` the trainings of
+    papers for `vitret bench --published`.
+
     Examples:
       vitret list systems
-      vitret list heads --json
+      vitret list published
+      vitret list heads --format csv
     """
     import json
 
@@ -46,17 +56,20 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
-    if form:
-        console.put(_page(kind, form).rstrip("\n"))
+    if form == "md" and kind in ("systems", "datasets", "published"):
+        console.put(_page(kind).rstrip("\n"))
         return
     if kind == "datasets":
-        _datasets(as_json=as_json)
+        _datasets("json" if as_json else form)
+        return
+    if kind == "published":
+        _published("json" if as_json else form)
         return
     rows = _rows(kind)
-    if as_json:
+    if as_json or form == "json":
         console.put(json.dumps(rows, indent=2, default=str))
         return
-    console.table(rows.items())
+    console.table(rows.items(), form=form, names=("name", "what"))
     if not rows:
         console.say(f"There are no {kind} yet.")
 
@@ -65,11 +78,21 @@ def _rows(kind: str) -> dict[str, str]:
     from vitret.core import config, plugins, runs
 
     configs = config.location("configs").path
-    if kind in ("systems", "tracks", "published", "ablations"):
-        return {name: _about(path) for name, path in config.yaml_files(configs / kind).items()}
+    if kind in ("systems", "tracks", "recipes", "ablations"):
+        folder = configs / {"recipes": "published"}.get(kind, kind)
+        return {name: _about(path) for name, path in config.yaml_files(folder).items()}
     if kind == "suites":
         suites = config.location("suites").path
         return {name: _about(path) for name, path in config.yaml_files(suites).items()}
+    if kind == "presets":
+        from vitret.compare.arena import presets, read_suite
+
+        suites = config.location("suites").path
+        found = {name: read_suite(suites, suite) for name, suite in presets(suites).items()}
+        return {
+            name: f"suite {suite.name} — {suite.about} Read in: {suite.source or 'not said'}."
+            for name, suite in found.items()
+        }
     if kind == "runs":
         home = config.location("home").path
         return {
@@ -88,25 +111,58 @@ def _rows(kind: str) -> dict[str, str]:
     return rows
 
 
-def _page(kind: str, form: str) -> str:
+def _page(kind: str) -> str:
     """The generated text of a page in docs/."""
     from vitret.core import config
-    from vitret.core.errors import UserError
 
-    if form != "md" or kind not in ("systems", "datasets"):
-        raise UserError(
-            f"--format {form}: there is only `vitret list systems --format md` and the same of datasets."
-        )
     if kind == "datasets":
         from vitret.pages.datasets import page as datasets_page
 
         return datasets_page()
+    if kind == "published":
+        from vitret.pages.published import page as published_page
+
+        return published_page(config.location("results").path)
     from vitret.compare.published import gaps
     from vitret.compare.tables import measured_sentences
     from vitret.pages.systems import page
 
     results = config.location("results").path
     return page(config.location("configs").path, measured_sentences(results), gaps(results))
+
+
+def _published(form: str) -> None:
+    """The numbers that were read in papers: the columns of each table, or for programs one number a row."""
+    import json
+
+    from vitret.compare.published import published_files
+    from vitret.core import config
+    from vitret.core.errors import EmptyError
+    from vitret.pages.published import cells, heads
+
+    root = config.location("results").path
+    files = published_files(root)
+    if not files:
+        raise EmptyError(
+            f"{root / 'published'}: no published numbers. Name a folder that has some: --results."
+        )
+    if form == "json":
+        console.put(json.dumps([f.model_dump(mode="json") for f in files], indent=2, ensure_ascii=False))
+        return
+    if form:
+        facts = ("method", "train_set", "dim", "protocol", "source", "read", "note")
+        rows = [
+            [file.title, column, f"{value:g}", *(str(getattr(row, fact) or "") for fact in facts)]
+            for file in files
+            for row in file.rows
+            for column, value in row.values.items()
+        ]
+        console.table(rows, heads=["table", "number", "per cent", *facts], form=form)
+        return
+    for file in files:
+        console.put(f"{file.title}, not measured here")
+        console.table([cells(row, file) for row in file.rows], heads=heads(file), right=file.columns)
+        console.put(f"{file.notes}\n")
 
 
 def _about(path: "Path") -> str:
@@ -129,7 +185,7 @@ def _options(family: str, name: str) -> str:
     )
 
 
-def _datasets(*, as_json: bool) -> None:
+def _datasets(form: str) -> None:
     """State, size, version, licence and overlaps of every dataset, known or the user's own."""
     import json
 
@@ -137,7 +193,7 @@ def _datasets(*, as_json: bool) -> None:
     from vitret.pages.datasets import rows
 
     found = rows(config.location("data").path)
-    if as_json:
+    if form == "json":
         console.put(json.dumps(found, indent=2, ensure_ascii=False))
         return
     lines = [
@@ -154,4 +210,4 @@ def _datasets(*, as_json: bool) -> None:
         for name, facts in found.items()
     ]
     heads = ("set", "state", "for", "images", "size", "version", "licence", "overlaps")
-    console.table(lines, heads=heads, right=("images",))
+    console.table(lines, heads=heads, right=("images",), form=form)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.verify import Workers, verify_sets
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ _COUNTS = (
 )
 
 
-Names = Annotated[list[str], typer.Argument(help="Sets; `vitret list datasets` shows the known ones.")]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        help="Sets; `vitret list datasets` shows the known ones.", autocompletion=completions.datasets
+    ),
+]
 Source = Annotated[
     Path | None,
     typer.Option(

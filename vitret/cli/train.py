@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 def train(
     system: Annotated[
-        str, typer.Option("--system", help="A system, by name or file; `vitret list systems`.")
+        str,
+        typer.Option(
+            "--system",
+            help="A system, by name or file; `vitret list systems`.",
+            autocompletion=completions.systems,
+        ),
     ] = "",
     train_set: Annotated[
-        str, typer.Option("--train-set", help="Training set; its track fixes the budget.")
+        str,
+        typer.Option(
+            "--train-set",
+            help="Training set; its track fixes the budget.",
+            autocompletion=completions.tracks,
+        ),
     ] = "",
     published: Annotated[
         str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")

@@ -14,10 +14,9 @@ from vitret.core.runs import code
 from vitret.data import layout
 
 if TYPE_CHECKING:
-    import torch
-
     from vitret.compare.machine import Machine
     from vitret.compare.work import Work
+    from vitret.core.cost import NetworkCost
     from vitret.core.recipes import Recipe
     from vitret.core.records import Descriptors, EvalSet, ImageSet, Int64
     from vitret.describe.whitening import Whitening
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """A network as it is measured: what the protocol fits to it, and the seconds it was trained in this call.
+    """A network as it is measured: what the protocol fits to it, its cost, and the seconds it was trained in this call.
 
     `start_sha256` is of the file of weights that its training started from, where that is known.
     """
@@ -39,6 +38,7 @@ class Network:
     matcher: Matcher | None
     train_seconds: float | None
     start_sha256: str = ""
+    cost: NetworkCost | None = None
 
     def facts(self) -> results.ModelFacts:
         """Name, parts, size and digest of the weights."""
@@ -98,6 +98,7 @@ def result_of(
         cost=results.Cost(
             descriptor_bytes=measured.database.dim * measured.database.rows.dtype.itemsize,
             train_seconds=network.train_seconds,
+            network=network.cost,
         ),
         environment=_environment(machine),
         command=command,
@@ -162,20 +163,14 @@ def _metrics(measurement: Measurement, groups: Int64 | None) -> dict[str, result
 
 
 def _environment(machine: Machine) -> results.Environment:
-    from vitret.describe.devices import pick_precision
+    from vitret.describe.devices import device_label, pick_precision
 
     provenance = code()
     return results.Environment(
-        device=_device_name(machine.device),
+        device=device_label(machine.device),
         precision=pick_precision(machine.precision, machine.device),
         search_engine=machine.engine,
         commit=provenance["commit"],
         dirty=provenance["dirty"],
         versions=provenance["versions"],
     )
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

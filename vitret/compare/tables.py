@@ -19,6 +19,7 @@ from vitret.compare.paired import PairedTest
 from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.standing import Answers, standings
 from vitret.core.ablations import base_of
+from vitret.core.cost import NetworkCost
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64
 from vitret.core.store import digest
@@ -58,6 +59,8 @@ class Row:
     one_run: bool
     medal: bool
     dirty: bool
+    # What an image costs the network, where one of the rows says it.
+    cost: NetworkCost | None = None
 
     @property
     def rank_mark(self) -> str:
@@ -268,6 +271,7 @@ class _Found:
             one_run=self.one_run,
             medal=medal,
             dirty=any(r.environment.dirty for _, r in self.entries),
+            cost=next((r.cost.network for _, r in self.entries if r.cost.network is not None), None),
         )
 
     @property
@@ -298,7 +302,7 @@ def _found(
     )
     answers = None
     if complete:
-        values = [_by_seed(by_set[name], primary) for name in plain]
+        values = [by_seed(by_set[name], primary) for name in plain]
         answers = Answers.of(values, [groups[name].numbers for name in plain])
     return _Found(entries=entries, cells=cells, answers=answers)
 
@@ -306,7 +310,7 @@ def _found(
 def _cell(entries: Sequence[Entry], key: str, groups: Groups) -> Cell:
     """One number; its interval comes from the stored ranks, because rows of old versions know no groups."""
     means = np.array([r.metrics[key].value for _, r in entries])
-    low, high = interval(_by_seed(entries, key), groups.numbers)
+    low, high = interval(by_seed(entries, key), groups.numbers)
     return Cell(
         value=float(means.mean()),
         std=float(means.std(ddof=1)) if len(means) > 1 else None,
@@ -316,7 +320,7 @@ def _cell(entries: Sequence[Entry], key: str, groups: Groups) -> Cell:
     )
 
 
-def _by_seed(entries: Sequence[Entry], key: str) -> Float64:
+def by_seed(entries: Sequence[Entry], key: str) -> Float64:
     """Per-query values (seeds, Q) of one evaluation set."""
     ordered = sorted(entries, key=lambda entry: entry[1].training.seed)
     return np.stack([per_query(path, key) for path, _ in ordered])

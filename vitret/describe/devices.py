@@ -34,6 +34,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def device_label(device: torch.device) -> str:
+    """The device as a row names it: a GPU by its model, others by their kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def own_device(device: torch.device) -> torch.device:
     """This process's own GPU where `torchrun` started several; any other device as it is."""
     if device.type != "cuda" or device.index is not None or "LOCAL_RANK" not in os.environ:

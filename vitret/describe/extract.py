@@ -101,7 +101,7 @@ def extract_share(
     key, total = extraction_key(request), len(request.images)
     pieces = Pieces(out, _identity(key, block), share.of)
     there = pieces.there()
-    starts = [start for start in range(0, total, block) if (start, share.number) not in there]
+    starts = [start for start in range(0, total, block) if (start, share.index) not in there]
     tell = _teller(progress, before=pieces.rows(), total=total)
     tell(pieces.rows())
     if not starts:
@@ -188,7 +188,7 @@ def _ready(request: Request, precision: str) -> Iterator[_Work]:
     model = request.model.to(request.device)
     frame = frame_finder(request.images, request.protocol, patch=model.patch)
     with (
-        _evaluating(model),
+        evaluating(model),
         rounded_products(precision, request.device, convolutional=_convolutional(model)),
         _threads(request.device, request.workers) as (pool, threads),
     ):
@@ -209,7 +209,7 @@ def _block(work: _Work, rows: range, tell: Callable[[int], None], *, share: Shar
     described: list[Tensor] = []
     order: list[int] = []
     failed: dict[str, str] = {}
-    for done in stream(work, _plan(work, rows)[share.number :: share.of]):
+    for done in stream(work, _plan(work, rows)[share.index :: share.of]):
         failed |= done.failed
         if done.described is not None:
             described.append(done.described)
@@ -341,7 +341,7 @@ def _threads(device: torch.device, workers: int | None) -> Iterator[tuple[Thread
 
 
 @contextlib.contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode, and back to what every single module was in: a trainer freezes some of them."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

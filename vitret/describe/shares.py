@@ -13,7 +13,6 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,10 +24,11 @@ from vitret.describe.blocks import Rows
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.npz")
 
 
-class Share(NamedTuple):
-    """Number `number` (from 0) `of` several."""
+@dataclass(frozen=True)
+class Share:
+    """Number `index` (from 0) `of` several."""
 
-    number: int
+    index: int
     of: int
 
 
@@ -39,13 +39,13 @@ def parse_share(text: str) -> Share:
     """The share that a user counts from 1.
 
     >>> parse_share("2/4")
-    Share(number=1, of=4)
+    Share(index=1, of=4)
     """
     found = re.fullmatch(r"(\d+)/(\d+)", text)
-    number, of = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= number <= of:
+    index, of = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= index <= of:
         raise UserError(f"--shard {text}: not I/N with I from 1 to N. The first of four: --shard 1/4")
-    return Share(number - 1, of)
+    return Share(index - 1, of)
 
 
 def launched_share() -> Share | None:
@@ -91,7 +91,7 @@ class Pieces:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise machine_error(self.folder, error) from error
-        write_bytes(self.folder / f"{start}-{share.number}-{count}.npz", buffer.getvalue())
+        write_bytes(self.folder / f"{start}-{share.index}-{count}.npz", buffer.getvalue())
 
 
 def read_piece(path: Path) -> Piece:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitret.compare.published import PublishedFile, published_files
+from vitret.compare.published import PublishedRow, published_rows, targets_of
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
+from vitret.pages.captions import caption, title
+from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
-from vitret.pages.verdict import above, against, below, rank
+from vitret.pages.published import IN_ITALICS, italic_rows, section
+from vitret.pages.verdict import against, below, rank
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,22 +34,6 @@ def number(cell: Cell | None, *, interval: bool = True) -> str:
     spread = "" if cell.std is None else f" ± {100 * cell.std:.1f}"
     between = f" [{100 * cell.low:.1f}, {100 * cell.high:.1f}]" if interval else ""
     return f"{100 * cell.value:.1f}{spread}{between}"
-
-
-def caption(table: Table) -> list[str]:
-    """What a reader must know before comparing two rows."""
-    budget = "one budget for all" if table.budget == "track" else "each system under its own budget"
-    lines = [
-        f"Suite {table.suite}, {budget}. Protocol {table.fingerprint}: {table.protocol}.",
-        *above(table),
-    ]
-    if table.shortlist == "oracle":
-        lines.append(
-            "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
-        )
-    if any(row.dirty for row in table.rows):
-        lines.append("Some rows were measured with uncommitted changes.")
-    return lines + [f"Note: {warning}" for warning in table.warnings]
 
 
 def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[str], list[list[str]]]:
@@ -86,48 +73,23 @@ def metric_groups(table: Table) -> list[list[str]]:
 def markdown(found: Sequence[Table], root: Path) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
+    parts += sections(found, published_rows(root)) + section(root)
+    return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
+
+
+def sections(found: Sequence[Table], published: Sequence[PublishedRow]) -> list[str]:
+    """The tables in Markdown: heading, caption, grids and sentences of each; published rows that fit in italics."""
+    parts = []
     for table in found:
         parts.append(f"## {title(table)}")
         parts.append("\n".join(f"{line}  " for line in caption(table)))
         for index, keys in enumerate(metric_groups(table)):
-            parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
+            heads, rows = grid(table, keys, with_test=index == 0)
+            parts.append(markdown_table(heads, rows + italic_rows(table, keys, published, heads=heads)))
         parts += below(table)
-    parts += published_section(root)
-    return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
-
-
-def published_section(root: Path) -> list[str]:
-    """The closing section of LEADERBOARD.md; empty when there is nothing to show."""
-    files = published_files(root)
-    if not files:
-        return []
-    return [
-        "## Published numbers, not measured here",
-        "Read in papers; their protocols differ from ours and among each other.",
-        *(_published_part(file) for file in files),
-    ]
-
-
-def _published_part(file: PublishedFile) -> str:
-    heads = ["method", "training set", "dim", *file.columns, "protocol", "source"]
-    rows = []
-    for row in file.rows:
-        values = [f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns]
-        dim = "–" if row.dim is None else str(row.dim)
-        source = f"{row.source} ({row.read})"
-        rows.append([row.method, row.train_set, dim, *values, row.protocol, source])
-    notes = [file.notes + "\n"] if file.notes else []
-    return "\n".join([f"### {file.title}\n", *notes, markdown_table(heads, rows)])
-
-
-def title(table: Table) -> str:
-    """What the rows were trained on, how they were measured, under which fingerprint."""
-    trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
-    trained += f", data {table.training_data}" if table.training_data else ""
-    trained += "" if table.track == table.train_set else f", track {table.track}"
-    trained += "" if table.budget == "track" else ", own budgets"
-    trained += f" · ablation study of {table.ablation}" if table.ablation else ""
-    return f"{trained} · {table.suite} · {table.fingerprint}"
+        if targets_of(table, published):
+            parts.append(IN_ITALICS)
+    return parts
 
 
 def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
@@ -181,34 +143,6 @@ def as_json(found: Sequence[Table], root: Path) -> str:
     return json.dumps(list(rows_long(found)), indent=2, ensure_ascii=False) + "\n"
 
 
-def latex(found: Sequence[Table], root: Path) -> str:
-    """A booktabs table per training set; the best row in bold.
-
-    Not by pandas, whose LaTeX needs jinja2, an optional package here.
-    """
-    parts = []
-    for table in found:
-        keys = metric_groups(table)[0]
-        heads, rows = grid(table, keys, with_test=True)
-        lines = [f"% {line}" for line in caption(table)]
-        lines += [rf"\begin{{tabular}}{{lll{'r' * (len(heads) - 3)}}}", r"\toprule"]
-        lines += [" & ".join(_tex(h) for h in heads) + r" \\", r"\midrule"]
-        for cells, row in zip(rows, table.rows, strict=True):
-            shown = [_tex(c) for c in cells]
-            if row.rank_mark == "best":
-                shown[0] = rf"\textbf{{{shown[0]}}}"
-            lines.append(" & ".join(shown) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in below(table))]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def _tex(text: str) -> str:
-    for plain, escaped in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("±", r"$\pm$"), ("–", "--")):
-        text = text.replace(plain, escaped)
-    return text
-
-
 _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;font-size:14px}"
@@ -259,36 +193,42 @@ RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
 }
 
 
-def render(root: Path, form: str) -> str:
-    """The tables of a results folder in one of the forms of `RENDERERS`."""
+def measured_tables(root: Path) -> list[Table]:
+    """The tables of a results folder.
+
+    Raises `EmptyError` where there are no rows.
+    """
     found = tables(read_all(root))
     if not found:
         raise EmptyError(
             f"{root}: no measured rows. Run `vitret bench --train-set SET` or `vitret demo` first."
         )
-    return RENDERERS[form](found, root)
+    return found
+
+
+def render(root: Path, form: str) -> str:
+    """The tables of a results folder in one of the forms of `RENDERERS`."""
+    return RENDERERS[form](measured_tables(root), root)
 
 
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
 END = "<!-- end of table -->"
 _TOP = 2
+_TOWN = "Trained on the synthetic town, which only tests the pipeline:"
 
 
 def overview(found: Sequence[Table]) -> str:
-    """The README's table: the first rows of each training set, measured under the track's budget."""
-    heads = [
-        "trained on",
-        "measured by",
-        "system",
-        "dim",
-        "params",
-        "primary number",
-        "value",
-        "rank",
-        "vs first",
-    ]
-    rows = [line for table in found for line in _overview_lines(table)]
-    return markdown_table(heads, rows)
+    """The README's tables: every system on photographs, then the first rows of each synthetic track."""
+    from vitret.pages import evidence  # it writes numbers as this module does
+
+    heads = ["trained on", "measured by", "system", "primary number", "value", "rank", "vs first"]
+    town: dict[str, Table] = {}
+    for table in found:
+        if evidence.drawn(table.train_set, *table.sets) and len(_overview_lines(table)) > 1:
+            town.setdefault(table.track, table)
+    lines = [line for table in town.values() for line in _overview_lines(table)]
+    parts = [evidence.summary(found), markdown_table(heads, lines) if lines else ""]
+    return f"\n\n{_TOWN}\n\n".join(part for part in parts if part)
 
 
 def _overview_lines(table: Table) -> list[list[str]]:
@@ -301,8 +241,6 @@ def _overview_lines(table: Table) -> list[list[str]]:
             table.train_set,
             table.suite,
             row.title,
-            str(row.dim),
-            f"{row.parameters / 1e6:.2f}M",
             table.primary,
             f"{100 * (row.primary or 0):.1f}",
             rank(row),
@@ -319,13 +257,19 @@ def _with_overview(readme: str, table: str) -> str:
 
 
 def _expected(root: Path) -> dict[Path, str]:
-    """Every generated file and what it should hold; the README beside the results only where it has the marks."""
-    expected = {root / name: render(root, form) for form, name in FILES.items()}
-    readme = root.resolve().parent / "README.md"
+    """Every generated file and what it should hold; in README and docs/evidence.md only what stands between marks."""
+    from vitret.pages import evidence
+
+    found = measured_tables(root)
+    expected = {root / name: RENDERERS[form](found, root) for form, name in FILES.items()}
+    project = root.resolve().parent
+    readme, page = project / "README.md", project / "docs" / "evidence.md"
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
         if BEGIN in text and END in text:
-            expected[readme] = _with_overview(text, overview(tables(read_all(root))))
+            expected[readme] = _with_overview(text, overview(found))
+    if page.is_file():
+        expected[page] = evidence.filled(page.read_text(encoding="utf-8"), found, root, project / "configs")
     return expected
 
 
