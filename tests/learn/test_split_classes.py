@@ -72,7 +72,9 @@ def test_a_killed_training_ends_as_a_straight_one_and_as_that_of_one_process(
         processes.launched(spawning, support.trained, recipe, patterns, homes[name], die_at, processes=count)
         if die_at:
             state = Run(path=homes[name] / "runs" / recipe.run_id).state
-            assert {path.name for path in state.iterdir()} == {"trainer.pt", "own-4-1.pt"}
+            kept, own = sorted(path.name for path in state.iterdir())[::-1]
+            assert kept == "trainer.pt"
+            assert own in ("own-2-1.pt", "own-4-1.pt")  # saving takes at most a share of the time
     runs = {name: Run(path=home / "runs" / recipe.run_id) for name, home in homes.items()}
     assert runs["killed"].checkpoint.read_bytes() == runs["straight"].checkpoint.read_bytes()
     assert runs["killed"].log_file.read_text().count("\n") == 4

@@ -1,6 +1,7 @@
 """ArcFace with its classes divided among processes, as a loss alone and as a training. Started by the test."""
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def trained(place: Mapping[str, str], recipe: ResolvedRecipe, images: Path, home
 
     def watch(done: int, total: int, words: str) -> None:
         if done == die_at:
+            time.sleep(0.5)  # until the other has its last message too
             os._exit(0)
 
     with distributed.joined(torch.device("cpu")) as device:
