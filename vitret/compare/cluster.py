@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from vitret.compare.jobs import LOOK_EVERY, PATIENCE, Job
@@ -145,7 +144,7 @@ def run_on_cluster(
     return failed
 
 
-def _submitit() -> ModuleType:
+def _submitit() -> Any:
     try:
         import submitit
     except ModuleNotFoundError as error:
@@ -153,7 +152,7 @@ def _submitit() -> ModuleType:
     return submitit
 
 
-def _executor(submitit: ModuleType, folder: Path, options: Mapping[str, Any], cluster: str) -> Any:
+def _executor(submitit: Any, folder: Path, options: Mapping[str, Any], cluster: str) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
