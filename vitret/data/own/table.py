@@ -53,7 +53,7 @@ def read_own_table(path: Path) -> OwnData:
     boxes = _boxes(path, table)
     sequences = _named(path, table, "sequence")
     group_column = _group_column(path, table.column_names)
-    groups = _named(path, table, group_column)
+    groups = None if group_column is None else _named(path, table, group_column)
     _check_repeats(path, files, boxes)
     names = [_inside(path.parent, file) for file in files]
     require_files(path.parent, files, lambda row: _line(path, row))
@@ -66,7 +66,7 @@ def read_own_table(path: Path) -> OwnData:
         notes.append("no is_query and is_gallery: every validation image asks all the others")
     if sequences is not None and split.any():
         notes.append(_said_of_sequences(sequences[query | gallery], labels[query | gallery]))
-    if groups is not None and query.any():
+    if groups is not None and group_column is not None and query.any():
         notes.append(_said_of_groups(groups[query], group_column))
 
     def fill(writer: LayoutWriter) -> None:
@@ -157,15 +157,15 @@ def _labels(path: Path, table: Any) -> NDArray[Any]:
     return np.array(column.to_pylist(), dtype=np.str_)
 
 
-def _group_column(path: Path, columns: Sequence[str]) -> str:
-    """Which column tells the groups of queries; empty for none."""
+def _group_column(path: Path, columns: Sequence[str]) -> str | None:
+    """Which column tells the groups of queries; None for none (an empty name is that of the index of pandas)."""
     found = [name for name in GROUPS if name in columns]
     if len(found) > 1:
         raise DataError(
             f"{path}: the columns {' and '.join(repr(name) for name in found)} both say which queries ask about one "
             "thing. Keep one of them, or give the other another name."
         )
-    return found[0] if found else ""
+    return found[0] if found else None
 
 
 def _named(path: Path, table: Any, column: str) -> Int64 | None:
