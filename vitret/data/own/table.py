@@ -53,7 +53,7 @@ def read_own_table(path: Path) -> OwnData:
     boxes = _boxes(path, table)
     sequences = _named(path, table, "sequence")
     group_column = _group_column(path, table.column_names)
-    groups = None if group_column is None else _named(path, table, group_column)
+    groups = _named(path, table, group_column)
     _check_repeats(path, files, boxes)
     names = [_inside(path.parent, file) for file in files]
     require_files(path.parent, files, lambda row: _line(path, row))
@@ -66,7 +66,7 @@ def read_own_table(path: Path) -> OwnData:
         notes.append("no is_query and is_gallery: every validation image asks all the others")
     if sequences is not None and split.any():
         notes.append(_said_of_sequences(sequences[query | gallery], labels[query | gallery]))
-    if groups is not None and group_column is not None and query.any():
+    if groups is not None and query.any():
         notes.append(_said_of_groups(groups[query], group_column))
 
     def fill(writer: LayoutWriter) -> None:
@@ -158,7 +158,7 @@ def _labels(path: Path, table: Any) -> NDArray[Any]:
 
 
 def _group_column(path: Path, columns: Sequence[str]) -> str | None:
-    """Which column tells the groups of queries; None for none (an empty name is that of the index of pandas)."""
+    """Which column tells the groups of queries. A column without a name, as pandas writes its index, is none."""
     found = [name for name in GROUPS if name in columns]
     if len(found) > 1:
         raise DataError(
@@ -168,9 +168,9 @@ def _group_column(path: Path, columns: Sequence[str]) -> str | None:
     return found[0] if found else None
 
 
-def _named(path: Path, table: Any, column: str) -> Int64 | None:
+def _named(path: Path, table: Any, column: str | None) -> Int64 | None:
     """A number for each word of a column, −1 where it is empty, (n,); None where no row has one."""
-    if column not in table.column_names:
+    if column is None or column not in table.column_names:
         return None
     try:
         cells = table[column].cast(pa.string()).to_pylist()
@@ -195,7 +195,7 @@ def _said_of_sequences(sequences: Int64, labels: NDArray[Any]) -> str:
     )
 
 
-def _said_of_groups(groups: Int64, column: str) -> str:
+def _said_of_groups(groups: Int64, column: str | None) -> str:
     """What a user should know of the groups of queries."""
     known, alone = groups[groups >= 0], int((groups < 0).sum())
     more = f" and {alone} that stand alone" if alone else ""
