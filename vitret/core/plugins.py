@@ -12,7 +12,8 @@ import os
 import pkgutil
 import sys
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,6 +52,12 @@ def _included(family: str) -> dict[str, Path]:
     return found
 
 
+@cache
+def _installed(family: str) -> tuple[EntryPoint, ...]:
+    """The parts that other packages bring. Searching all installed packages takes longer than reading a row."""
+    return tuple(entry_points(group=f"vitret.{family}"))
+
+
 def _spelt(family: str, module: str) -> str:
     # Data sets are written with hyphens everywhere ("gldv2-clean"); a module name cannot be.
     return module.replace("_", "-") if family == "datasets" else module
@@ -66,7 +73,7 @@ def names(family: str) -> list[str]:
     own = [
         _spelt(family, m.name) for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")
     ]
-    theirs = [point.name for point in entry_points(group=f"vitret.{family}")]
+    theirs = [point.name for point in _installed(family)]
     return sorted({*own, *theirs, *_included(family)})
 
 
@@ -76,7 +83,7 @@ def load(family: str, name: str) -> ModuleType:
     included = _included(family)
     if name in included:
         return _from_file(f"vitret_include.{family}.{included[name].stem}", included[name])
-    for point in entry_points(group=f"vitret.{family}"):
+    for point in _installed(family):
         if point.name == name:
             return importlib.import_module(point.module)
     if name not in names(family):
