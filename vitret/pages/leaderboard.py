@@ -1,7 +1,6 @@
 """The leaderboard: the fair tables as Markdown, CSV, JSON, LaTeX and HTML; the same results give the same bytes."""
 
 import difflib
-import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -182,10 +181,7 @@ def as_json(found: Sequence[Table], root: Path) -> str:
 
 
 def latex(found: Sequence[Table], root: Path) -> str:
-    """A booktabs table per training set; the best row in bold.
-
-    Not by pandas, whose LaTeX needs jinja2, an optional package here.
-    """
+    """A booktabs table per training set; the best row in bold."""
     parts = []
     for table in found:
         keys = metric_groups(table)[0]
@@ -209,45 +205,12 @@ def _tex(text: str) -> str:
     return text
 
 
-_STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#1b1f24}"
-    "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;font-size:14px}"
-    "th,td{padding:.35rem .7rem;border-bottom:1px solid #d7dce1;text-align:right;white-space:nowrap}"
-    "th:nth-child(-n+3),td:nth-child(-n+3){text-align:left}"
-    "th{background:#f4f6f8;position:sticky;top:0}tr.best td{font-weight:600}tr.tie td:first-child::after{content:' ='}"
-    "small{color:#667;font-weight:400}.wide{overflow-x:auto}p.note{background:#fff6dd;padding:.4rem .8rem}"
-)
-
-
 def as_html(found: Sequence[Table], root: Path) -> str:
-    """One page without scripts or outside files."""
-    parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-        f"<title>vitret leaderboard</title><style>{_STYLE}</style><h1>Leaderboard</h1>",
-    ]
-    for table in found:
-        parts.append(f"<h2>{html.escape(title(table))}</h2>")
-        for line in caption(table):
-            cls = " class='note'" if line.startswith("Note:") else ""
-            parts.append(f"<p{cls}>{html.escape(line)}</p>")
-        for index, keys in enumerate(metric_groups(table)):
-            parts.append(_html_table(table, *grid(table, keys, with_test=index == 0)))
-        parts += [f"<p>{html.escape(line)}</p>" for line in below(table)]
-    return "\n".join(parts) + "\n</html>\n"
+    """The page that people look at: one file without outside files."""
+    # The page shows captions and titles of this module.
+    from vitret.pages.board.page import as_page
 
-
-def _html_table(table: Table, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    body = []
-    for cells, row in zip(rows, table.rows, strict=True):
-        shown = "".join(f"<td>{_small(html.escape(cell))}</td>" for cell in cells)
-        body.append(f"<tr class='{row.rank_mark}'>{shown}</tr>")
-    top = "".join(f"<th>{html.escape(h)}</th>" for h in heads)
-    return f"<div class='wide'><table><tr>{top}</tr>{''.join(body)}</table></div>"
-
-
-def _small(cell: str) -> str:
-    value, bracket, rest = cell.partition(" [")
-    return f"{value} <small>[{rest}</small>" if bracket else cell
+    return as_page(found, published_files(root))
 
 
 RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
@@ -259,14 +222,22 @@ RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
 }
 
 
-def render(root: Path, form: str) -> str:
-    """The tables of a results folder in one of the forms of `RENDERERS`."""
+def measured_tables(root: Path) -> list[Table]:
+    """The tables of a results folder.
+
+    Raises `EmptyError` where there are no rows.
+    """
     found = tables(read_all(root))
     if not found:
         raise EmptyError(
             f"{root}: no measured rows. Run `vitret bench --train-set SET` or `vitret demo` first."
         )
-    return RENDERERS[form](found, root)
+    return found
+
+
+def render(root: Path, form: str) -> str:
+    """The tables of a results folder in one of the forms of `RENDERERS`."""
+    return RENDERERS[form](measured_tables(root), root)
 
 
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
@@ -320,12 +291,13 @@ def _with_overview(readme: str, table: str) -> str:
 
 def _expected(root: Path) -> dict[Path, str]:
     """Every generated file and what it should hold; the README beside the results only where it has the marks."""
-    expected = {root / name: render(root, form) for form, name in FILES.items()}
+    found = measured_tables(root)
+    expected = {root / name: RENDERERS[form](found, root) for form, name in FILES.items()}
     readme = root.resolve().parent / "README.md"
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
         if BEGIN in text and END in text:
-            expected[readme] = _with_overview(text, overview(tables(read_all(root))))
+            expected[readme] = _with_overview(text, overview(found))
     return expected
 
 

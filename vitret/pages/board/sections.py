@@ -1,0 +1,164 @@
+"""The full tables: columns in groups of which one is shown at a time, and cells with the value they are sorted by."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from vitret.compare.tables import Cell, Row, Table, head
+from vitret.pages.board.cards import row_anchor
+from vitret.pages.board.scale import Bar, Scale, percent
+from vitret.pages.leaderboard import metric_groups
+from vitret.pages.verdict import against, rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column; `group` is its place among the groups, None where it is always shown."""
+
+    head: str
+    group: int | None
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """A cell: its words, those in small below them, a bar, and what it is sorted by (empty: last)."""
+
+    words: str
+    small: str = ""
+    bar: Bar | None = None
+    zero: float | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row of a table, its panel's address and its cells."""
+
+    row: Row
+    anchor: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table: names of its groups of columns, columns, rows."""
+
+    groups: tuple[str, ...]
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A column of facts about a row: its words, and what it is sorted by where that is another."""
+
+    head: str
+    words: Callable[[Row], str]
+    key: Callable[[Row], str]
+
+
+def _text(head: str, words: Callable[[Row], str]) -> Fact:
+    return Fact(head=head, words=words, key=words)
+
+
+# One entry a column. A fact that is not known of a row is an empty text.
+FACTS = (
+    Fact(head="dim", words=lambda row: f"{row.dim:,}", key=lambda row: str(row.dim)),
+    Fact(
+        head="bytes an image",
+        words=lambda row: f"{row.descriptor_bytes:,}",
+        key=lambda row: str(row.descriptor_bytes),
+    ),
+    Fact(
+        head="parameters",
+        words=lambda row: f"{row.parameters / 1e6:.2f}M",
+        key=lambda row: str(row.parameters),
+    ),
+    Fact(
+        head="images seen",
+        words=lambda row: f"{row.images_seen:,}" if row.images_seen else "frozen",
+        key=lambda row: str(row.images_seen),
+    ),
+    Fact(head="seeds", words=lambda row: str(len(row.seeds)), key=lambda row: str(len(row.seeds))),
+    _text("starts from", lambda row: row.starts_from),
+)
+
+
+def grid(table: Table) -> Grid:
+    """Columns and cells of a table, all of its groups."""
+    groups = metric_groups(table)
+    first = next(i for i, keys in enumerate(groups) if table.primary in keys)
+    groups.insert(0, groups.pop(first))
+    columns = [(i, name, key) for i, keys in enumerate(groups) for name in table.sets for key in keys]
+    columns = [one for one in columns if any((one[1], one[2]) in row.cells for row in table.rows)]
+    scales = [_scale(row.cells.get((name, key)) for row in table.rows) for _, name, key in columns]
+    differences = [row.against_best for row in table.rows if row.against_best is not None]
+    beside = Scale.of_fractions(
+        [end for t in differences for end in (t.low, t.high)] or [0.0, 0.01], zero=True
+    )
+    means = [_mean(row) for row in table.rows]
+    mean_scale = _scale(means)
+    heads = [
+        Column(head="rank", group=None),
+        Column(head=f"{table.primary} vs first", group=None, scale=beside),
+        *([Column(head=f"mean {table.primary}", group=0, scale=mean_scale)] if len(table.sets) > 1 else []),
+        *(
+            Column(head=head(name, key), group=i, scale=scale)
+            for (i, name, key), scale in zip(columns, scales, strict=True)
+        ),
+        *(Column(head=fact.head, group=len(groups)) for fact in FACTS),
+    ]
+    lines = []
+    for place, row in enumerate(table.rows):
+        cells = [
+            _measured(row.cells.get((name, key)), scale)
+            for (_, name, key), scale in zip(columns, scales, strict=True)
+        ]
+        facts = [Field(words=fact.words(row) or "–", key=fact.key(row)) for fact in FACTS]
+        if len(table.sets) > 1:
+            cells.insert(0, _measured(means[place], mean_scale))
+        fields = (Field(words=rank(row), key=str(place)), _difference(row, beside), *cells, *facts)
+        lines.append(Line(row=row, anchor=row_anchor(table, row), fields=fields))
+    names = [keys[0].partition(" (")[0] for keys in groups]
+    names = [name.partition("@")[0] + "@K" if name.startswith("R@") else name for name in names]
+    return Grid(groups=(*names, "Cost and training"), columns=tuple(heads), lines=tuple(lines))
+
+
+def _mean(row: Row) -> Cell | None:
+    """The primary number of a row, the mean over the plain evaluation sets."""
+    if row.answers is None:
+        return None
+    low, high = row.answers.interval
+    return Cell(value=row.answers.mean, std=None, low=low, high=high, n_effective=row.answers.values.shape[1])
+
+
+def _scale(cells: Iterable[Cell | None]) -> Scale:
+    found = [cell for cell in cells if cell is not None]
+    return Scale.of_fractions([end for cell in found for end in (cell.low, cell.high)] or [0.0, 1.0])
+
+
+def _measured(cell: Cell | None, scale: Scale) -> Field:
+    if cell is None:
+        return Field(words="–")
+    spread = "" if cell.std is None else f" ± {percent(cell.std)}"
+    return Field(
+        words=percent(cell.value) + spread,
+        small=f"{percent(cell.low)}–{percent(cell.high)}",
+        bar=scale.bar(cell.value, cell.low, cell.high),
+        key=f"{cell.value:.6f}",
+    )
+
+
+def _difference(row: Row, scale: Scale) -> Field:
+    test = row.against_best
+    if test is None:
+        return Field(words=row.rank_mark, key="0" if row.primary is not None else "")
+    words, _, rest = against(row).partition(" [")
+    interval, _, tie = rest.partition("]")
+    return Field(
+        words=words + tie,
+        small=interval.replace(", ", " to "),
+        bar=scale.bar(test.difference, test.low, test.high),
+        zero=scale.at(0.0),
+        key=f"{test.difference:.6f}",
+    )
