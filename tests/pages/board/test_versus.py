@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vitret.compare.tables import read_all, tables
+from vitret.core.records import Ranks
 from vitret.pages.board import versus
 from vitret.pages.board.panels import asked, panels
 
@@ -25,7 +26,15 @@ def test_values_and_tests_of_a_pair_are_those_of_the_table(write, tmp_path: Path
     assert decode(found["values"][0]) == pytest.approx(best.answers.values[0], abs=5e-4)
     assert found["tests"][0] == []
     assert found["tests"][1][0][0] == round(1000 * other.against_best.difference)
-    assert found["numbers"] == [0, 1, 2, 3]
+    assert found["numbers"] == []  # none is missing
+
+
+def test_queries_without_positives_leave_a_gap_in_the_numbers(write, tmp_path: Path):
+    for name, ranks in (("a", [[0], [], [2]]), ("b", [[1], [], [2]])):
+        write(name, Ranks.of(ranks, np.array([1, 0, 1])))
+    (table,) = tables(read_all(tmp_path / "results"))
+    found = json.loads(versus.versus(table, asked(table)))
+    assert (found["numbers"], len(decode(found["values"][0]))) == ([0, 2], 2)
 
 
 def test_many_queries_are_shown_by_group(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -34,7 +43,7 @@ def test_many_queries_are_shown_by_group(write, tmp_path: Path, monkeypatch: pyt
     (table,) = tables(read_all(tmp_path / "results"))
     monkeypatch.setattr(versus, "MOST_POINTS", 3)
     found = json.loads(versus.versus(table, asked(table)))
-    assert (found["unit"], len(decode(found["values"][0])), found["numbers"]) == ("group", 3, [0, 2, 4])
+    assert (found["unit"], len(decode(found["values"][0])), found["groups"]) == ("group", 3, [0, 2, 4])
 
 
 def test_a_row_alone_has_nobody_to_compare_with(write, tmp_path: Path):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitret.compare.tables import Row, Table, short
+from vitret.core.store import digest
 from vitret.pages.board.costs import cost_sentence
 from vitret.pages.board.scale import Bar, Scale, percent
 from vitret.pages.leaderboard import title
@@ -56,8 +57,8 @@ def anchor(table: Table) -> str:
 
 
 def row_anchor(table: Table, row: Row) -> str:
-    """The address of a row's panel: two recipes of one system differ in their digests."""
-    return f"{anchor(table)}-{slug(row.system)}-{row.entries[0][1].recipe.digest[:8]}"
+    """The address of a row's panel; short, because a page names it often."""
+    return f"{slug(row.system)}-{digest([anchor(table), row.entries[0][1].recipe.digest])[:8]}"
 
 
 def measured_words(table: Table) -> str:

@@ -14,7 +14,7 @@ from vitret.pages.board.cards import row_anchor
 from vitret.pages.board.scale import percent
 
 # Points of the curve of sorted groups, and groups named in words.
-_POINTS, _WORST = 100, 5
+_POINTS, _WORST = 60, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,4 +154,4 @@ def _curve(means: Float64) -> str:
     """The sorted means as a path: x the share of groups, y 100 at 0 and 0 at 1."""
     at = np.unique(np.linspace(0, len(means) - 1, min(len(means), _POINTS)).round().astype(int))
     x = 100 * (at / max(1, len(means) - 1))
-    return "M" + "L".join(f"{a:.4g} {b:.4g}" for a, b in zip(x, 100 - 100 * means[at], strict=True))
+    return "M" + "L".join(f"{a:.3g} {b:.3g}" for a, b in zip(x, 100 - 100 * means[at], strict=True))

@@ -145,7 +145,7 @@ def _measured(cell: Cell | None, scale: Scale) -> Field:
         words=percent(cell.value) + spread,
         small=f"{percent(cell.low)}–{percent(cell.high)}",
         bar=scale.bar(cell.value, cell.low, cell.high),
-        key=f"{cell.value:.6f}",
+        key=f"{cell.value:.4f}",
     )
 
 
@@ -160,5 +160,5 @@ def _difference(row: Row, scale: Scale) -> Field:
         small=interval.replace(", ", " to "),
         bar=scale.bar(test.difference, test.low, test.high),
         zero=scale.at(0.0),
-        key=f"{test.difference:.6f}",
+        key=f"{test.difference:.4f}",
     )

@@ -33,17 +33,19 @@ def versus(table: Table, queries: Asked | None) -> str:
     if member is not None:
         sizes = np.bincount(member)
         values = [np.bincount(member, weights=one)[points] / sizes[points] for one in values]
+    by_query = member is None
+    counts = [int((queries.sets == k).sum()) for k in range(len(queries.names))]
+    in_order = np.concatenate([np.arange(count) for count in counts])
     found: dict[str, Any] = {
         "titles": [row.title for row in ranked],
         "values": [encode(one) for one in values],
         "tests": [[_test(test) for test in row.against] for row in ranked],
-        "unit": "query" if member is None else "group",
+        "unit": "query" if by_query else "group",
         "sets": list(queries.names),
-        "counts": [int((queries.sets[points] == k).sum()) for k in range(len(queries.names))]
-        if member is None
-        else [len(points)],
-        "numbers": queries.queries[points].tolist() if member is None else points.tolist(),
-        "groups": queries.groups[points].tolist() if member is None else [],
+        "counts": counts if by_query else [len(points)],
+        # Left out where no query of a set is missing.
+        "numbers": queries.queries.tolist() if by_query and (queries.queries != in_order).any() else [],
+        "groups": queries.groups.tolist() if by_query else points.tolist(),
     }
     # A name may hold "</script>".
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -96,10 +96,10 @@ const decode = coded => Array.from({length: coded.length / 2}, (_, i) => parseIn
 const points = (value, sign = "") => (value > 0 ? sign : "") + (value / 10).toFixed(1);
 
 function label(data, i) {
-  if (data.unit === "group") return `group ${data.numbers[i]}`;
-  let set = 0;
-  for (let left = i; left >= data.counts[set]; set += 1) left -= data.counts[set];
-  return `${data.sets[set]} query ${data.numbers[i]} (group ${data.groups[i]})`;
+  if (data.unit === "group") return `group ${data.groups[i]}`;
+  let set = 0, left = i;
+  for (; left >= data.counts[set]; set += 1) left -= data.counts[set];
+  return `${data.sets[set]} query ${data.numbers.length ? data.numbers[i] : left} (group ${data.groups[i]})`;
 }
 
 function testWords(data, a, b) {
