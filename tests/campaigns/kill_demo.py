@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TIMINGS = ("images_per_second", "train_seconds")
+TIMINGS = ("images_per_second", "network", "train_seconds")
 
 
 def start(home: Path) -> subprocess.Popen[bytes]:

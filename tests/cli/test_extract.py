@@ -218,3 +218,35 @@ def test_a_head_of_random_weights_is_not_measured(tmp_path, photographs, capsys)
 def test_layouts_are_listed(capsys):
     assert run(["list", "layouts"]) == 0
     assert "cirtorch" in capsys.readouterr().out
+
+
+def test_a_suite_or_a_preset_says_how_images_are_described(tmp_path, photographs, monkeypatch, capsys):
+    from vitret.core.store import read_json
+
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "theirs.yaml").write_text(
+        "name: theirs\npresets: [tool]\nsets: []\nprotocol: {size: 32, interpolation: bilinear, "
+        "whitening: {kind: lw, data: town}}\n"
+    )
+    monkeypatch.setenv("VITRET_SUITES", str(tmp_path / "suites"))
+    model = {
+        "backbone": {"name": "timm_model", "arch": "test_vit", "pretrained": False, "img_size": 32},
+        "head": "gem",
+    }
+    words = [
+        "extract",
+        system_file(tmp_path, model),
+        "mine",
+        "--suite",
+        "tool",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert run(words) == 0
+    written = read_json(tmp_path / "out" / "card.json")["protocol"]
+    assert (written["size"], written["interpolation"], written["whitening"]["kind"]) == (
+        32,
+        "bilinear",
+        "none",
+    )
+    assert "before any of whitening" in capsys.readouterr().err

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vitret.compare.arena import compare_rows, find_protocol
+from vitret.compare.arena import compare_rows, find_protocol, presets, read_suite
 from vitret.core.errors import UserError
 from vitret.core.protocol import Protocol
 
@@ -29,3 +29,25 @@ def test_a_fingerprint_is_found_in_rows(write, tmp_path: Path):
     assert find_protocol(protocol.fingerprint, tmp_path / "none", tmp_path / "results") == protocol
     with pytest.raises(UserError, match="No suite or row"):
         find_protocol("deadbeef", tmp_path / "none", tmp_path / "results")
+
+
+def test_a_preset_is_a_name_of_a_suite(tmp_path: Path):
+    text = "name: {name}\nsets: [s]\npresets: [{preset}]\nsource: a paper\nprotocol: {{size: {size}}}\n"
+    for name, preset, size in (("one", "tool", 8), ("two", "other", 9)):
+        (tmp_path / f"{name}.yaml").write_text(text.format(name=name, preset=preset, size=size))
+    assert presets(tmp_path) == {"other": "two", "tool": "one"}
+    assert read_suite(tmp_path, "tool").name == "one"
+    assert find_protocol("other", tmp_path, tmp_path).size == 9
+    (tmp_path / "two.yaml").write_text(text.format(name="two", preset="tool", size=9))
+    with pytest.raises(UserError, match="'tool' stands for one already"):
+        presets(tmp_path)
+
+
+def test_every_preset_says_where_it_was_read():
+    suites = Path(__file__).resolve().parents[2] / "configs" / "suites"
+    known = presets(suites)
+    assert {"revisitop", "delg", "dolg", "dino-oxford", "dino-paris", "mieb"} <= set(known)
+    assert all(read_suite(suites, suite).source for suite in known.values())
+    # A row's file is named by the fingerprint, so two presets must not share one.
+    prints = [read_suite(suites, suite).protocol.fingerprint for suite in set(known.values())]
+    assert len(set(prints)) == len(prints)

@@ -9,9 +9,10 @@ from PIL import Image
 from small_bench import finish, make_places
 
 from vitret.compare import results
+from vitret.compare.asked import Places, Request
 from vitret.compare.bench import bench
 from vitret.compare.machine import Machine
-from vitret.compare.work import Places, Request, resolve
+from vitret.compare.work import resolve
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 

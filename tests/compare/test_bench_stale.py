@@ -11,9 +11,11 @@ from PIL import Image
 from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare import results, validation
+from vitret.compare.asked import Places, Request
 from vitret.compare.bench import bench
 from vitret.compare.machine import Machine
-from vitret.compare.work import Places, Request, missing_rows, plan, resolve
+from vitret.compare.plan import plan
+from vitret.compare.work import missing_rows, resolve
 from vitret.core.errors import DataError
 from vitret.core.runs import Run
 from vitret.data.layout.write import LayoutWriter
@@ -83,8 +85,7 @@ def test_replaced_weights_are_other_weights(places: Places, tmp_path: Path):
     first, _, _ = run(places)
     assert run(places)[2] == 0
     weights(tmp_path / "w" / "test_vit.safetensors", 1)
-    work = resolve(places, Request(train_set="town"))
-    assert "its weights were replaced" in plan(places, work)[0]
+    assert "its weights were replaced" in plan(places, Request(train_set="town"))[0]
     second, said, written = run(places)
     assert written == 1
     assert any("other weights" in line for line in said)

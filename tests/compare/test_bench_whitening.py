@@ -8,9 +8,10 @@ import torch
 from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare import results, validation
+from vitret.compare.asked import Places, Request
 from vitret.compare.bench import bench
 from vitret.compare.machine import Machine
-from vitret.compare.work import Places, Request, missing_rows, needed_sets, resolve
+from vitret.compare.work import missing_rows, needed_sets, resolve
 from vitret.core.errors import DataError, UserError
 from vitret.data.layout.write import LayoutWriter
 from vitret.describe import whitening

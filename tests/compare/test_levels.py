@@ -8,11 +8,12 @@ import torch
 from small_bench import draw, finish, linked, make_places
 
 from vitret.compare import results, validation
+from vitret.compare.asked import Places, Request
 from vitret.compare.bench import bench
 from vitret.compare.levels import measurable, owed_keys, require_measurable
 from vitret.compare.machine import Machine
 from vitret.compare.tables import read_all, tables
-from vitret.compare.work import Places, Request, missing_rows, resolve
+from vitret.compare.work import missing_rows, resolve
 from vitret.core.errors import EmptyError, UserError
 from vitret.core.protocol import Suite
 from vitret.core.records import EvalSet, Images, Ragged, Truth

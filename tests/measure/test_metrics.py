@@ -8,6 +8,7 @@ import pytest
 from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.core.records import Ragged, Ranking, Ranks, Truth
+from vitret.measure.evaluate import parse_metric
 from vitret.measure.judge import judge
 from vitret.measure.metrics.average_precision import average_precision
 from vitret.measure.metrics.map_at_k import build as build_map_at_k
@@ -17,7 +18,13 @@ from vitret.measure.metrics.precision_at_k import precision_at_k
 from vitret.measure.metrics.r_precision import r_precision
 from vitret.measure.metrics.recall_at_k import recall_at_k
 
-OPTIONS = {"precision_at_k": {"k": 5}, "recall_at_k": {"k": 5}}
+OPTIONS = {
+    "precision_at_k": {"k": 5},
+    "plain_precision_at_k": {"k": 5},
+    "recall_at_k": {"k": 5},
+    "found_at_k": {"k": 9},
+    "ndcg_at_k": {"k": 5},
+}
 
 
 def random_cases(n, seed=0):
@@ -71,6 +78,13 @@ def precision_sum(ranks, k):
     return total, hits
 
 
+def written_out_gain(ranks, n, k):
+    if n == 0:
+        return math.nan
+    perfect = sum(1 / math.log2(place + 1) for place in range(1, min(n, k) + 1))
+    return sum(1 / math.log2(rank + 2) for rank in ranks if rank < k) / perfect
+
+
 def written_out_map(ranks, n, k, denominator):
     if n == 0:
         return math.nan
@@ -91,6 +105,11 @@ CASES = [
         (lambda ranks, k=k: recall_at_k(ranks, k=k), lambda r, n, k=k: written_out_recall(r, n, k))
         for k in (1, 8)
     ),
+    (parse_metric("MRR"), lambda r, n: (1 / (min(r) + 1) if len(r) else 0.0) if n else math.nan),
+    (parse_metric("P@5"), lambda r, n: sum(x < 5 for x in r) / 5 if n else math.nan),
+    (parse_metric("found@5"), lambda r, n: sum(x < 5 for x in r) / n if n else math.nan),
+    (parse_metric("nDCG@5"), lambda r, n: written_out_gain(r, n, 5)),
+    (parse_metric("mAP@5/positives"), lambda r, n: written_out_map(r, n, 5, "positives")),
     *(
         (
             lambda ranks, k=k, d=d: map_at_k(ranks, k=k, denominator=d),

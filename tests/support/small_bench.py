@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vitret.compare.work import Places
+from vitret.compare.asked import Places
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 

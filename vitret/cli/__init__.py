@@ -72,6 +72,7 @@ def build_app() -> typer.Typer:
         leaderboard,
         list_,
         look,
+        metrics,
         overlap,
         prepare,
         results,
@@ -85,7 +86,6 @@ def build_app() -> typer.Typer:
         epilog=_EPILOG,
         callback=_vitret,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -96,6 +96,7 @@ def build_app() -> typer.Typer:
     app.command()(train.train)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)
+    app.command()(metrics.metrics)
     app.command()(bench.bench)
     app.command()(leaderboard.leaderboard)
     app.command()(look.compare)
@@ -110,19 +111,20 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _keep_examples(command: typer.core.TyperCommand | typer.core.TyperGroup) -> None:
-    """Print the examples of every help page as they are written, one per line."""
+def _finish_help(command: typer.core.TyperCommand | typer.core.TyperGroup) -> None:
+    """Print the examples of every help page as they are written, one per line, and name the page of exit codes."""
     if command.help:
         command.help = command.help.replace("Examples:\n", "\b\nExamples:\n")
+    command.epilog = command.epilog or "Exit codes and options of every verb: vitret --help"
     for inner in getattr(command, "commands", {}).values():
-        _keep_examples(inner)
+        _finish_help(inner)
 
 
 def build_command() -> typer.core.TyperGroup:
     """The whole command line."""
     command = typer.main.get_command(build_app())
     assert isinstance(command, typer.core.TyperGroup)
-    _keep_examples(command)
+    _finish_help(command)
     return command
 
 

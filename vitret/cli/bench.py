@@ -2,34 +2,57 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
+from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vitret.compare.work import Places, Work
+    from vitret.compare.asked import Places
+    from vitret.compare.machine import Machine
+    from vitret.compare.tables import Table
+    from vitret.compare.work import Work
 
 
 def bench(
     train_set: Annotated[
         str,
-        typer.Option("--train-set", help="Training set; its track fixes the budget: `vitret list tracks`."),
+        typer.Option(
+            "--train-set",
+            help="Training set; its track fixes the budget: `vitret list tracks`.",
+            autocompletion=completions.tracks,
+        ),
     ],
-    systems: Annotated[str, typer.Option(help="Names, comma-separated; default: the track's systems.")] = "",
+    systems: Annotated[
+        str,
+        typer.Option(
+            help="Names, comma-separated; default: the track's systems.", autocompletion=completions.systems
+        ),
+    ] = "",
     suite: Annotated[
         str,
         typer.Option(
-            help="How to measure; default: the suite of the track, or of the recipe with --published alone."
+            help="How to measure; default: the suite of the track, or of the recipe with --published alone.",
+            autocompletion=completions.suites,
         ),
     ] = "",
     eval_set: Annotated[
         list[str] | None,
-        typer.Option("--eval-set", help="Measure on this dataset instead of those of the suite; repeatable."),
+        typer.Option(
+            "--eval-set",
+            help="Measure on this dataset instead of those of the suite; repeatable.",
+            autocompletion=completions.datasets,
+        ),
     ] = None,
+    without_distractors: Annotated[
+        bool,
+        typer.Option("--without-distractors", help="Leave out the distractors of the suite, such as R1M."),
+    ] = False,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")
     ] = None,
@@ -40,12 +63,22 @@ def bench(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Print accuracy against cost: FLOPs, latency, memory, bytes.")
+    ] = False,
+    dims: Annotated[
+        str, typer.Option(help="Measure also descriptors reduced to these dimensions, e.g. 128,512.")
+    ] = "",
+    form: Annotated[str, typer.Option("--format", help="Print the tables as csv, json, latex or md.")] = "",
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
+    ] = False,
 ) -> None:
     """Train, measure and compare systems on one training set.
 
@@ -54,14 +87,20 @@ def bench(
     Examples:
       vitret bench --train-set minitown-sfm
       vitret bench --train-set gldv2 --systems dtop,irt_r --seeds 3 --plan
+      vitret bench --train-set gldv2 --without-distractors
+      vitret bench --train-set minitown-sfm --cost --dims 16,32
       vitret bench --train-set minitown-sfm --ablate dtop
     """
-    from vitret.compare.work import Places, Request, resolve
-    from vitret.compare.work import plan as planned
+    from vitret.compare.asked import Places, Request
+    from vitret.compare.work import resolve
     from vitret.core.recipes import unalias
 
     if unalias(train_set) != train_set:
         console.say(f"{train_set} stands for {unalias(train_set)}.")
+    if form:
+        from vitret.pages.formats import FORMS
+
+        console.require_choice("--format", form, FORMS)
     request = Request(
         train_set=train_set,
         systems=_names(systems),
@@ -71,49 +110,106 @@ def bench(
         assignments=set_ or (),
         suite=suite or None,
         eval_sets=eval_set or (),
+        without_distractors=without_distractors,
     )
+    requests = [request, *(replace(request, dim=dim) for dim in _numbers("--dims", dims))]
     places = Places.default()
-    work = resolve(places, request)
     if plan:
-        console.put("\n".join(planned(places, work)))
+        from vitret.compare.plan import plan as planned
+
+        console.put("\n".join(line for one in requests for line in planned(places, one)))
         return
-    run_and_print(places, work, device=device, precision=precision, workers=workers)
+    works = [resolve(places, one) for one in requests]
+    machine = machine_of(device, precision, workers)
+    for work in works:
+        do(places, work, machine=machine)
+    if cost:
+        show_costs(places, works, machine=machine, form=form)
+    else:
+        show(places, works, form=form, wide=wide)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    """Positive whole numbers, comma-separated."""
+    from vitret.core.errors import UserError
+
+    words = _names(text)
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UserError(
+            f"{option} {text}: not whole numbers above zero, comma-separated. For example: {option} 128,512"
+        )
+    return [int(word) for word in words]
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def run_and_print(
-    places: "Places", work: "Work", *, device: str, precision: str, workers: int | None
-) -> None:
-    """Do the work of a bench and print its tables, and only its tables."""
-    from vitret.compare.tables import read_all, tables
+def machine_of(device: str, precision: str, workers: int | None) -> "Machine":
+    """What computes, from the values of a verb's options."""
+    from vitret.compare.machine import Machine
+    from vitret.describe.devices import pick_device
+
+    return Machine(device=pick_device(device), precision=precision, workers=workers)
+
+
+def do(places: "Places", work: "Work", *, machine: "Machine") -> None:
+    """Do the work of a bench, and say what a reader should know of the sets."""
     from vitret.compare.work import missing_rows
     from vitret.data.layout import notes_of
-    from vitret.pages.terminal import print_tables
 
     for name, evalset in work.evaluations.items():
         for note in notes_of(places.data, evalset):
             console.say(f"{name}: {note}")
     if any(missing_rows(work, task) for task in work.tasks):
         from vitret.compare.bench import bench
-        from vitret.compare.machine import Machine
-        from vitret.describe.devices import pick_device
 
         bench(
             places,
             work,
-            machine=Machine(device=pick_device(device), precision=precision, workers=workers),
+            machine=machine,
             command="vitret " + " ".join(sys.argv[1:]),
             say=console.say,
             steps=console.steps,
         )
-    rows = {path for task in work.tasks for path in task.rows.values()}
-    found = tables(entry for entry in read_all(places.results) if entry[0] in rows)
-    print_tables(found)
+
+
+def tables_of(places: "Places", works: "Sequence[Work]") -> "list[Table]":
+    """The tables of all rows that a bench is about."""
+    from vitret.compare.tables import read_all, tables
+
+    rows = {path for work in works for task in work.tasks for path in task.rows.values()}
+    return tables(entry for entry in read_all(places.results) if entry[0] in rows)
+
+
+def show(places: "Places", works: "Sequence[Work]", *, form: str = "", wide: bool = False) -> None:
+    """Print the tables of a bench, and only these."""
+    found = tables_of(places, works)
+    if form:
+        from vitret.pages.leaderboard import RENDERERS, sections
+
+        text = "\n\n".join(sections(found)) if form == "md" else RENDERERS[form](found, places.results)
+        console.put(text.rstrip("\n"))
+    else:
+        from vitret.pages.terminal import print_tables
+
+        print_tables(found, wide=wide)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
+
+
+def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine", form: str) -> None:
+    """Print accuracy against cost; what a row does not say of itself is measured here and now."""
+    from vitret.compare.costs import cost_tables, measured_now
+    from vitret.pages import cost
+
+    known = measured_now(works, machine, home=places.home)
+    for table in cost_tables(tables_of(places, works), known):
+        tell = console.say if form else console.put
+        tell(cost.title(table))
+        console.table(cost.cells(table), heads=cost.HEADS, right=cost.RIGHT, form=form)
+        for line in cost.notes(table):
+            tell(line)
 
 
 def seeds_to_add(words: "Sequence[str]") -> str:

@@ -62,8 +62,28 @@ def require_choice(option: str, value: str, known: Sequence[str]) -> None:
         raise UserError(f"{option} {value}: unknown. {did_you_mean(value, known)}")
 
 
-def table(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: Container[str] = ()) -> None:
-    """A table on stdout, the columns named in `right` aligned there; one line a row where there is no terminal."""
+FORMAT_HELP = "Print the table as csv, json, latex or md."
+"""Of the option `--format` of every verb that prints one table."""
+
+
+def table(
+    rows: Iterable[Sequence[str]],
+    *,
+    heads: Sequence[str] = (),
+    right: Container[str] = (),
+    form: str = "",
+    names: Sequence[str] = (),
+) -> None:
+    """A table on stdout, the columns named in `right` aligned there; one line a row where there is no terminal.
+
+    With `form` it is one of `vitret.pages.formats.FORMS`; `names` are then the heads of a table that shows none.
+    """
+    if form:
+        from vitret.pages.formats import FORMS, render
+
+        require_choice("--format", form, FORMS)
+        put(render(form, heads or names, rows, right=right))
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -6,16 +6,20 @@ from typing import Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Device, Precision
 
 TRACKS = ("minitown-sfm", "minitown-clean")
 
 
 def demo(
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
+    ] = False,
 ) -> None:
     """Run the whole pipeline on small synthetic datasets.
 
@@ -26,8 +30,9 @@ def demo(
       vitret demo
       vitret demo --device cuda
     """
-    from vitret.cli.bench import run_and_print
-    from vitret.compare.work import Places, Request, needed_sets, resolve
+    from vitret.cli.bench import do, machine_of, show
+    from vitret.compare.asked import Places, Request
+    from vitret.compare.work import needed_sets, resolve
     from vitret.core import config
     from vitret.data.prepare.request import Request as DatasetRequest
     from vitret.data.prepare.run import prepare
@@ -39,11 +44,13 @@ def demo(
         "VITRET_DATA": str(home / "data"),
         "VITRET_RESULTS": str(home / "results"),
     }
+    machine = machine_of(device, precision, workers)
     places = Places.default()
     for name in needed_sets(places, TRACKS):
         prepare(DatasetRequest(name, data_root=places.data, report=console.say))
     for track in TRACKS:
         work = resolve(places, Request(train_set=track))
-        run_and_print(places, work, device=device, precision=precision, workers=workers)
+        do(places, work, machine=machine)
+        show(places, [work], wide=wide)
     for path in leaderboard.write(places.results):
         console.say(f"wrote {path}")

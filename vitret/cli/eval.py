@@ -43,7 +43,8 @@ def eval_(
     metrics: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k; default: the usual ones of the dataset."
+            help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k and others (docs/metrics.md); "
+            "default: the usual ones of the dataset."
         ),
     ] = "",
     levels: Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")] = "",
@@ -54,7 +55,10 @@ def eval_(
     shortlist: Annotated[
         str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
     ] = "plain",
-    form: Annotated[str, typer.Option("--format", help="table (per cent) or json (fractions).")] = "table",
+    form: Annotated[
+        str,
+        typer.Option("--format", help="table, csv, latex or md (per cent), or json (fractions)."),
+    ] = "table",
     engine: Annotated[
         str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")
     ] = "numpy",
@@ -71,9 +75,9 @@ def eval_(
     """
     from vitret.measure.bare import Files, score_files
 
-    console.require_choice("--format", form, ("table", "json"))
+    console.require_choice("--format", form, ("table", "csv", "json", "latex", "md"))
     second = _rerank(rerank, depth, shortlist=shortlist)
-    evalset, known = _evalset(set_, truth, query_image)
+    evalset, known = evalset_of(set_, truth, query_image)
     scored = score_files(
         Files(queries=queries, database=database, distractors=distractors or None),
         evalset,
@@ -90,10 +94,10 @@ def eval_(
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
-        _print(summary)
+        _print(summary, "" if form == "table" else form)
 
 
-def _evalset(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
+def evalset_of(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
     """The prepared set of a name, or what a truth file says; and what should be known of its queries."""
     from vitret.core.config import location
     from vitret.core.errors import UserError
@@ -167,8 +171,8 @@ def _grouped(evalset: "EvalSet") -> str:
     return f"queries in {len(set(evalset.groups.tolist()))} groups ({evalset.groups_rule})"
 
 
-def _print(summary: dict[str, Any]) -> None:
-    """The summary for eyes, in per cent."""
+def _print(summary: dict[str, Any], form: str) -> None:
+    """The summary for eyes, in per cent; where its table is for a program the words go to stderr."""
     metrics = next(level["metrics"] for level in summary["levels"].values() if level["metrics"])
     rows = []
     for name, level in summary["levels"].items():
@@ -178,8 +182,7 @@ def _print(summary: dict[str, Any]) -> None:
         ] or ["–"] * len(metrics)
         rows.append([name, f"{level['queries_with_positives']} of {summary['queries']}", *cells])
     more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
-    console.put(
-        f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent"
-    )
-    console.table(rows, heads=["level", "queries", *metrics])
-    console.put(summary["measured"])
+    tell = console.say if form else console.put
+    tell(f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent")
+    console.table(rows, heads=["level", "queries", *metrics], form=form)
+    tell(summary["measured"])

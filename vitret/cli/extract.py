@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vitret.core.protocol import Protocol
-    from vitret.core.recipes import CheckpointSpec, ModelSpec
+    from vitret.core.recipes import CheckpointSpec
     from vitret.core.records import Images
     from vitret.describe.request import Request
     from vitret.models.model import Retriever
@@ -47,6 +48,12 @@ def extract(
         str | None,
         typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`."),
     ] = None,
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`."
+        ),
+    ] = "",
     size: Annotated[
         int | None, typer.Option(min=1, help="Longer side in pixels; default: that of the protocol.")
     ] = None,
@@ -54,10 +61,8 @@ def extract(
         list[str] | None,
         typer.Option("--set", help="Change a protocol setting, e.g. interpolation=bilinear; repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto (bf16 where GPU or CPU multiply it, else fp32), fp32, bf16 or fp16.")
-    ] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
     ] = None,
@@ -73,13 +78,15 @@ def extract(
     Examples:
       vitret extract timm:vit_tiny_patch16_224 minilandmarks --head cls --size 384
       vitret extract gem_r101 roxford5k --checkpoint gem.pth --layout cirtorch
+      vitret extract timm:vit_small_patch16_224.dino roxford5k --suite dino-oxford
     """
     from vitret.core.config import location
     from vitret.core.errors import EmptyError, PartialError
     from vitret.describe.devices import pick_device
     from vitret.describe.request import Request
+    from vitret.models.named import named_network
 
-    protocol = _protocol([*(set_ or ()), *([f"size={size}"] if size else [])])
+    protocol = _protocol(suite, [*(set_ or ()), *([f"size={size}"] if size else [])])
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
@@ -88,7 +95,9 @@ def extract(
     _require_own_folder(folder, parts)
     asked = Request(
         device=pick_device(device),
-        model=_network(model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout)),
+        model=named_network(
+            model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout), say=console.say
+        ),
         images=parts["database"][0],
         protocol=protocol,
         precision=precision,
@@ -103,12 +112,25 @@ def extract(
         )
 
 
-def _protocol(changes: "list[str]") -> "Protocol":
+def _protocol(suite: str, changes: "list[str]") -> "Protocol":
+    """The protocol of a suite, or the default one, with changes; what acts on descriptors is no part of it."""
     from vitret.core.config import assign, validate
     from vitret.core.errors import UserError
     from vitret.core.protocol import Protocol
 
-    protocol = validate(Protocol, assign(Protocol().model_dump(mode="json"), changes), "--set")
+    start = Protocol()
+    if suite:
+        from vitret.compare.arena import read_suite
+        from vitret.core.config import location
+
+        known = read_suite(location("suites").path, suite).protocol
+        later = ("whitening", "expansion", "rerank")
+        start = known.model_copy(update={name: getattr(start, name) for name in later})
+        if start != known:
+            console.say(
+                f"{suite}: its {known.line()}; written here before any of whitening, expansion and re-ranking"
+            )
+    protocol = validate(Protocol, assign(start.model_dump(mode="json"), changes), "--set")
     if protocol.whitening.kind != "none":
         raise UserError("--set whitening: `vitret extract` writes descriptors as they are, before whitening.")
     return protocol
@@ -155,51 +177,6 @@ def _checkpoint(file: str | None, layout: str | None) -> "CheckpointSpec | None"
     return CheckpointSpec(file=file, layout=layout)
 
 
-def _network(
-    name: str, *, weights: Path | None, head: str | None, checkpoint: "CheckpointSpec | None"
-) -> "Retriever":
-    from vitret.core.config import file_names, location
-    from vitret.core.errors import DataError, UserError
-    from vitret.core.recipes import ModelSpec, Part, read_system
-    from vitret.core.runs import find_run
-    from vitret.models.model import build_model, load_model
-
-    if name.startswith("timm:"):
-        from vitret.models.families import recommended_head
-
-        arch = name.removeprefix("timm:")
-        backbone = Part(
-            name="timm_model", options={"arch": arch, "weights": str(weights) if weights else None}
-        )
-        chosen = Part(name=head or recommended_head(arch))
-        return _described(ModelSpec(backbone=backbone, head=chosen), checkpoint, name)
-    if weights is not None:
-        raise UserError(f"--weights belongs to timm:ARCH; '{name}' has its own.")
-    configs = location("configs").path
-    if name.endswith((".yaml", ".yml")) or name in file_names(configs / "systems"):
-        system = read_system(configs, name)
-        if not system.frozen and checkpoint is None and system.model.checkpoint is None:
-            raise UserError(
-                f"The system '{system.name}' is trained before it describes anything: vitret train --system "
-                f"{system.name} --train-set SET. For weights of others: --checkpoint FILE --layout NAME."
-            )
-        return _described(system.model, checkpoint, name)
-    if checkpoint is not None:
-        raise UserError(f"--checkpoint belongs to a system or timm:ARCH; '{name}' has weights of its own.")
-    if Path(name).is_file():
-        return load_model(Path(name))[0]
-    run = find_run(location("home").path, name)
-    if run.finished:
-        return load_model(run.checkpoint)[0]
-    recipe = run.recipe()
-    if not recipe.system.frozen:
-        raise DataError(
-            f"{run.path}: the training is not finished. Continue it: vitret train --system {recipe.system.name} "
-            f"--train-set {recipe.track.train_set} --seed {recipe.seed}"
-        )
-    return build_model(recipe.system.model)
-
-
 def _notes(name: str, network: "Retriever") -> list[str]:
     """What a reader of the descriptors should know about the network; what was not said yet is said."""
     notes: list[str] = list(getattr(network.backbone, "notes", ()))
@@ -211,32 +188,6 @@ def _notes(name: str, network: "Retriever") -> list[str]:
         console.say(f"{name}: head {head}{other}")
         notes += [f"head {head}{other}"] if other else []
     return notes
-
-
-def _described(spec: "ModelSpec", checkpoint: "CheckpointSpec | None", name: str) -> "Retriever":
-    """The network of a spec, with its own checkpoint or the given one."""
-    import torch
-
-    from vitret.core.config import validate
-    from vitret.core.errors import UserError
-    from vitret.core.recipes import ModelSpec
-    from vitret.models.foreign.fill import Loaded
-    from vitret.models.model import build_model
-
-    def tell(loaded: Loaded) -> None:
-        console.say(f"{name}: {loaded}")
-        if loaded.drawn:
-            raise UserError(
-                f"{name}: the checkpoint holds a backbone alone, and {len(loaded.drawn)} tensors of the head "
-                f"'{spec.head.name}' would be random. Take a head without weights (--head cls, gem, mean) or train it."
-            )
-
-    if checkpoint is not None:
-        both = {**spec.model_dump(mode="json"), "checkpoint": checkpoint.model_dump()}
-        spec = validate(ModelSpec, both, name)
-    # Weights that no file gives are at least the same in every call.
-    torch.manual_seed(0)
-    return build_model(spec, tell=tell).eval()
 
 
 def _require_own_folder(folder: Path, stems: "Iterable[str]") -> None:
@@ -285,8 +236,10 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
 
     The folder never holds arrays of two calls: all are made under other names, the card comes last.
     """
+    from vitret.core.config import location
     from vitret.core.runs import code, machine
     from vitret.core.store import write_json
+    from vitret.describe.cost import network_cost
 
     fresh = {stem: folder / f".{stem}.npy.{os.getpid()}.new" for stem in requests}
     try:
@@ -296,6 +249,13 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
         for path in fresh.values():
             path.unlink(missing_ok=True)
     asked = requests["database"]
+    cost = network_cost(
+        asked.model,
+        asked.protocol,
+        device=asked.device,
+        precision=asked.precision,
+        home=location("home").path,
+    )
     about = {
         "set": dataset,
         "model": asked.model.spec.model_dump(mode="json"),
@@ -303,6 +263,7 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
         "protocol_line": asked.protocol.line(),
         "fingerprint": asked.protocol.fingerprint,
         "files": written,
+        "cost": cost.model_dump(mode="json"),
         "notes": notes,
         "code": code(),
         "machine": machine(),

@@ -13,6 +13,7 @@ _KINDS = (
     "systems",
     "tracks",
     "suites",
+    "presets",
     "published",
     "ablations",
     "runs",
@@ -31,14 +32,17 @@ def list_(
     kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
-        str, typer.Option("--format", help="For systems and datasets: md prints the page in docs/.")
+        str,
+        typer.Option(
+            "--format", help="csv, json, latex or md; md of systems and datasets is their page in docs/."
+        ),
     ] = "",
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
 
     Examples:
       vitret list systems
-      vitret list heads --json
+      vitret list heads --format csv
     """
     import json
 
@@ -46,17 +50,17 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
-    if form:
-        console.put(_page(kind, form).rstrip("\n"))
+    if form == "md" and kind in ("systems", "datasets"):
+        console.put(_page(kind).rstrip("\n"))
         return
     if kind == "datasets":
-        _datasets(as_json=as_json)
+        _datasets("json" if as_json else form)
         return
     rows = _rows(kind)
-    if as_json:
+    if as_json or form == "json":
         console.put(json.dumps(rows, indent=2, default=str))
         return
-    console.table(rows.items())
+    console.table(rows.items(), form=form, names=("name", "what"))
     if not rows:
         console.say(f"There are no {kind} yet.")
 
@@ -70,6 +74,15 @@ def _rows(kind: str) -> dict[str, str]:
     if kind == "suites":
         suites = config.location("suites").path
         return {name: _about(path) for name, path in config.yaml_files(suites).items()}
+    if kind == "presets":
+        from vitret.compare.arena import presets, read_suite
+
+        suites = config.location("suites").path
+        found = {name: read_suite(suites, suite) for name, suite in presets(suites).items()}
+        return {
+            name: f"suite {suite.name} — {suite.about} Read in: {suite.source or 'not said'}."
+            for name, suite in found.items()
+        }
     if kind == "runs":
         home = config.location("home").path
         return {
@@ -88,15 +101,10 @@ def _rows(kind: str) -> dict[str, str]:
     return rows
 
 
-def _page(kind: str, form: str) -> str:
+def _page(kind: str) -> str:
     """The generated text of a page in docs/."""
     from vitret.core import config
-    from vitret.core.errors import UserError
 
-    if form != "md" or kind not in ("systems", "datasets"):
-        raise UserError(
-            f"--format {form}: there is only `vitret list systems --format md` and the same of datasets."
-        )
     if kind == "datasets":
         from vitret.pages.datasets import page as datasets_page
 
@@ -129,7 +137,7 @@ def _options(family: str, name: str) -> str:
     )
 
 
-def _datasets(*, as_json: bool) -> None:
+def _datasets(form: str) -> None:
     """State, size, version, licence and overlaps of every dataset, known or the user's own."""
     import json
 
@@ -137,7 +145,7 @@ def _datasets(*, as_json: bool) -> None:
     from vitret.pages.datasets import rows
 
     found = rows(config.location("data").path)
-    if as_json:
+    if form == "json":
         console.put(json.dumps(found, indent=2, ensure_ascii=False))
         return
     lines = [
@@ -154,4 +162,4 @@ def _datasets(*, as_json: bool) -> None:
         for name, facts in found.items()
     ]
     heads = ("set", "state", "for", "images", "size", "version", "licence", "overlaps")
-    console.table(lines, heads=heads, right=("images",))
+    console.table(lines, heads=heads, right=("images",), form=form)

@@ -11,6 +11,7 @@ from vitret.cli import console
 def compare(
     a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
     b: Annotated[Path, typer.Argument(help="Another result on the same evaluation set.")],
+    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
 ) -> None:
     """Test whether two results differ (paired).
 
@@ -24,8 +25,8 @@ def compare(
 
     found = compare_rows(a, b)
     for line in found.words:
-        console.put(line)
-    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"))
+        (console.say if form else console.put)(line)
+    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
 
 
 def explain(
@@ -52,15 +53,29 @@ def explain(
 def diff(
     a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
     b: Annotated[Path, typer.Argument(help="Another result.")],
+    rerun: Annotated[
+        bool,
+        typer.Option("--rerun", help="Measure A's network with each protocol switch of B, one at a time."),
+    ] = False,
+    device: Annotated[str, typer.Option(help="With --rerun: auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="With --rerun: auto, fp32, bf16 or fp16.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="With --rerun: image-loading threads; default: one per core.")
+    ] = None,
 ) -> None:
     """Show how the settings of two results differ.
 
-    Compares protocol, data, training, recipe and environment.
+    Compares protocol, data, training, recipe and environment. With --rerun, prints
+    how much each protocol switch moves the numbers; the run of A must be here.
 
     Examples:
       vitret diff A.json B.json
       vitret diff old/results/S/gem/E/1a2b.json results/S/gem/E/1a2b.json
+      vitret diff results/S/gem/E/1a2b.json results/S/gem/E/9f8e.json --rerun
     """
+    if rerun:
+        _put_rerun(a, b, device=device, precision=precision, workers=workers)
+        return
     from vitret.compare.results import read_result
     from vitret.core.protocol import differences
 
@@ -70,3 +85,27 @@ def diff(
         console.put(f"{key}: {was} → {now}")
     if not found:
         console.put("The rows are equal.")
+
+
+def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | None) -> None:
+    """A table of switches × metrics: how many points each switch moves the number, with its 95 % interval."""
+    from vitret.compare.asked import Places
+    from vitret.compare.machine import Machine
+    from vitret.compare.rerun import rerun
+    from vitret.describe.devices import pick_device
+
+    machine = Machine(device=pick_device(device), precision=precision, workers=workers)
+    found = rerun(Places.default(), a, b, machine=machine, say=console.say)
+    rows = [
+        ["A, measured now", *(f"{100 * value:.1f}" for value in found.base.values())],
+        ["A, as its row says", *(f"{100 * found.stored[key]:.1f}" for key in found.base)],
+    ]
+    for one in found.moved:
+        cells = [
+            f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]" for t in one.tests.values()
+        ]
+        rows.append([one.what, *(cells or ["not measured"] * len(found.base))])
+    console.table(rows, heads=["switch", *found.base])
+    for line in [f"{one.what}: {one.why}" for one in found.moved if one.why] + list(found.others):
+        console.put(line)
+    console.put("Points that the switch alone moves A's number, with 95 % intervals; nothing is written.")

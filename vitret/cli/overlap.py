@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from vitret.compare.overlap.audit import Audit
@@ -33,8 +34,8 @@ def overlap(
         Path | None, typer.Option(help="The evidence file; default: overlap-TRAINSET-EVALSET.json.")
     ] = None,
     page_pairs: Annotated[int, typer.Option(min=0, help="Pairs on the HTML page, strongest first.")] = 300,
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Find evaluation images in a training set.
 
@@ -85,7 +86,6 @@ def _measured(
 def _audit(
     train_set: str, eval_set: str, by: list[str], *, size: int, neighbours: int, device: str, precision: str
 ) -> "Audit":
-    from vitret.cli.extract import _network
     from vitret.compare.overlap.audit import Audit, Settings
     from vitret.compare.overlap.geometry import require_opencv
     from vitret.core.config import location
@@ -94,6 +94,7 @@ def _audit(
     from vitret.data import layout
     from vitret.describe.devices import pick_device
     from vitret.describe.request import Request
+    from vitret.models.named import named_network
 
     require_opencv()
     data = location("data").path
@@ -102,7 +103,7 @@ def _audit(
         layout.require_unchanged(data, name, say=console.say)
     requests = {
         name: Request(
-            model=_network(name, weights=None, head=None, checkpoint=None),
+            model=named_network(name, say=console.say),
             images=evalset.queries,
             protocol=Protocol(size=size),
             device=pick_device(device),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.verify import Workers, verify_sets
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ _COUNTS = (
 )
 
 
-Names = Annotated[list[str], typer.Argument(help="Sets; `vitret list datasets` shows the known ones.")]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        help="Sets; `vitret list datasets` shows the known ones.", autocompletion=completions.datasets
+    ),
+]
 Source = Annotated[
     Path | None,
     typer.Option(
@@ -45,6 +50,9 @@ WithoutCopies = Annotated[
         "--without-copies",
         help="With your own data: a query ignores byte-identical copies of itself in the database.",
     ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="With your own data: refuse a folder of which something is left out.")
 ]
 Options = Annotated[list[str] | None, typer.Option("--set", help="An option of the set: key=value.")]
 AcceptTerms = Annotated[bool, typer.Option(help="You have read the set's terms and agree.")]
@@ -76,6 +84,7 @@ def prepare(
     source: Source = None,
     hold_out: HoldOut = 0.0,
     without_copies: WithoutCopies = False,
+    strict: Strict = False,
     set_: Options = None,
     accept_terms: AcceptTerms = False,
     replace: Replace = False,
@@ -125,6 +134,7 @@ def prepare(
             choices=choices,
             hold_out=hold_out,
             without_copies=without_copies,
+            strict=strict,
             replace=replace,
             workers=workers,
             report=console.say,

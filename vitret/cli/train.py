@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
+from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
 
 def train(
     system: Annotated[
-        str, typer.Option("--system", help="A system, by name or file; `vitret list systems`.")
+        str,
+        typer.Option(
+            "--system",
+            help="A system, by name or file; `vitret list systems`.",
+            autocompletion=completions.systems,
+        ),
     ] = "",
     train_set: Annotated[
-        str, typer.Option("--train-set", help="Training set; its track fixes the budget.")
+        str,
+        typer.Option(
+            "--train-set",
+            help="Training set; its track fixes the budget.",
+            autocompletion=completions.tracks,
+        ),
     ] = "",
     published: Annotated[
         str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")
@@ -27,10 +38,8 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto (bf16 on GPUs that multiply it, else fp32), fp32, bf16 or fp16.")
-    ] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,

@@ -8,7 +8,7 @@ from vitret.compare.groups import groups_beside
 from vitret.compare.paired import paired_test
 from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.standing import ONE_RUN
-from vitret.core.config import file_names, named_file, read_yaml, validate
+from vitret.core.config import file_names, named_file, read_yaml, validate, yaml_files
 from vitret.core.errors import UserError, did_you_mean
 from vitret.core.protocol import Protocol, Suite, differences
 
@@ -74,17 +74,31 @@ def _require_comparable(left: Result, right: Result) -> None:
 
 
 def read_suite(suites: Path, name: str) -> Suite:
-    """A suite by name, every default of its re-ranker written out, so that the fingerprint holds them."""
-    path = named_file("suite", suites, name)
+    """A suite by its name or a preset's, every default of its re-ranker written out, as the fingerprint holds them."""
+    known = name in file_names(suites) or name.endswith((".yaml", ".yml"))
+    path = named_file("suite", suites, name if known else presets(suites).get(name, name))
     suite = validate(Suite, read_yaml(path), str(path))
     protocol = suite.protocol.model_copy(update={"rerank": suite.protocol.rerank.resolved()})
     return suite.model_copy(update={"protocol": protocol})
 
 
+def presets(suites: Path) -> dict[str, str]:
+    """Names of other tools' protocols, sorted, and the suite that each stands for.
+
+    Raises `UserError` where two suites claim one name.
+    """
+    found: dict[str, str] = {}
+    for suite, path in yaml_files(suites).items():
+        for name in validate(Suite, read_yaml(path), str(path)).presets:
+            if found.setdefault(name, suite) != suite:
+                raise UserError(f"{path}: '{name}' stands for {found[name]} already. Choose another name.")
+    return dict(sorted(found.items()))
+
+
 def find_protocol(fingerprint: str, suites: Path, results: Path) -> Protocol:
     """The protocol of a fingerprint (or of a suite by name), looked for in the suites and in measured rows."""
     names = file_names(suites)
-    if fingerprint in names:
+    if fingerprint in names or fingerprint in presets(suites):
         return read_suite(suites, fingerprint).protocol
     known = {
         suite.protocol.fingerprint: suite.protocol for suite in (read_suite(suites, name) for name in names)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare import results
+from vitret.compare.asked import Places
 from vitret.compare.groups import write_groups
 from vitret.compare.levels import measurable
 from vitret.compare.machine import Machine, Say, Steps, silent
 from vitret.compare.rows import Measured, Network, result_of
-from vitret.compare.work import Places, Task, Work, missing_rows, other_weights
+from vitret.compare.work import Task, Work, missing_rows, other_weights
+from vitret.core.errors import DataError
 from vitret.core.locks import locked
 from vitret.core.recipes import Recipe, ResolvedRecipe
 from vitret.core.runs import Run, open_run
@@ -85,6 +87,7 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         matcher=_matcher(job, model, run=run, recipe=task.recipe),
         train_seconds=train_seconds,
         start_sha256=recorded_start(run),
+        cost=job.machine.cost(model, job.work.suite.protocol, home=job.places.home),
     )
     facts = network.facts()
     written = []
@@ -96,6 +99,32 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         write_groups(job.places.results, job.work.evaluations[name.partition("+")[0]])
         written.append(results.write_result(job.places.results, row, measured.measurement.ranks))
     return written
+
+
+def measure_again(
+    places: Places, work: Work, recipe: ResolvedRecipe, *, name: str, machine: Machine, say: Say
+) -> Measured:
+    """One evaluation of a run that is there, of which no row is written; `name` as in `_measure`.
+
+    A frozen network's checkpoint is made where it is not there; another run raises `DataError`.
+    """
+    from vitret.models.model import load_model
+
+    job = _Bench(places=places, work=work, machine=machine, command="", say=say, steps=silent)
+    run = Run(path=places.home / "runs" / recipe.run_id)
+    if not recipe.system.frozen and not run.finished:
+        raise DataError(f"{run.path}: the run is not here, and it is needed to measure again.")
+    with locked(open_run(places.home, recipe).path / "run.lock", say):
+        _train(job, recipe, run=run)
+        model, _ = load_model(run.checkpoint)
+        network = Network(
+            recipe=recipe,
+            model=model,
+            whitening=_whitening(job, model, run=run),
+            matcher=_matcher(job, model, run=run, recipe=recipe),
+            train_seconds=None,
+        )
+        return _measure(job, network, name=name)
 
 
 def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:

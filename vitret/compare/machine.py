@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
+    from vitret.core.cost import NetworkCost
     from vitret.core.protocol import Protocol
     from vitret.core.records import Images
     from vitret.describe.request import Request
@@ -58,3 +60,9 @@ class Machine:
             images_digest=images_digest,
             workers=self.loaders,
         )
+
+    def cost(self, model: Retriever, protocol: Protocol, *, home: Path) -> NetworkCost:
+        """What an image costs a network on this machine, measured once."""
+        from vitret.describe.cost import network_cost
+
+        return network_cost(model, protocol, device=self.device, precision=self.precision, home=home)

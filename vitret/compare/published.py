@@ -58,14 +58,35 @@ def gaps(root: Path) -> dict[str, list[str]]:
     return found
 
 
+def targets_of(table: Table, published: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """The published rows that some row of a table is meant to reach: same training set, same protocol."""
+    systems = {row.system for row in table.rows}
+    return [
+        target
+        for target in published
+        if target.train_set in (table.train_set, EACH_SETS_OWN)
+        and table.suite in target.suites
+        and not systems.isdisjoint(target.recipes)
+    ]
+
+
+def published_head(name: str, key: str) -> str:
+    """The column under which a published file holds a number.
+
+    >>> published_head("roxford5k", "mAP (medium)")
+    'ROxf M'
+    """
+    return head(name, key).replace(" mAP ", " ")
+
+
 def _gaps_of(table: Table, targets: Sequence[PublishedRow]) -> Iterator[tuple[str, str]]:
+    targets = targets_of(table, targets)
     for row in table.rows:
         for target in targets:
-            same_set = target.train_set in (table.train_set, EACH_SETS_OWN)
-            if row.system not in target.recipes or table.suite not in target.suites or not same_set:
+            if row.system not in target.recipes:
                 continue
             for (name, key), cell in row.cells.items():
-                column = head(name, key).replace(" mAP ", " ")
+                column = published_head(name, key)
                 if column in target.values:
                     ours, theirs = 100 * cell.value, target.values[column]
                     yield row.system, f"{column} {ours - theirs:+.1f} ({ours:.1f}, {table.suite})"

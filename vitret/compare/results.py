@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from vitret.core.config import Strict, validate
+from vitret.core.cost import NetworkCost
 from vitret.core.errors import DataError, said
 from vitret.core.npz import DAMAGE, npz_arrays
 from vitret.core.protocol import Protocol, split_key
@@ -88,10 +89,12 @@ class Metric(Strict):
 
 
 class Cost(Strict):
-    """What the row costs. Timings are of this run on this device and are not compared between rows."""
+    """What the row costs. Timings are of this run on this device; no row is known by them."""
 
     descriptor_bytes: int = Field(ge=0, description="of one image")
     train_seconds: float | None = None
+    # Left out of rows that were written before it was measured, and so of their digests.
+    network: NetworkCost | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vitret.compare.machine import Machine
     from vitret.compare.work import Work
+    from vitret.core.cost import NetworkCost
     from vitret.core.recipes import Recipe
     from vitret.core.records import Descriptors, EvalSet, ImageSet, Int64
     from vitret.describe.whitening import Whitening
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """A network as it is measured: what the protocol fits to it, and the seconds it was trained in this call.
+    """A network as it is measured: what the protocol fits to it, its cost, and the seconds it was trained in this call.
 
     `start_sha256` is of the file of weights that its training started from, where that is known.
     """
@@ -39,6 +40,7 @@ class Network:
     matcher: Matcher | None
     train_seconds: float | None
     start_sha256: str = ""
+    cost: NetworkCost | None = None
 
     def facts(self) -> results.ModelFacts:
         """Name, parts, size and digest of the weights."""
@@ -98,6 +100,7 @@ def result_of(
         cost=results.Cost(
             descriptor_bytes=measured.database.dim * measured.database.rows.dtype.itemsize,
             train_seconds=network.train_seconds,
+            network=network.cost,
         ),
         environment=_environment(machine),
         command=command,

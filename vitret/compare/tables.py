@@ -19,6 +19,7 @@ from vitret.compare.paired import PairedTest
 from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.standing import Answers, Standing, standings
 from vitret.core.ablations import base_of
+from vitret.core.cost import NetworkCost
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Float64
 from vitret.core.store import digest
@@ -65,6 +66,8 @@ class Row:
     dirty: bool
     # What was measured: a row of each seed and evaluation set.
     entries: tuple[Entry, ...]
+    # What an image costs the network, where one of the rows says it.
+    cost: NetworkCost | None = None
 
     @property
     def against_best(self) -> PairedTest | None:
@@ -279,6 +282,7 @@ class _Found:
             medal=medal,
             dirty=any(r.environment.dirty for _, r in self.entries),
             entries=tuple(self.entries),
+            cost=next((r.cost.network for _, r in self.entries if r.cost.network is not None), None),
         )
 
     @property

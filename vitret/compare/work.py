@@ -1,56 +1,24 @@
-"""What a bench will do, resolved from names before anything is touched: recipes, data, and the rows they owe."""
+"""What a bench will do, resolved before anything is touched: recipes, data, and the rows they owe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitret.compare import results
 from vitret.compare.arena import read_suite
+from vitret.compare.asked import Asked, Places, Problems, Request, ask, require_prepared, unprepared
 from vitret.compare.levels import owed_keys, require_measurable
 from vitret.compare.whiten import load_source
-from vitret.core.ablations import make_variants
-from vitret.core.config import location
-from vitret.core.errors import DataError, EmptyError, UserError, VitretError
 from vitret.core.protocol import Suite
-from vitret.core.recipes import (
-    Recipe,
-    ResolvedRecipe,
-    Track,
-    make_recipe,
-    read_published,
-    read_track,
-    split_assignments,
-)
+from vitret.core.recipes import Recipe, ResolvedRecipe, read_track
 from vitret.core.runs import Run
 from vitret.data import layout
 
 if TYPE_CHECKING:
     from vitret.core.records import EvalSet, ImageSet, TrainSet
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """The folders a bench reads and writes."""
-
-    home: Path
-    data: Path
-    results: Path
-    configs: Path
-    suites: Path
-
-    @classmethod
-    def default(cls) -> Places:
-        return cls(
-            home=location("home").path,
-            data=location("data").path,
-            results=location("results").path,
-            configs=location("configs").path,
-            suites=location("suites").path,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,47 +54,6 @@ class Work:
         return self.learned[recipe.track.train_set]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a bench is asked for, by names; what is not said comes from the track.
-
-    `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's.
-    """
-
-    train_set: str
-    systems: Sequence[str] = ()
-    published: Sequence[str] = ()
-    ablation: str | None = None
-    seeds: int | None = None
-    assignments: Sequence[str] = ()
-    suite: str | None = None
-    eval_sets: Sequence[str] = ()
-
-
-class _Problems:
-    """What is wrong with a request, collected so that all of it is said at once."""
-
-    def __init__(self) -> None:
-        self._found: list[VitretError] = []
-
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Keep an error raised within, and continue behind it."""
-        try:
-            yield
-        except VitretError as error:
-            self._found.append(error)
-
-    def raise_all(self) -> None:
-        """Raise every problem as one error, each once; a `DataError` where only data is missing."""
-        if self._found:
-            alike = (
-                kind for kind in (DataError, EmptyError) if all(isinstance(p, kind) for p in self._found)
-            )
-            kind = next(alike, UserError)
-            raise kind("\n".join(dict.fromkeys(str(p) for p in self._found)))
-
-
 def resolve(places: Places, request: Request) -> Work:
     """Turn names into recipes, data and rows; every problem that can be found now is found now, and all are listed.
 
@@ -134,22 +61,18 @@ def resolve(places: Places, request: Request) -> Work:
         UserError: unknown names or options.
         DataError: a set that is not prepared.
     """
-    track = read_track(places.configs, request.train_set, split_assignments(request.assignments)[1])
-    names = _systems(request, track)
-    own = [read_published(places.configs, name, request.assignments) for name in request.published]
-    suite = _suite(places, request, alone=own if not names and not request.ablation else [], track=track)
-    problems = _Problems()
-    seeds = _seeds(track.seeds, request.seeds)
-    recipes = [
-        *_recipes(places, request, names=names, seeds=seeds, problems=problems),
-        *own,
-        *_variants(places, request, seeds=seeds, problems=problems),
-    ]
-    learned = _training_sets(places, recipes, problems=problems, matcher=suite.protocol.rerank.learned)
-    evaluations, distractors = _data(places, suite, problems=problems)
+    problems = Problems()
+    asked = ask(places, request, problems)
+    suite = asked.suite
+    with problems.collected():
+        require_prepared(places, asked)
+    absent = set(unprepared(places, asked))
+    learned = _training_sets(places, asked, absent, problems=problems)
+    evaluations, distractors = _data(places, suite, absent, problems=problems)
     whitening_source = None
     with problems.collected():
-        whitening_source = load_source(places.data, suite.protocol.whitening)
+        if suite.protocol.whitening.data not in absent:
+            whitening_source = load_source(places.data, suite.protocol.whitening)
     _require_images(
         places,
         [*evaluations, *learned, *([distractors.name] if distractors else [])],
@@ -159,7 +82,7 @@ def resolve(places: Places, request: Request) -> Work:
     problems.raise_all()
     return Work(
         suite=suite,
-        tasks=tuple(_task(places, recipe, suite=suite) for recipe in _once(recipes)),
+        tasks=tuple(_task(places, recipe, suite=suite) for recipe in asked.recipes),
         evaluations=evaluations,
         distractors=distractors,
         whitening_source=whitening_source,
@@ -167,98 +90,18 @@ def resolve(places: Places, request: Request) -> Work:
     )
 
 
-def _systems(request: Request, track: Track) -> tuple[str, ...]:
-    """The systems asked for: the track's, where nothing else is asked for."""
-    others = bool(request.published or request.ablation)
-    names = tuple(request.systems) or (() if others else track.systems)
-    if not names and not others:
-        raise UserError(
-            f"the track of {request.train_set} names no systems. Say which: --systems a,b (`vitret list systems`)."
-        )
-    return names
-
-
-def _suite(places: Places, request: Request, *, alone: Sequence[Recipe], track: Track) -> Suite:
-    """The suite asked for, else that of published recipes which run alone, else the track's."""
-    suite = read_suite(places.suites, request.suite or _own_suite(alone, track))
-    if request.eval_sets:
-        suite = suite.model_copy(update={"sets": tuple(request.eval_sets)})
-    if not suite.sets:
-        raise UserError(f"suite '{suite.name}' measures no set of its own. Name one: --eval-set NAME.")
-    return suite
-
-
-def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
-    """The suite of published recipes that run without others, else the track's."""
-    suites = sorted({recipe.track.suite for recipe in alone})
-    if len(suites) > 1:
-        raise UserError(f"these recipes are measured by different suites. Say one: --suite {suites[0]}.")
-    return suites[0] if suites else track.suite
-
-
-def _recipes(
-    places: Places, request: Request, *, names: Sequence[str], seeds: Sequence[int], problems: _Problems
-) -> list[ResolvedRecipe]:
-    """Each system at each seed."""
-    found: list[ResolvedRecipe] = []
-    for name in names:
-        with problems.collected():
-            found += [
-                make_recipe(
-                    places.configs, name, request.train_set, seed=seed, assignments=request.assignments
-                )
-                for seed in seeds
-            ]
-    return found
-
-
-def _variants(
-    places: Places, request: Request, *, seeds: Sequence[int], problems: _Problems
-) -> list[ResolvedRecipe]:
-    """The system of an ablation study and its variants, by seed."""
-    found: list[ResolvedRecipe] = []
-    with problems.collected():
-        for seed in seeds if request.ablation else ():
-            found += make_variants(
-                places.configs,
-                request.ablation or "",
-                request.train_set,
-                seed=seed,
-                assignments=request.assignments,
-            )
-    return found
-
-
-def _seeds(named: Sequence[int], count: int | None) -> list[int]:
-    """The track's seeds, or the first `count` of them continued upwards."""
-    further = range(max(named) + 1, max(named) + 1 + max(0, (count or 0) - len(named)))
-    return [*named, *further][:count]
-
-
-def _once(recipes: Sequence[ResolvedRecipe]) -> list[ResolvedRecipe]:
-    """Each recipe once; a frozen pre-trained network has no seeds to repeat."""
-    seen: dict[str, ResolvedRecipe] = {}
-    for recipe in recipes:
-        key = recipe.run_id if recipe.varies else recipe.system.name
-        seen.setdefault(key, recipe)
-    return list(seen.values())
-
-
 def _training_sets(
-    places: Places, recipes: Sequence[Recipe], *, problems: _Problems, matcher: bool
+    places: Places, asked: Asked, absent: Container[str], *, problems: Problems
 ) -> dict[str, tuple[str, str]]:
-    """Digest and subset of each set that is learned from; a run that learned from other bytes is a problem.
-
-    A published recipe may name another set than the bench's track; a matcher learns beside a frozen network too.
-    """
+    """Digest and subset of each set that is learned from; a run that learned from other bytes is a problem."""
     from vitret.models.origin import require_start
 
-    learners = [recipe for recipe in recipes if matcher or not recipe.system.frozen]
     found: dict[str, tuple[str, str]] = {}
-    for name in dict.fromkeys(recipe.track.train_set for recipe in learners):
+    for name in asked.learned:
         with problems.collected():
-            found[name] = layout.train_facts(places.data, name)
-    for recipe in learners:
+            if name not in absent:
+                found[name] = layout.train_facts(places.data, name)
+    for recipe in asked.recipes:
         name = recipe.track.train_set
         if name in found and not recipe.system.frozen:
             with problems.collected():
@@ -268,20 +111,25 @@ def _training_sets(
     return found
 
 
-def _data(places: Places, suite: Suite, *, problems: _Problems) -> tuple[dict[str, EvalSet], ImageSet | None]:
+def _data(
+    places: Places, suite: Suite, absent: Container[str], *, problems: Problems
+) -> tuple[dict[str, EvalSet], ImageSet | None]:
     evaluations: dict[str, EvalSet] = {}
     distractors = None
     for name in suite.sets:
         with problems.collected():
-            evaluations[name] = require_measurable(places.suites, suite, layout.load_eval(places.data, name))
-    if suite.distractors:
+            if name not in absent:
+                evaluations[name] = require_measurable(
+                    places.suites, suite, layout.load_eval(places.data, name)
+                )
+    if suite.distractors and suite.distractors not in absent:
         with problems.collected():
             distractors = layout.load_images(places.data, suite.distractors)
     return evaluations, distractors
 
 
 def _require_images(
-    places: Places, names: Sequence[str], whitening_source: TrainSet | None, *, problems: _Problems
+    places: Places, names: Sequence[str], whitening_source: TrainSet | None, *, problems: Problems
 ) -> None:
     """Images that were replaced after their set was prepared are a problem, for every set that is read."""
     every = [*names, *([whitening_source.name] if whitening_source else [])]
@@ -290,11 +138,16 @@ def _require_images(
             layout.require_unchanged(places.data, name)
 
 
-def _task(places: Places, recipe: ResolvedRecipe, *, suite: Suite) -> Task:
+def row_paths(places: Places, recipe: ResolvedRecipe, *, suite: Suite) -> dict[str, Path]:
+    """The rows that a recipe owes a suite: evaluation set (with or without distractors) → file."""
     names = [results.eval_name(name, None) for name in suite.sets]
     if suite.distractors:
         names += [results.eval_name(name, suite.distractors) for name in suite.sets]
-    rows = {name: results.result_path(places.results, recipe, name, suite.protocol) for name in names}
+    return {name: results.result_path(places.results, recipe, name, suite.protocol) for name in names}
+
+
+def _task(places: Places, recipe: ResolvedRecipe, *, suite: Suite) -> Task:
+    rows = row_paths(places, recipe, suite=suite)
     # Only a row can be of other weights than those here now.
     if not any(path.is_file() for path in rows.values()):
         return Task(recipe=recipe, rows=rows)
@@ -354,27 +207,6 @@ def _stands(work: Work, task: Task, *, name: str, path: Path) -> bool:
     if work.whitening_source is not None:
         same = same and row.data.whitening_manifest == work.whitening_source.digest
     return same and owed_keys(work.suite, work.evaluations[plain]) <= set(row.metrics)
-
-
-def plan(places: Places, work: Work) -> list[str]:
-    """What `bench` would do, one line each; touches nothing."""
-    lines = []
-    for task in work.tasks:
-        run = Run(path=places.home / "runs" / task.recipe.run_id)
-        missing = missing_rows(work, task)
-        if not missing:
-            lines.append(f"{run.id}: nothing to do, {len(task.rows)} rows stand")
-            continue
-        if task.recipe.system.frozen:
-            what = "frozen" + (", its weights were replaced" if other_weights(task) else "")
-        elif run.finished:
-            what = "trained already"
-        else:
-            what = f"train on {task.recipe.track.images_seen:,} images"
-        if work.suite.protocol.rerank.learned:
-            what += ", train a matcher of pairs unless it is there"
-        lines.append(f"{run.id}: {what}, then measure {', '.join(missing)}")
-    return lines
 
 
 def needed_sets(places: Places, train_sets: Sequence[str]) -> list[str]:

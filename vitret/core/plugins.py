@@ -29,6 +29,8 @@ FAMILIES = {
     "rerankers": "vitret.measure.rerankers",
     "datasets": "vitret.data.datasets",
 }
+# One part of a family, where a plural without its s is no word.
+_SINGULAR = {"losses": "loss"}
 
 
 def included_folders() -> list[Path]:
@@ -52,15 +54,19 @@ def _included(family: str) -> dict[str, Path]:
     return found
 
 
-@cache
-def _installed(family: str) -> tuple[EntryPoint, ...]:
-    """The parts that other packages bring. Searching all installed packages takes longer than reading a row."""
-    return tuple(entry_points(group=f"vitret.{family}"))
+def _one(family: str) -> str:
+    return _SINGULAR.get(family, family.removesuffix("s"))
 
 
 def _spelt(family: str, module: str) -> str:
     # Data sets are written with hyphens everywhere ("gldv2-clean"); a module name cannot be.
     return module.replace("_", "-") if family == "datasets" else module
+
+
+@cache
+def _installed(family: str) -> tuple[EntryPoint, ...]:
+    """Parts of installed packages; kept, because each look reads the metadata of every package there is."""
+    return tuple(entry_points(group=f"vitret.{family}"))
 
 
 def names(family: str) -> list[str]:
@@ -87,7 +93,7 @@ def load(family: str, name: str) -> ModuleType:
         if point.name == name:
             return importlib.import_module(point.module)
     if name not in names(family):
-        raise UserError(f"There is no {family[:-1]} called '{name}'. {did_you_mean(name, names(family))}")
+        raise UserError(f"There is no {_one(family)} called '{name}'. {did_you_mean(name, names(family))}")
     return importlib.import_module(f"{package}.{name.replace('-', '_')}")
 
 
@@ -125,11 +131,11 @@ def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = options(family, name)
     for key in given:
         if key not in known:
-            raise UserError(f"{family[:-1]} '{name}' has no option '{key}'. {did_you_mean(key, known)}")
+            raise UserError(f"{_one(family)} '{name}' has no option '{key}'. {did_you_mean(key, known)}")
     resolved = {**known, **given}
     missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
     if missing:
-        raise UserError(f"{family[:-1]} '{name}' needs a value for: {', '.join(missing)}.")
+        raise UserError(f"{_one(family)} '{name}' needs a value for: {', '.join(missing)}.")
     later = getattr(load(family, name), "UNWRITTEN", ())
     return {key: value for key, value in resolved.items() if key not in later or value != known[key]}
 

@@ -204,6 +204,10 @@ class Suite(Strict):
 
     name: str
     about: str = ""
+    presets: tuple[str, ...] = Field(
+        default=(), description="names of other tools whose protocol it is; they stand for the suite's name"
+    )
+    source: str = Field(default="", description="where the protocol of those tools was read")
     sets: tuple[str, ...]
     distractors: str | None = None
     levels: tuple[str, ...] = ("medium", "hard")
@@ -215,6 +219,19 @@ class Suite(Strict):
     def keys(self) -> tuple[str, ...]:
         """Every number the suite gives, by metric, then level."""
         return tuple(metric_key(metric, level) for metric in self.metrics for level in self.levels)
+
+    def reduced(self, dim: int, data: str) -> "Suite":
+        """The same with descriptors of `dim` dimensions, by the suite's whitening, else by PCA fitted on `data`.
+
+        PCA divides by no variance, so that a table of several dimensions tells of dimensions alone.
+        """
+        own = self.protocol.whitening
+        given = WhiteningSpec(kind="pca_power", data=data, dim=dim, power=0.0)
+        spec = given if own.kind == "none" else own.model_copy(update={"dim": dim})
+        protocol = self.protocol.model_copy(update={"whitening": spec})
+        return self.model_copy(
+            update={"name": f"{self.name}-{spec.kind.partition('_')[0]}{dim}", "protocol": protocol}
+        )
 
     @model_validator(mode="after")
     def _known_levels(self) -> "Suite":

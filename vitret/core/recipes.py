@@ -11,6 +11,7 @@ from vitret.core.config import Model, Strict, assign, file_names, named_file, re
 from vitret.core.errors import UserError
 from vitret.core.store import digest
 
+RANDOM_WEIGHTS = "random weights"
 ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}
 
 
@@ -83,7 +84,7 @@ class ModelSpec(Strict):
         if options.get("weights") is not None:
             return f"file: {Path(options['weights']).name}"
         if not options.get("pretrained"):
-            return "random weights"
+            return RANDOM_WEIGHTS
         return f"timm: {str(options.get('arch')).partition('.')[2] or 'default tag'}"
 
     def resolved(self) -> "ModelSpec":
@@ -299,9 +300,7 @@ class Recipe(Strict):
     @property
     def varies(self) -> bool:
         """True where another seed gives another network: all but frozen networks with given weights."""
-        model = self.system.model
-        given = model.checkpoint is not None or bool(model.backbone.options.get("pretrained", True))
-        return not (self.system.frozen and given)
+        return not self.system.frozen or self.system.model.starts_from == RANDOM_WEIGHTS
 
     def resolved(self) -> "ResolvedRecipe":
         """The same recipe with every option of every part written out; refuses unknown options."""

@@ -111,7 +111,7 @@ def _ready(request: Request, precision: str) -> Iterator[_Work]:
     model = request.model.to(request.device)
     frame = frame_finder(request.images, request.protocol, patch=model.patch)
     with (
-        _evaluating(model),
+        evaluating(model),
         rounded_products(precision, request.device, convolutional=_convolutional(model)),
         _threads(request.device, request.workers) as (pool, threads),
     ):
@@ -254,7 +254,7 @@ def _threads(device: torch.device, workers: int | None) -> Iterator[tuple[Thread
 
 
 @contextlib.contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode, and back to what every single module was in: a trainer freezes some of them."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -39,10 +39,20 @@ def describe(
 
 def rescaled(images: Tensor, scale: float, *, patch: int) -> Tensor:
     """Images resized by `scale`, each side to the nearest multiple of `patch`, at least one."""
-    height, width = (max(1, round(side * scale / patch)) * patch for side in images.shape[-2:])
-    if (height, width) == tuple(images.shape[-2:]):
+    sides = scaled_sides((images.shape[-2], images.shape[-1]), scale, patch=patch)
+    if sides == tuple(images.shape[-2:]):
         return images
-    return functional.interpolate(images, (height, width), mode="bilinear", align_corners=False)
+    return functional.interpolate(images, sides, mode="bilinear", align_corners=False)
+
+
+def scaled_sides(sides: tuple[int, int], scale: float, *, patch: int) -> tuple[int, int]:
+    """(height, width) of an image at a scale.
+
+    >>> scaled_sides((768, 1024), 0.7071, patch=16)
+    (544, 720)
+    """
+    height, width = (max(1, round(side * scale / patch)) * patch for side in sides)
+    return height, width
 
 
 def aggregate(descriptors: Tensor, how: str) -> Tensor:

@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitret.core.errors import EmptyError, UserError, did_you_mean
 from vitret.core.protocol import Protocol, RerankSpec
@@ -166,6 +168,31 @@ class Files:
     distractors: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadFiles:
+    """Unit rows of queries and database, distractors behind the database; and what was done to the files."""
+
+    queries: NDArray[Any]
+    database: Rows
+    notes: tuple[str, ...]
+
+
+def read_files(files: Files, evalset: EvalSet) -> ReadFiles:
+    """Read files of descriptors for a set's lists; raises as `read_rows` does."""
+    asked = read_rows(files.queries, role="queries", count=len(evalset.queries), images=evalset.queries.paths)
+    searched = read_rows(
+        files.database, role="database", count=len(evalset.database), images=evalset.database.paths
+    )
+    found = [searched]
+    if files.distractors is not None:
+        found.append(read_rows(files.distractors, role="distractors", dim=searched.rows.shape[1]))
+    return ReadFiles(
+        queries=asked.rows,
+        database=Rows.of(*(one.rows for one in found)),
+        notes=asked.notes + tuple(note for one in found for note in one.notes),
+    )
+
+
 def score_files(
     files: Files,
     evalset: EvalSet,
@@ -181,15 +208,9 @@ def score_files(
     Without `metrics` or `levels` all usual ones are measured. `rerank` is a re-ranker that needs descriptors alone.
     Raises `EmptyError` where no query has a positive at any level.
     """
-    asked = read_rows(files.queries, role="queries", count=len(evalset.queries), images=evalset.queries.paths)
-    searched = read_rows(
-        files.database, role="database", count=len(evalset.database), images=evalset.database.paths
-    )
-    dim = searched.rows.shape[1]
-    added = None if files.distractors is None else read_rows(files.distractors, role="distractors", dim=dim)
-    parts = [searched.rows] if added is None else [searched.rows, added.rows]
+    read = read_files(files, evalset)
     measurement = evaluate(
-        Evidence(queries=asked.rows, database=Rows.of(*parts)),
+        Evidence(queries=read.queries, database=read.database),
         evalset,
         protocol=Protocol(rerank=rerank or RerankSpec()),
         metrics=metrics or (CATEGORY if "all" in evalset.truth.levels else REVISITED),
@@ -201,7 +222,7 @@ def score_files(
         raise EmptyError(f"{evalset.name}: no query has a positive at {', '.join(measurement.ranks)}.")
     return Scored(
         measurement=measurement,
-        dim=dim,
-        distractors=0 if added is None else len(added.rows),
-        notes=asked.notes + searched.notes + (() if added is None else added.notes),
+        dim=read.database.dim,
+        distractors=len(read.database) - len(evalset.database),
+        notes=read.notes,
     )

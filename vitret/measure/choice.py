@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ USUAL = {
     "queries": ("queries", "query", "Q", "qvecs"),
     "database": ("database", "X", "vecs", "db"),
     "distractors": ("distractors", "X", "vecs"),
+    "ranking": ("ranks", "ranking", "indices"),
 }
 
 
@@ -55,6 +56,8 @@ def held(shape: Sequence[int], dtype: np.dtype[Any]) -> Held:
 
 def choose(path: Path, there: Mapping[str, Held], wanted: Wanted) -> str:
     """The named array, the only one of two axes, or the one with a usual name; another raises `DataError`."""
+    if wanted.role == "ranking":
+        there = {key: _of_indices(one) for key, one in there.items()}
     name = wanted.name
     if name is not None:
         if name not in there:
@@ -71,6 +74,11 @@ def choose(path: Path, there: Mapping[str, Held], wanted: Wanted) -> str:
     if len(tables) != 1 and not usual:
         raise DataError(f"{path}: which array holds the {wanted.role}? It has {inside}. Say {path}:NAME.")
     return usual[0] if usual else tables[0]
+
+
+def _of_indices(one: Held) -> Held:
+    """Where indices are wanted, whole numbers are no reason to refuse an array."""
+    return replace(one, instead="") if one.instead.startswith(("int", "uint")) else one
 
 
 def _advice(path: Path) -> str:

@@ -7,13 +7,13 @@ number of distractors. Radenović et al., CVPR 2018, section 3, for the levels; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.records import Int64, Ranks, Truth
+from vitret.core.records import Int64, Ragged, Ranks, Truth
 from vitret.measure.scoring import (
     BLOCK,
     Float32,
@@ -46,14 +46,27 @@ def count_ranks(
     `block` database rows are held at a time and do not change the result. `engine` is "numpy" or "torch".
     Raises `DataError` for rows that are not finite or do not fit each other.
     """
+    judged = {level: truth.at(level) for level in (levels or truth.levels)}
+    return count_judged(queries, database, judged, block=block, engine=engine, device=device)
+
+
+def count_judged(
+    queries: NDArray[Any],
+    database: Rows | NDArray[Any],
+    judged: Mapping[str, tuple[Ragged, Ragged]],
+    *,
+    block: int = BLOCK,
+    engine: str = "numpy",
+    device: str | None = None,
+) -> dict[str, Ranks]:
+    """As `count_ranks`, with the lists themselves: name → (positives, junk), each sorted within a query."""
     rows = database if isinstance(database, Rows) else Rows.of(database)
     Rows.of(queries, *rows.parts)
-    judged = {level: truth.at(level) for level in (levels or truth.levels)}
     # Every judged image of a query, by index, with the key that orders it among all database images.
     known: list[Int64] = []
     keys: list[Int64] = []
     wanted: list[Int64] = []
-    for q in range(truth.queries):
+    for q in range(len(queries)):
         positive = [good.row(q) for good, _ in judged.values()]
         known.append(np.unique(np.concatenate([*positive, *(junk.row(q) for _, junk in judged.values())])))
         keys.append(order_keys(exact_scores(queries[q], rows.take(known[q])), known[q]))
@@ -64,7 +77,7 @@ def count_ranks(
     counted: dict[str, Ranks] = {}
     for level, (good, junk) in judged.items():
         ranks: list[Int64] = []
-        for q in range(truth.queries):
+        for q in range(len(queries)):
             mine = keys[q][np.searchsorted(known[q], good.row(q))]
             spoilt = np.sort(keys[q][np.searchsorted(known[q], junk.row(q))])
             above = beaten_by[q][np.searchsorted(wanted[q], mine)]

@@ -23,11 +23,18 @@ Metric = Callable[[Ranks], Float64]
 SPELT = {
     "mAP": "average_precision",
     "mP@k": "precision_at_k",
+    "P@k": "plain_precision_at_k",
     "R@k": "recall_at_k",
+    "found@k": "found_at_k",
     "R-precision": "r_precision",
     "MAP@R": "map_at_r",
     "mAP@k": "map_at_k",
+    "mAP@k/positives": "map_at_k",
+    "MRR": "reciprocal_rank",
+    "nDCG@k": "ndcg_at_k",
 }
+# Options that a spelling stands for.
+_OPTIONS = {"mAP@k/positives": {"denominator": "positives"}}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,17 +66,21 @@ def parse_metric(name: str) -> Metric:
     >>> parse_metric("mP@2")(Ranks.of([[0, 5]], [2]))
     array([0.5])
     """
-    stem, at, k = re.fullmatch(r"(.*?)(?:(@)(\d+))?", name, flags=re.DOTALL).groups()  # type: ignore[union-attr]
-    part = SPELT.get(f"{stem}@k" if at else stem)
-    if part is None and stem in plugins.names("metrics"):
+    stem, at, k, tail = re.fullmatch(  # type: ignore[union-attr]
+        r"(.*?)(?:(@)(\d+)(/positives)?)?", name, flags=re.DOTALL
+    ).groups()
+    spelt = f"{stem}@k{tail or ''}" if at else stem
+    part = SPELT.get(spelt)
+    if part is None and not tail and stem in plugins.names("metrics"):
         part = stem
     if part is None or (at and int(k) < 1):
-        known = [spelt.replace("@k", f"@{max(int(k or 10), 1)}") for spelt in SPELT]
+        known = [word.replace("@k", f"@{max(int(k or 10), 1)}") for word in SPELT]
         same_letters = [word for word in known if word.lower() == name.lower()]
         raise UserError(
             f"There is no metric called '{name}'. {did_you_mean(same_letters[0] if same_letters else name, known)}"
         )
-    metric: Metric = plugins.build("metrics", part, **({"k": int(k)} if at else {}))
+    options = {**({"k": int(k)} if at else {}), **_OPTIONS.get(spelt, {})}
+    metric: Metric = plugins.build("metrics", part, **options)
     return metric
 
 

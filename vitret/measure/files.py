@@ -46,7 +46,7 @@ def read_rows(
     normalised, into memory. Raises `DataError` for what cannot be descriptors of that list, `UserError` for an unknown
     kind of file.
     """
-    path, name = _split(spec)
+    path, name = split_spec(spec)
     array = load(path, Wanted(role=role, name=name, images=images))
     notes: list[str] = []
     if array.ndim != 2:
@@ -61,7 +61,8 @@ def read_rows(
     return Stored(rows=rows, notes=tuple(notes))
 
 
-def _split(spec: str) -> tuple[Path, str | None]:
+def split_spec(spec: str) -> tuple[Path, str | None]:
+    """FILE or FILE:NAME as a file and the name of an array; raises `DataError` where there is no such file."""
     path = Path(spec)
     if path.is_file():
         return path, None

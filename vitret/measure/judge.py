@@ -7,7 +7,7 @@ counted, which moves every later image up.
 import numpy as np
 
 from vitret.core.errors import DataError
-from vitret.core.records import Int64, Ranking, Ranks, Truth
+from vitret.core.records import Int64, Ragged, Ranking, Ranks, Truth
 
 
 def judge(ranking: Ranking, truth: Truth, level: str) -> Ranks:
@@ -16,12 +16,16 @@ def judge(ranking: Ranking, truth: Truth, level: str) -> Ranks:
     A ranking may stop early: positives it does not reach are counted in `n_positive` and have no rank. −1 fills short
     rows at their end. Raises `DataError` for another number of queries than the truth has, or an image named twice.
     """
-    if len(ranking.indices) != truth.queries:
+    return judge_lists(ranking, *truth.at(level))
+
+
+def judge_lists(ranking: Ranking, good: Ragged, junk: Ragged) -> Ranks:
+    """As `judge`, with the lists themselves: the positives and the junk of each query."""
+    if len(ranking.indices) != len(good):
         raise DataError(
-            f"the ranking has {len(ranking.indices)} queries, the truth {truth.queries}. Was it made for this set?"
+            f"the ranking has {len(ranking.indices)} queries, the truth {len(good)}. Was it made for this set?"
         )
-    good, junk = truth.at(level)
-    ranks = [_ranks(ranking.indices[q], good.row(q), junk.row(q), q) for q in range(truth.queries)]
+    ranks = [_ranks(ranking.indices[q], good.row(q), junk.row(q), q) for q in range(len(good))]
     return Ranks.of(ranks, good.lengths())
 
 

@@ -10,8 +10,10 @@ from vitret.compare.published import PublishedFile, published_files
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
+from vitret.pages.captions import caption, title
+from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
-from vitret.pages.verdict import above, against, below, rank
+from vitret.pages.verdict import against, below, rank
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,22 +32,6 @@ def number(cell: Cell | None, *, interval: bool = True) -> str:
     spread = "" if cell.std is None else f" ± {100 * cell.std:.1f}"
     between = f" [{100 * cell.low:.1f}, {100 * cell.high:.1f}]" if interval else ""
     return f"{100 * cell.value:.1f}{spread}{between}"
-
-
-def caption(table: Table) -> list[str]:
-    """What a reader must know before comparing two rows."""
-    budget = "one budget for all" if table.budget == "track" else "each system under its own budget"
-    lines = [
-        f"Suite {table.suite}, {budget}. Protocol {table.fingerprint}: {table.protocol}.",
-        *above(table),
-    ]
-    if table.shortlist == "oracle":
-        lines.append(
-            "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
-        )
-    if any(row.dirty for row in table.rows):
-        lines.append("Some rows were measured with uncommitted changes.")
-    return lines + [f"Note: {warning}" for warning in table.warnings]
 
 
 def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[str], list[list[str]]]:
@@ -85,14 +71,20 @@ def metric_groups(table: Table) -> list[list[str]]:
 def markdown(found: Sequence[Table], root: Path) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
+    parts += sections(found) + published_section(root)
+    return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
+
+
+def sections(found: Sequence[Table]) -> list[str]:
+    """The tables in Markdown: heading, caption, grids and sentences of each."""
+    parts = []
     for table in found:
         parts.append(f"## {title(table)}")
         parts.append("\n".join(f"{line}  " for line in caption(table)))
         for index, keys in enumerate(metric_groups(table)):
             parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
         parts += below(table)
-    parts += published_section(root)
-    return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
+    return parts
 
 
 def published_section(root: Path) -> list[str]:
@@ -117,16 +109,6 @@ def _published_part(file: PublishedFile) -> str:
         rows.append([row.method, row.train_set, dim, *values, row.protocol, source])
     notes = [file.notes + "\n"] if file.notes else []
     return "\n".join([f"### {file.title}\n", *notes, markdown_table(heads, rows)])
-
-
-def title(table: Table) -> str:
-    """What the rows were trained on, how they were measured, under which fingerprint."""
-    trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
-    trained += f", data {table.training_data}" if table.training_data else ""
-    trained += "" if table.track == table.train_set else f", track {table.track}"
-    trained += "" if table.budget == "track" else ", own budgets"
-    trained += f" · ablation study of {table.ablation}" if table.ablation else ""
-    return f"{trained} · {table.suite} · {table.fingerprint}"
 
 
 def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
@@ -178,31 +160,6 @@ def as_csv(found: Sequence[Table], root: Path) -> str:
 def as_json(found: Sequence[Table], root: Path) -> str:
     """One object a number; not by pandas, whose JSON keeps 15 digits of a fraction and not all."""
     return json.dumps(list(rows_long(found)), indent=2, ensure_ascii=False) + "\n"
-
-
-def latex(found: Sequence[Table], root: Path) -> str:
-    """A booktabs table per training set; the best row in bold."""
-    parts = []
-    for table in found:
-        keys = metric_groups(table)[0]
-        heads, rows = grid(table, keys, with_test=True)
-        lines = [f"% {line}" for line in caption(table)]
-        lines += [rf"\begin{{tabular}}{{lll{'r' * (len(heads) - 3)}}}", r"\toprule"]
-        lines += [" & ".join(_tex(h) for h in heads) + r" \\", r"\midrule"]
-        for cells, row in zip(rows, table.rows, strict=True):
-            shown = [_tex(c) for c in cells]
-            if row.rank_mark == "best":
-                shown[0] = rf"\textbf{{{shown[0]}}}"
-            lines.append(" & ".join(shown) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in below(table))]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def _tex(text: str) -> str:
-    for plain, escaped in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("±", r"$\pm$"), ("–", "--")):
-        text = text.replace(plain, escaped)
-    return text
 
 
 def as_html(found: Sequence[Table], root: Path) -> str:

@@ -1,64 +1,124 @@
-"""The fair tables for eyes, on a terminal or in a pipe."""
+"""The fair tables for eyes, on a terminal or in a pipe: as many columns in one grid as fit, the others in the next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vitret.compare.tables import Row, Table, short
-from vitret.core.protocol import split_key
-from vitret.pages.leaderboard import caption, metric_groups, number, title
+from vitret.compare.tables import Row, Table, head
+from vitret.pages.captions import caption, title
+from vitret.pages.leaderboard import metric_groups, number
 from vitret.pages.verdict import against, below, rank
 
+# A title or the name of a backbone that is longer takes another line.
+LONGEST_NAME = 26
+# Between two columns.
+_GAP = 2
 
-def print_tables(found: Sequence[Table]) -> None:
-    """Print every table to stdout, intervals below the values."""
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """A head and one cell a row, each of one or two lines."""
+
+    head: str
+    cells: list[str] = field(default_factory=list)
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        longest = max(len(line) for text in (self.head, *self.cells) for line in text.split("\n"))
+        return min(longest, LONGEST_NAME) if self.left else longest
+
+
+def print_tables(found: Sequence[Table], *, wide: bool = False) -> None:
+    """Print every table to stdout, intervals below the values.
+
+    A grid is as wide as the terminal, or 80 columns where there is none; with `wide` a metric has one grid, however
+    wide it is.
+    """
     for table in found:
-        grids = [_grid(table, keys, with_test=i == 0) for i, keys in enumerate(metric_groups(table))]
         console = Console(highlight=False)
-        if not console.is_terminal:
-            room = Console(width=1000)
-            needed = max(room.measure(grid).maximum for grid in grids)
+        grids = list(_grids(table, width=None if wide else console.width))
+        if wide and not console.is_terminal:
+            needed = max(Console(width=1000).measure(grid).maximum for grid in grids)
             console = Console(highlight=False, width=max(console.width, needed))
         console.print(Text(f"\n{title(table)}", style="bold"))
         for line in caption(table):
             console.print(Text(line, style="dim"))
         for grid in grids:
+            console.print()
             console.print(grid)
+        console.print()
         for line in below(table):
             console.print(Text(line, style="dim"))
 
 
-def _grid(table: Table, keys: Sequence[str], *, with_test: bool) -> RichTable:
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    grid.add_column("system", no_wrap=True)
-    grid.add_column("dim\nparams", justify="right", overflow="fold")
-    grid.add_column("seeds", justify="right", overflow="fold")
+def _grids(table: Table, *, width: int | None) -> Iterator[RichTable]:
+    """One grid a group of metrics, cut into several where they are wider than `width`."""
+    name = _Column(head="system", cells=[f"{row.title}\n{row.backbone}" for row in table.rows], left=True)
+    again = _Column(head="system", cells=[row.title for row in table.rows], left=True)
+    first = [name, *_facts(table)]
+    for keys in metric_groups(table):
+        for columns in _packed(first, again, _values(table, keys), width):
+            yield _grid(table, columns)
+        first = [again]
+
+
+def _packed(
+    first: list[_Column], again: _Column, values: Sequence[_Column], width: int | None
+) -> Iterator[list[_Column]]:
+    """The values in turn behind what stands first, as many at a time as fit; never none."""
+    columns, begins = list(first), len(first)
+    for value in values:
+        wanted = sum(column.width + _GAP for column in [*columns, value])
+        if width is not None and wanted > width and len(columns) > begins:
+            yield columns
+            columns, begins = [again], 1
+        columns.append(value)
+    yield columns
+
+
+def _facts(table: Table) -> list[_Column]:
+    """Size and place of each row, beside its first numbers."""
+    return [
+        _Column(head="dim\nparams", cells=[f"{r.dim}\n{r.parameters / 1e6:.2f}M" for r in table.rows]),
+        _Column(head="seeds", cells=[str(len(r.seeds)) for r in table.rows]),
+        _Column(head="rank", cells=[rank(r) for r in table.rows]),
+        _Column(
+            head=f"vs first\n{table.primary}", cells=[against(r).replace(" [", "\n[") for r in table.rows]
+        ),
+    ]
+
+
+def _values(table: Table, keys: Sequence[str]) -> list[_Column]:
+    found = []
     for name in table.sets:
         for key in keys:
-            metric, level = split_key(key)
-            grid.add_column(
-                f"{short(name)}\n{metric} {'' if level == 'all' else level}".rstrip(), justify="right"
-            )
-    if with_test:
-        grid.add_column("rank", justify="right")
-        grid.add_column(f"vs first\n{table.primary}", justify="right", overflow="fold")
-    for row in table.rows:
-        grid.add_row(
-            *_cells(table, row, keys, with_test=with_test), style="bold" if row.rank_mark == "best" else ""
+            above = head(name, key).replace(" ", "\n", 1)
+            found.append(_Column(head=above, cells=[_value(row, name, key) for row in table.rows]))
+    return found
+
+
+def _value(row: Row, name: str, key: str) -> str:
+    cell = row.cells.get((name, key))
+    value = number(cell, interval=False)
+    return value if cell is None else f"{value}\n{100 * cell.low:.1f}–{100 * cell.high:.1f}"
+
+
+def _grid(table: Table, columns: Sequence[_Column]) -> RichTable:
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        grid.add_column(
+            column.head,
+            justify="left" if column.left else "right",
+            overflow="fold",
+            min_width=column.width,
+            max_width=column.width,
         )
+    for i, row in enumerate(table.rows):
+        cells = [Text(column.cells[i]) for column in columns]
+        grid.add_row(*cells, style="bold" if row.rank_mark == "best" else "")
     return grid
-
-
-def _cells(table: Table, row: Row, keys: Sequence[str], *, with_test: bool) -> list[str]:
-    cells = [f"{row.title}\n{row.backbone}", f"{row.dim}\n{row.parameters / 1e6:.2f}M", str(len(row.seeds))]
-    for name in table.sets:
-        for key in keys:
-            cell = row.cells.get((name, key))
-            value = number(cell, interval=False)
-            cells.append(value if cell is None else f"{value}\n{100 * cell.low:.1f}–{100 * cell.high:.1f}")
-    if with_test:
-        cells += [rank(row), against(row).replace(" [", "\n[")]
-    return cells

@@ -37,6 +37,24 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path):
     ]
 
 
+def test_strict_refuses_a_folder_of_which_something_is_left_out(tmp_path: Path):
+    source = photos(tmp_path / "src", "ant/0.jpg", "bee/0.jpg", "loose.png")
+    request = Request("x", data_root=tmp_path / "data", source=source, strict=True)
+    with pytest.raises(UserError, match=r"1 image lies beside the class folders, left out; first: loose.png"):
+        prepare(request)
+    assert not (tmp_path / "data" / "x").exists()
+    (source / "loose.png").unlink()
+    prepare(request)
+    assert (tmp_path / "data" / "x").is_dir()
+
+
+def test_an_image_beside_the_classes_of_a_split_is_named(tmp_path: Path):
+    root = photos(tmp_path, "train/ant/0.jpg", "train/loose.jpg", "test/bee/0.jpg", "test/bee/1.jpg")
+    own = read_own(root, "x")
+    assert "train/loose.jpg" not in own.paths
+    assert list(own.left_out) == ["1 image lies beside the class folders, left out; first: train/loose.jpg"]
+
+
 def test_names_that_are_not_utf8_are_left_out_and_named(tmp_path: Path):
     root = photos(tmp_path, "ant/0.jpg", "ant/1.jpg")
     (root / "ant" / "1.jpg").rename(root / "ant" / os.fsdecode(b"caf\xe9.jpg"))

@@ -5,7 +5,6 @@ from pathlib import Path
 from vitret.compare.tables import read_all, tables
 from vitret.core.protocol import Protocol
 from vitret.pages.board.cards import cards
-from vitret.pages.board.costs import cost_sentence
 
 
 def test_ties_are_joined_to_the_first_row_and_others_are_not(write, tmp_path: Path):
@@ -32,10 +31,3 @@ def test_sets_with_a_warning_come_last_and_ablation_studies_not_at_all(write, tm
     write("a+changed", [1] * 30, train_set="photographs")
     found = [(card.trained, card.measured) for card in cards(tables(read_all(tmp_path / "results")))]
     assert found == [("photographs", "east"), ("drawn", "real"), ("drawn", "east")]
-
-
-def test_the_cost_is_said_once_where_all_rows_cost_the_same(write, tmp_path: Path):
-    write("a", [0] * 30)
-    write("b", [1] * 30)
-    (table,) = tables(read_all(tmp_path / "results"))
-    assert cost_sentence(table) == "All cost the same: 256 bytes an image, 0.00M parameters."

@@ -126,6 +126,47 @@ def _no_call(*_: Any) -> NoReturn:
     raise pickle.UnpicklingError("a call of a type")
 
 
+class _Spending:
+    """What the calls of one pickle make, which together takes at most `left` bytes."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def _spend(self, data: Any) -> Any:
+        self._left -= len(data)
+        if self._left < 0:
+            raise pickle.UnpicklingError("arrays of more bytes than the file has")
+        return data
+
+    def from_buffer(self, raw: Any, *how: Any) -> NDArray[Any]:
+        return array_of(bytes(self._spend(raw)), *how)
+
+    def scalar(self, kind: Any, raw: Any) -> Any:
+        return array_of(self._spend(raw), kind, (1,), "C")[0]
+
+    def encode(self, text: Any, _: Any) -> bytes:
+        return bytes(self._spend(text).encode("latin1"))
+
+    def set_of(self, items: Any = ()) -> set[Any]:
+        if not isinstance(items, list | tuple):
+            raise pickle.UnpicklingError("a set of something else than a list")
+        return set(self._spend(items))
+
+    def dict_of(self, items: Any = ()) -> dict[Any, Any]:
+        """An OrderedDict of Python 2 is called with its pairs, one of Python 3 is filled afterwards."""
+        if not isinstance(items, list | tuple):
+            raise pickle.UnpicklingError("a dict of something else than pairs")
+        return dict(self._spend(items))
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+def _ndarray(*_: Any) -> NoReturn:
+    raise pickle.UnpicklingError("an array laid over memory")
+
+
 def calls(size: int) -> dict[tuple[str, str], Call]:
     """What to give a pickle for the names that arrays, scalars, sets, ranges and dicts are pickled with.
 
@@ -134,56 +175,22 @@ def calls(size: int) -> dict[tuple[str, str], Call]:
     All they make takes at most twice the `size` of the file: one long text named many times is refused. Twice, as a
     scalar of protocol 2 is a text, which is turned into bytes, which are turned into the scalar.
     """
-    left = 2 * size
-
-    def spend(data: Any) -> Any:
-        nonlocal left
-        left -= len(data)
-        if left < 0:
-            raise pickle.UnpicklingError("arrays of more bytes than the file has")
-        return data
-
-    def from_buffer(raw: Any, *how: Any) -> NDArray[Any]:
-        return array_of(bytes(spend(raw)), *how)
-
-    def scalar(kind: Any, raw: Any) -> Any:
-        return array_of(spend(raw), kind, (1,), "C")[0]
-
-    def encode(text: Any, _: Any) -> bytes:
-        return bytes(spend(text).encode("latin1"))
-
-    def no_bytes() -> bytes:
-        return b""
-
-    def set_of(items: Any = ()) -> set[Any]:
-        if not isinstance(items, list | tuple):
-            raise pickle.UnpicklingError("a set of something else than a list")
-        return set(spend(items))
-
-    def dict_of(items: Any = ()) -> dict[Any, Any]:
-        """An OrderedDict of Python 2 is called with its pairs, one of Python 3 is filled afterwards."""
-        if not isinstance(items, list | tuple):
-            raise pickle.UnpicklingError("a dict of something else than pairs")
-        return dict(spend(items))
-
-    def ndarray(*_: Any) -> NoReturn:
-        raise pickle.UnpicklingError("an array laid over memory")
-
+    made = _Spending(2 * size)
     builtins: dict[str, Callable[..., Any]] = {
-        "set": set_of,
-        "frozenset": set_of,
+        "set": made.set_of,
+        "frozenset": made.set_of,
         "range": range_of,
         "xrange": range_of,
         # What a defaultdict makes when a key is missing: named, and never called.
         **dict.fromkeys(("list", "dict", "int"), _no_call),
     }
     return {
-        ("numpy", "ndarray"): Call(ndarray),
+        ("numpy", "ndarray"): Call(_ndarray),
         ("numpy", "dtype"): Call(DataType),
         # Bytes, as protocols before 3 write them; no bytes at all, as they write those.
-        ("_codecs", "encode"): Call(encode),
-        ("__builtin__", "bytes"): Call(no_bytes),
-        ("collections", "OrderedDict"): Call(dict_of),
+        ("_codecs", "encode"): Call(made.encode),
+        ("__builtin__", "bytes"): Call(_no_bytes),
+        ("collections", "OrderedDict"): Call(made.dict_of),
         ("collections", "defaultdict"): Call(lambda _=None: {}),
         **{
             (module, name): Call(call)
@@ -195,8 +202,8 @@ def calls(size: int) -> dict[tuple[str, str], Call]:
             for core in ("core", "_core")
             for module, name, call in (
                 ("multiarray", "_reconstruct", Array),
-                ("multiarray", "scalar", scalar),
-                ("numeric", "_frombuffer", from_buffer),
+                ("multiarray", "scalar", made.scalar),
+                ("numeric", "_frombuffer", made.from_buffer),
             )
         },
     }

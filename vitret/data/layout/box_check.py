@@ -43,7 +43,9 @@ def check_boxes(name: str, paths: Bytes, boxes: Float64, inventory: Inventory) -
         notes.append(f"{upright.sum()} boxes {where}; {first(upright)}. {UPRIGHT}")
     rest = over & ~upright
     if rest.any():
-        notes.append(f"{rest.sum()} boxes hang over their image and are cut to it; {first(rest)}.")
+        many = f"{rest.sum()} boxes hang over their image and are"
+        hanging = "1 box hangs over its image and is" if rest.sum() == 1 else many
+        notes.append(f"{hanging} cut to it; {first(rest)}.")
     return notes
 
 

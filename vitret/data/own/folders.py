@@ -39,11 +39,10 @@ def read_folders(folder: Path, *, hold_out: float) -> OwnData:
 
 
 def _read_classes(listing: Listing, hold_out: float) -> OwnData:
-    classes = {name: listing.images(name) for name in listing.folders()}
+    classes = listing.classes()
     full = [name for name, images in classes.items() if images]
-    loose = listing.images()
     if not full:
-        return _flat(listing, list(classes), loose, hold_out)
+        return _flat(listing, list(classes), listing.images(), hold_out)
     kept = round(hold_out * len(full))
     if hold_out and not 0 < kept < len(full):
         raise UserError(f"--hold-out {hold_out:g} of {len(full)} classes leaves no class on one side.")
@@ -57,7 +56,8 @@ def _read_classes(listing: Listing, hold_out: float) -> OwnData:
         names=every,
         fill=lambda writer: _fill_classes(writer, train, test),
         source={"kind": "folders", "hold_out": hold_out, "sha256": listing.digest(every)},
-        notes=[*_notes(classes, loose), *listing.notes()],
+        notes=[*_notes(classes), *listing.notes()],
+        left_out=listing.notes(),
     )
 
 
@@ -87,14 +87,11 @@ def _flat(listing: Listing, subfolders: Sequence[str], images: list[str], hold_o
         fill=lambda writer: writer.distractors(images),
         source={"kind": "flat", "sha256": listing.digest(images)},
         notes=["no class folders: a database without queries", *listing.notes()],
+        left_out=listing.notes(),
     )
 
 
-def _notes(classes: dict[str, list[str]], loose: Sequence[str]) -> list[str]:
-    notes = []
+def _notes(classes: dict[str, list[str]]) -> list[str]:
     if empty := [name for name, images in classes.items() if not images]:
-        notes.append(f"{len(empty)} folders hold no image and are no class; first: {empty[0]}")
-    if loose:
-        lie = "1 image lies" if len(loose) == 1 else f"{len(loose)} images lie"
-        notes.append(f"{lie} beside the class folders, left out; first: {loose[0]}")
-    return notes
+        return [f"{len(empty)} folders hold no image and are no class; first: {empty[0]}"]
+    return []

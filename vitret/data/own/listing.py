@@ -18,6 +18,7 @@ class Listing:
     """Reads folders below `root` and remembers what it passed over; hidden files and folders are not counted."""
 
     root: Path
+    loose: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     nameless: set[str] = field(default_factory=set)
     deeper: set[str] = field(default_factory=set)
@@ -26,19 +27,26 @@ class Listing:
         """Names of the folders directly in `root/below`, sorted; links to folders are folders."""
         return sorted(entry.name for entry in self._entries(below) if entry.is_dir())
 
-    def images(self, below: str = "") -> list[str]:
+    def images(self, below: str = "", *, beside_classes: bool = False) -> list[str]:
         """Paths below `root` of the images directly in `root/below`, sorted."""
         found = []
         for entry in self._entries(below):
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir():
-                if below:
+                if below and not beside_classes:
                     self.deeper.add(path)
             elif entry.suffix.lower() in SUFFIXES and entry.is_file():
                 found.append(path)
             else:
                 self.others.add(path)
         return sorted(found)
+
+    def classes(self, below: str = "") -> dict[str, list[str]]:
+        """The images of each class folder of `root/below` by its name; images beside class folders are passed over."""
+        found = {name: self.images(f"{below}/{name}" if below else name) for name in self.folders(below)}
+        if any(found.values()):
+            self.loose.update(self.images(below, beside_classes=True))
+        return found
 
     def _entries(self, below: str) -> list[Path]:
         folder = self.root / below
@@ -53,6 +61,9 @@ class Listing:
     def notes(self) -> list[str]:
         """A sentence for each kind of what was passed over, with its number and the first."""
         notes = []
+        if self.loose:
+            lie = "1 image lies" if len(self.loose) == 1 else f"{len(self.loose)} images lie"
+            notes.append(f"{lie} beside the class folders, left out; first: {_first(self.loose)}")
         if self.others:
             notes.append(
                 f"{len(self.others)} files are no images by their suffix and are left out ({_kinds(self.others)}); "

@@ -67,6 +67,7 @@ def read_places(listing: Listing, queries: str, database: str) -> OwnData:
         fill=fill,
         source={"kind": "places", "sha256": listing.digest(every)},
         notes=[*notes, *listing.notes()],
+        left_out=listing.notes(),
     )
 
 

@@ -16,7 +16,8 @@ from vitret.data.layout.write import LayoutWriter
 class OwnData:
     """What was found: images (path below `root` or absolute → name in the set), and how they fill the tables.
 
-    `source` identifies the folder by its content; `notes` are for the user.
+    `source` identifies the folder by its content; `notes` are for the user, and `left_out` are those of them that tell
+    what was passed over.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class OwnData:
     fill: Callable[[LayoutWriter], None]
     source: dict[str, Any]
     notes: Sequence[str] = field(default_factory=tuple)
+    left_out: Sequence[str] = field(default_factory=tuple)
 
     def write(self, writer: LayoutWriter) -> None:
         """Hand everything to the writer."""

@@ -21,8 +21,8 @@ NAMES = {
 def split_folders(listing: Listing) -> dict[str, str] | None:
     """The folder of each part, when there are two at least and nothing else; None for any other folder.
 
-    Class folders of these names hold images themselves and are classes. Parts that hold database and queries raise
-    `DataError`: each is a set of its own.
+    Class folders of these names hold images themselves, no folders of images, and are classes. Parts that hold
+    database and queries raise `DataError`: each is a set of its own.
     """
     folders = listing.folders()
     parts = {NAMES.get(name.lower(), ""): name for name in folders}
@@ -30,7 +30,9 @@ def split_folders(listing: Listing) -> dict[str, str] | None:
         return None
     # Looked at by a listing of its own, which is thrown away with what it passed over.
     look = Listing(root=listing.root)
-    if any(look.images(name) for name in folders):
+    if any(look.images(name) for name in folders) and not any(
+        look.images(f"{name}/{inner}") for name in folders for inner in look.folders(name)
+    ):
         return None
     for name in folders:
         if {SIDES.get(inner.lower()) for inner in look.folders(name)} >= {"database", "queries"}:
@@ -60,15 +62,14 @@ def read_splits(listing: Listing, parts: dict[str, str]) -> OwnData:
         else "val asks: every image all the others"
     ]
     validation: set[str] = set()
+    unused: list[str] = []
     if "val" in images and "test" in images:
         own = set(images["val"].values()).isdisjoint(train.values())
         if own and train:
             train |= images["val"]
             validation = set(images["val"])
         else:
-            notes.append(
-                f"{len(images['val'])} images of {parts['val']} are left out: no classes of their own"
-            )
+            unused = [f"{len(images['val'])} images of {parts['val']} are left out: no classes of their own"]
     both = set(train.values()) & set(test.values())
     if both:
         notes.append(f"{len(both)} classes are both in train and in the test: the test is not zero-shot")
@@ -88,10 +89,11 @@ def read_splits(listing: Listing, parts: dict[str, str]) -> OwnData:
         names=every,
         fill=fill,
         source={"kind": "splits", "sha256": listing.digest(every)},
-        notes=[*notes, *listing.notes()],
+        notes=[*notes, *unused, *listing.notes()],
+        left_out=[*unused, *listing.notes()],
     )
 
 
 def _classes(listing: Listing, part: str) -> dict[str, str]:
     """The class of each image."""
-    return {image: name for name in listing.folders(part) for image in listing.images(f"{part}/{name}")}
+    return {image: name for name, images in listing.classes(part).items() for image in images}

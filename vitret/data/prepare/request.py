@@ -66,6 +66,7 @@ class Request:
     choices: Choices = DEFAULT
     hold_out: float = 0.0
     without_copies: bool = False
+    strict: bool = False
     replace: bool = False
     workers: int | None = None
     report: Report = lambda _: None
@@ -175,7 +176,12 @@ def _resolve_own(request: Request) -> OwnSet:
             )
     if request.source is None:
         return OwnSet(request=request, data=None)
-    return OwnSet(request=request, data=read_own(request.source, name, hold_out=request.hold_out))
+    data = read_own(request.source, name, hold_out=request.hold_out)
+    if request.strict and data.left_out:
+        raise UserError(
+            f"{request.source}: {'; '.join(data.left_out)}. Move them away, or leave out --strict."
+        )
+    return OwnSet(request=request, data=data)
 
 
 def near_names(name: str) -> str:

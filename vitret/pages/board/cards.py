@@ -9,7 +9,7 @@ from vitret.compare.tables import Row, Table, short
 from vitret.core.store import digest
 from vitret.pages.board.costs import cost_sentence
 from vitret.pages.board.scale import Bar, Scale, percent
-from vitret.pages.leaderboard import title
+from vitret.pages.captions import title
 from vitret.pages.verdict import conclusion, seeds_sentence
 
 

@@ -1,6 +1,6 @@
-"""What a row costs, in every measure that is known of it, and which rows no other beats at less cost."""
+"""What a row costs, in every measure that is known of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vitret.compare.tables import Row, Table
@@ -28,31 +28,23 @@ def short_amount(value: float) -> str:
     return f"{value:g}"
 
 
-# One entry a measure: a page shows those that it knows.
+def _flops(row: Row) -> float | None:
+    return None if row.cost is None else row.cost.flops
+
+
+# One entry a measure: a page shows those that it knows. Times are of one machine and mark nothing.
 MEASURES = (
     Measure(name="parameters", amount=lambda row: row.parameters, words=lambda n: f"{n / 1e6:.2f}M"),
+    Measure(name="FLOPs an image", amount=_flops, words=short_amount),
     Measure(name="bytes an image", amount=lambda row: row.descriptor_bytes, words=short_amount),
 )
 
 
-def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points (cost, value) that no other one beats: none costs less and is as good; cheapest first.
-
-    >>> frontier([(1, 0.5), (2, 0.4), (3, 0.9), (3, 0.8)])
-    [0, 2]
-    """
-    best = float("-inf")
-    found = []
-    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if points[i][1] > best:
-            best = points[i][1]
-            found.append(i)
-    return found
-
-
 def cost_words(row: Row) -> str:
     """What a row costs, for a sentence."""
-    return f"{row.descriptor_bytes:,} bytes an image, {row.parameters / 1e6:.2f}M parameters"
+    flops = _flops(row)
+    work = "" if flops is None else f", {short_amount(flops)} FLOPs"
+    return f"{row.descriptor_bytes:,} bytes{work} an image, {row.parameters / 1e6:.2f}M parameters"
 
 
 def cost_sentence(table: Table) -> str:
@@ -69,5 +61,5 @@ def cost_sentence(table: Table) -> str:
     return f"{said}; its tie {cheap.title} costs {cost_words(cheap)}."
 
 
-def _cost(row: Row) -> tuple[int, int, int]:
-    return row.dim, row.descriptor_bytes, row.parameters
+def _cost(row: Row) -> tuple[int, int, int, float | None]:
+    return row.dim, row.descriptor_bytes, row.parameters, _flops(row)

@@ -16,7 +16,7 @@ from vitret.pages.board.scale import percent
 from vitret.pages.board.sections import Grid, grid
 from vitret.pages.board.tradeoff import Chart, charts
 from vitret.pages.board.versus import versus
-from vitret.pages.leaderboard import title
+from vitret.pages.captions import title
 from vitret.pages.verdict import asked as asked_words
 from vitret.pages.verdict import below, conclusion
 

@@ -8,6 +8,7 @@ import yaml
 
 from vitret.compare.results import per_query
 from vitret.compare.tables import Row, Table, short
+from vitret.core.cost import NetworkCost
 from vitret.core.errors import listed
 from vitret.core.records import Float64
 from vitret.pages.board.cards import row_anchor
@@ -106,6 +107,7 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("pretraining", first.training.pretraining),
         ("images seen", f"{row.images_seen:,}" if row.images_seen else "none: frozen"),
         ("training time", f"{max(seconds):.0f} s on {first.environment.device}" if seconds else ""),
+        ("cost", "" if row.cost is None else _cost_words(row.cost)),
         ("measured on", "; ".join(data)),
         (
             "device",
@@ -117,6 +119,14 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("weights", first.model.weights_sha256[:16]),
     ]
     return [(name, words) for name, words in found if words]
+
+
+def _cost_words(cost: NetworkCost) -> str:
+    work = "" if cost.flops is None else f"{cost.flops / 1e9:.3g} GFLOPs, "
+    return (
+        f"{work}{1000 * cost.latency_p50:.3g} ms an image alone, {cost.images_per_second:.3g} images/s at batch "
+        f"{cost.batch}; {cost.height} × {cost.width} pixels on {cost.device}, {cost.precision}, threads: {cost.threads}"
+    )
 
 
 def _without_none(value: object) -> object:

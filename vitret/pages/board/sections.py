@@ -61,7 +61,11 @@ def _text(head: str, words: Callable[[Row], str]) -> Fact:
     return Fact(head=head, words=words, key=words)
 
 
-# One entry a column. A fact that is not known of a row is an empty text.
+def _gflops(row: Row) -> str:
+    return "" if row.cost is None or row.cost.flops is None else f"{row.cost.flops / 1e9:.3g}"
+
+
+# One entry a column, shown where it is known of a row; where it is not, an empty text.
 FACTS = (
     Fact(head="dim", words=lambda row: f"{row.dim:,}", key=lambda row: str(row.dim)),
     Fact(
@@ -74,6 +78,7 @@ FACTS = (
         words=lambda row: f"{row.parameters / 1e6:.2f}M",
         key=lambda row: str(row.parameters),
     ),
+    _text("GFLOPs", _gflops),
     Fact(
         head="images seen",
         words=lambda row: f"{row.images_seen:,}" if row.images_seen else "frozen",
@@ -92,6 +97,7 @@ def grid(table: Table) -> Grid:
     columns = [(i, name, key) for i, keys in enumerate(groups) for name in table.sets for key in keys]
     columns = [one for one in columns if any((one[1], one[2]) in row.cells for row in table.rows)]
     scales = [_scale(row.cells.get((name, key)) for row in table.rows) for _, name, key in columns]
+    known = [fact for fact in FACTS if any(fact.words(row) for row in table.rows)]
     differences = [row.against_best for row in table.rows if row.against_best is not None]
     beside = Scale.of_fractions(
         [end for t in differences for end in (t.low, t.high)] or [0.0, 0.01], zero=True
@@ -106,7 +112,7 @@ def grid(table: Table) -> Grid:
             Column(head=head(name, key), group=i, scale=scale)
             for (i, name, key), scale in zip(columns, scales, strict=True)
         ),
-        *(Column(head=fact.head, group=len(groups)) for fact in FACTS),
+        *(Column(head=fact.head, group=len(groups)) for fact in known),
     ]
     lines = []
     for place, row in enumerate(table.rows):
@@ -114,7 +120,7 @@ def grid(table: Table) -> Grid:
             _measured(row.cells.get((name, key)), scale)
             for (_, name, key), scale in zip(columns, scales, strict=True)
         ]
-        facts = [Field(words=fact.words(row) or "–", key=fact.key(row)) for fact in FACTS]
+        facts = [Field(words=fact.words(row) or "–", key=fact.key(row)) for fact in known]
         if len(table.sets) > 1:
             cells.insert(0, _measured(means[place], mean_scale))
         fields = (Field(words=rank(row), key=str(place)), _difference(row, beside), *cells, *facts)

@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from vitret.compare.costs import pareto_front
 from vitret.compare.tables import Row, Table
-from vitret.pages.board.costs import MEASURES, Measure, frontier
+from vitret.pages.board.costs import MEASURES, Measure
 from vitret.pages.board.scale import Scale, percent
 
 # The box of a chart, and the part of it inside the axes.
@@ -57,7 +58,8 @@ def _chart(table: Table, measure: Measure, rows: list[Row]) -> Chart:
     intervals = [row.answers.interval for row in rows if row.answers is not None]
     across = Scale.of_amounts(amounts)
     up = Scale.of_fractions([end for both in intervals for end in both])
-    best = frontier(list(zip(amounts, values, strict=True)))
+    front = pareto_front([(a, -v) for a, v in zip(amounts, values, strict=True)])
+    best = sorted((i for i, on in enumerate(front) if on), key=lambda i: amounts[i])
     points = [
         Point(
             row=row,

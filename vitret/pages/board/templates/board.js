@@ -59,7 +59,7 @@ for (const table of all(".board:not(.published)")) {
     button.textContent = words.textContent;
     words.replaceChildren(button);
     button.addEventListener("click", () => {
-      const key = row => place ? row.children[place].dataset.k : row.children[0].textContent;
+      const key = row => place ? row.children[place].dataset.k : row.children[0].firstChild.textContent;
       const rows = all("tbody tr", table);
       const numeric = rows.every(row => key(row) === "" || !isNaN(key(row)));
       const first = numeric && place > 1 ? "descending" : "ascending";
@@ -112,7 +112,7 @@ function testWords(data, a, b) {
 
 function changeTable(title, data, x, y, order) {
   const rows = order.map(i => `<tr><th scope="row">${text(label(data, i))}</th><td>${(100 * x[i]).toFixed(1)}</td><td>${(100 * y[i]).toFixed(1)}</td><td>${points(1000 * (y[i] - x[i]), "+")}</td></tr>`);
-  return `<table><caption>${title}</caption><thead><tr><th scope="col"></th><th scope="col">A</th><th scope="col">B</th><th scope="col">B − A</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
+  return `<table><caption>${title}</caption><thead><tr><th scope="col">${data.unit}</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B − A</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
 function versus(place) {

@@ -1,0 +1,39 @@
+"""A shell is given verbs, options and the names that exist."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vitret.cli import completions
+
+
+def completed(words: str) -> list[str]:
+    """What bash is told after these words."""
+    environment = {
+        **os.environ,
+        "_VITRET_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "vitret"], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("vitret be", ["bench"]), ("vitret bench --train-set coil", ["coil20"])],
+)
+def test_bash_completes_verbs_and_names(words: str, expected: list[str]):
+    assert completed(words) == expected
+
+
+def test_names_are_those_that_exist():
+    assert completions.tracks("minitown-s") == ["minitown-sfm"]
+    assert completions.systems("irt_l,dto") == ["irt_l,dtop"]
+    assert completions.suites("coil") == ["coil20"]
+    assert "roxford5k" in completions.datasets("rox")
+    assert completions.datasets("nothing-like-it") == []

@@ -1,0 +1,103 @@
+"""A bench measures what is prepared, and its plan works before anything is."""
+
+from pathlib import Path
+
+import pytest
+from small_bench import draw, make_places, write_categories
+
+from vitret.compare.asked import Places, Request
+from vitret.compare.plan import plan
+from vitret.compare.work import resolve
+from vitret.core.errors import DataError, UserError
+from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
+from vitret.data.layout.write import LayoutWriter
+
+PROTOCOL = "protocol: {size: 32, size_rule: square, query_size: same_size, crop: none}\n"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A frozen system under two suites: `own` of the prepared set `test`, `far` of sets that are not there."""
+    found = make_places(tmp_path / "places", track="none", suite="own")
+    measures = "levels: [all]\nmetrics: [mAP]\nprimary: mAP\n"
+    (found.suites / "own.yaml").write_text(
+        f"name: own\nsets: [test]\ndistractors: revisitop1m\n{measures}{PROTOCOL}"
+    )
+    (found.suites / "far.yaml").write_text(
+        "name: far\nsets: [roxford5k, rparis6k]\ndistractors: revisitop1m\nlevels: [hard]\nmetrics: [mAP]\n"
+        f"primary: mAP (hard)\n{PROTOCOL}"
+    )
+    with LayoutWriter(found.data, "test", workers=1) as writer:
+        write_categories(writer, draw(tmp_path / "drawn", patterns=3, views=2), views=2)
+    return found
+
+
+def test_one_command_prepares_everything_that_is_missing(places: Places):
+    with pytest.raises(DataError) as told:
+        resolve(places, Request(train_set="none", suite="far"))
+    (line, other) = str(told.value).split("\n")
+    assert line.startswith(f"Not prepared in {places.data}: ")
+    command = line.partition("Prepare them: ")[2]
+    assert command.startswith("vitret prepare ")
+    assert sorted(command.split()[2:]) == ["revisitop1m", "roxford5k", "rparis6k"]
+    assert "--without-distractors" in other
+    assert sorted(other.partition("Prepare the others: vitret prepare ")[2].split()) == [
+        "roxford5k",
+        "rparis6k",
+    ]
+
+
+def test_without_distractors_what_is_prepared_is_measured(places: Places):
+    with pytest.raises(DataError, match=r"Not prepared in .*: revisitop1m.*vitret prepare revisitop1m\n"):
+        resolve(places, Request(train_set="none"))
+    work = resolve(places, Request(train_set="none", without_distractors=True))
+    assert work.distractors is None
+    assert list(work.tasks[0].rows) == ["test"]
+
+
+def test_the_plan_counts_runs_images_and_disk_before_anything_is_prepared(places: Places):
+    lines = plan(places, Request(train_set="none", suite="far"))
+    assert "frozen, then measure roxford5k, rparis6k, roxford5k+revisitop1m" in lines[0]
+    assert lines[1] == "Runs: 1, of which 0 train, on 0 images in all."
+    images = 70 + 4_993 + 70 + 6_322 + 1_001_001
+    assert lines[2].startswith(f"Images to describe: at most {images:,};")
+    assert lines[3].startswith("Descriptors: at most ")
+    assert any(
+        line.startswith("Not prepared: revisitop1m, 420 GB to fetch, 430 GB of disk") for line in lines
+    )
+    assert "vitret prepare " in lines[-2]
+    assert not places.home.exists()
+    without = plan(places, Request(train_set="none", suite="far", without_distractors=True))
+    assert not any("revisitop1m" in line for line in without)
+    assert f"at most {images - 1_001_001:,};" in without[2]
+
+
+def test_the_plan_of_prepared_sets_counts_what_is_there(places: Places):
+    lines = plan(places, Request(train_set="none", without_distractors=True))
+    assert "Images to describe: at most 12;" in lines[2]
+    assert not any(line.startswith("Not prepared") for line in lines)
+    with pytest.raises(UserError, match="Did you mean 'frozen'"):
+        plan(places, Request(train_set="none", systems=["frozn"]))
+
+
+def test_a_set_of_ones_own_is_named_where_it_is_missing(places: Places):
+    with pytest.raises(DataError, match=r"There is no set 'xyzzy'.*vitret prepare xyzzy --from DIR"):
+        resolve(places, Request(train_set="none", eval_sets=["xyzzy"], without_distractors=True))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "varies"),
+    [
+        (Part(name="conv_stem_vit"), True),  # has no option `pretrained`
+        (Part(name="timm_model", options={"arch": "test_vit", "pretrained": False}), True),
+        (Part(name="timm_model", options={"arch": "test_vit", "pretrained": True}), False),
+        (
+            Part(name="timm_model", options={"arch": "test_vit", "pretrained": False, "weights": "w.pth"}),
+            False,
+        ),
+    ],
+)
+def test_a_frozen_network_varies_with_its_seed_where_its_weights_are_random(backbone: Part, varies: bool):
+    model = ModelSpec(backbone=backbone, head=Part(name="gem"))
+    track = Track(name="none", train_set="none", images_seen=0)
+    assert Recipe(system=System(name="s", title="S", model=model), track=track).varies is varies

@@ -1,0 +1,30 @@
+"""What stands above a fair table, on every page: what its rows were trained on, and what a reader must know of them."""
+
+from vitret.compare.tables import Table
+from vitret.pages.verdict import above
+
+
+def title(table: Table) -> str:
+    """What the rows were trained on, how they were measured, under which fingerprint."""
+    trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
+    trained += f", data {table.training_data}" if table.training_data else ""
+    trained += "" if table.track == table.train_set else f", track {table.track}"
+    trained += "" if table.budget == "track" else ", own budgets"
+    trained += f" · ablation study of {table.ablation}" if table.ablation else ""
+    return f"{trained} · {table.suite} · {table.fingerprint}"
+
+
+def caption(table: Table) -> list[str]:
+    """What a reader must know before comparing two rows."""
+    budget = "one budget for all" if table.budget == "track" else "each system under its own budget"
+    lines = [
+        f"Suite {table.suite}, {budget}. Protocol {table.fingerprint}: {table.protocol}.",
+        *above(table),
+    ]
+    if table.shortlist == "oracle":
+        lines.append(
+            "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
+        )
+    if any(row.dirty for row in table.rows):
+        lines.append("Some rows were measured with uncommitted changes.")
+    return lines + [f"Note: {warning}" for warning in table.warnings]
