@@ -75,6 +75,7 @@ def build_app() -> typer.Typer:
         metrics,
         overlap,
         prepare,
+        report,
         results,
         train,
         verify,
@@ -99,6 +100,7 @@ def build_app() -> typer.Typer:
     app.command()(metrics.metrics)
     app.command()(bench.bench)
     app.command()(leaderboard.leaderboard)
+    app.command()(report.report)
     app.command()(look.compare)
     app.command()(look.explain)
     app.command()(look.diff)
