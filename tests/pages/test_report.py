@@ -54,14 +54,14 @@ def test_nothing_changed_is_said(root: Path, tmp_path: Path):
 def test_new_and_remeasured_rows_are_tested_in_pairs(write, root: Path, tmp_path: Path):
     shutil.copytree(root, tmp_path / "before")
     write("b", [0] * 30)  # measured again
-    write("c", [7] * 30)
+    write("c", [7] * 30)  # trapezoids: (0 + 1/8) / 2 for each query, 0.75 in all for A
     write("d", [0] * 30, train_set="other")
     found = changes(root, tmp_path / "before")
     assert "3 rows of the leaderboard are new" in found
     assert "| B | 100.0 | itself before | +91.7 [" in found
-    assert "| C | 6.3 | A, first before | -77.1 [" in found
+    assert "| C | 6.2 | A, first before | -68.8 [" in found
     assert "| D | 100.0 | – | – | the first row of its table |" in found
-    assert "better (p " in found
+    assert "better (p < 0.001)" in found
     assert "worse (p " in found
 
 

@@ -164,7 +164,7 @@ def as_json(found: Sequence[Table], root: Path) -> str:
 
 def as_html(found: Sequence[Table], root: Path) -> str:
     """The page that people look at: one file without outside files."""
-    # The page shows captions and titles of this module.
+    # Inside, because the page groups its columns as this module does.
     from vitret.pages.board.page import as_page
 
     return as_page(found, published_files(root))
