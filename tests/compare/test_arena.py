@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from vitret.compare.arena import compare_rows, find_protocol, presets, read_suite
+from vitret.compare.standing import ONE_RUN
 from vitret.core.errors import UserError
 from vitret.core.protocol import Protocol
 
@@ -10,11 +11,16 @@ from vitret.core.protocol import Protocol
 def test_two_rows_are_tested_on_their_shared_queries(write):
     a, b = write("a", [0] * 30), write("b", [9] * 30)
     found = compare_rows(a, b)
-    assert found.words[:2] == ("A  A, trained on town, seed 0", "B  B, trained on town, seed 0")
+    assert found.words == (
+        "A  A, trained on town, seed 0",
+        "B  B, trained on town, seed 0",
+        "Queries: east 30 queries, groups unknown, taken as independent.",
+        ONE_RUN,
+    )
     metrics = {cells[0]: cells[1:] for cells in found.cells}
     # One positive a query: at rank 0 its average precision is 1; at rank 9 it is 1/20.
-    assert metrics["mAP (hard)"][:3] == ("100.0", "5.0", "-95.0")
-    assert metrics["mAP (hard)"][-1] == "A is better"
+    # No query differs from another: of 30 at most t²/(30 + t²) = 12.2 % answer otherwise, with t = 2.045 at 29 degrees.
+    assert metrics["mAP (hard)"] == ("100.0", "5.0", "-95.0", "[-100.0, -82.8]", "0.0000", "A is better")
 
 
 def test_rows_under_different_protocols_are_refused_and_told_why(write):

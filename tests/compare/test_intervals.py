@@ -72,6 +72,40 @@ def test_queries_without_positives_are_left_out_and_must_be_the_same():
         answered(np.array([0.2, np.nan]), np.array([0.2, 0.3]))
 
 
+def wilson(values: np.ndarray, t: float) -> tuple[float, float]:
+    """Wilson's interval, with as many answers as the variance of independent values tells."""
+    p = values.mean()
+    per = values.var(ddof=1) / len(values) / (p * (1 - p))
+    half = np.sqrt(t**2 * per * p * (1 - p) + (t**2 * per / 2) ** 2)
+    return (p + t**2 * per / 2 - half) / (1 + t**2 * per), (p + t**2 * per / 2 + half) / (1 + t**2 * per)
+
+
+def test_even_values_have_wilsons_interval():
+    even = np.tile([0.0, 0.2], 7)
+    assert interval(even) == pytest.approx(wilson(even, stats.t.ppf(0.975, 13)))
+
+
+def test_a_few_groups_that_carry_the_mean_move_the_end_on_their_side():
+    few = np.where(np.arange(30) < 2, 0.4, 0.05)
+    t = stats.t.ppf(0.975, 29)
+    error = few.std(ddof=1) / np.sqrt(30)
+    p = few.mean()
+    # Skewness of the mean, less what Wilson's interval expects; it moves the upper end from t to T, where
+    # T + k T²/3 + k² T³/27 + k/6 = −t. The factor 29 for 30 is that of the mean taken from the values themselves.
+    k = ((few - p) ** 3).sum() / (30 * 29) ** 1.5 / error**3 - 1.5 * (1 - 2 * p) * error / (p * (1 - p))
+    further = 3 / k * (np.cbrt(1 + k * (-t - k / 6)) - 1)
+    assert further + k * further**2 / 3 + k**2 * further**3 / 27 + k / 6 == pytest.approx(-t)
+    low, high = interval(few)
+    assert (low, high) == pytest.approx((wilson(few, t)[0], wilson(few, -further)[1]))
+    assert high > wilson(few, t)[1] + 0.01
+    assert interval(1 - few) == pytest.approx((1 - high, 1 - low))
+
+
+def test_one_odd_group_of_many_does_not_decide_alone():
+    odd = np.where(np.arange(20) < 1, 0.4, 0.05)
+    assert interval(odd)[1] < 0.15
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.6])
 def test_intervals_cover_the_truth_where_those_of_single_queries_do_not(rho: float):
     rng = np.random.default_rng(7)

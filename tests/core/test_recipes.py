@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitret.core.config import yaml_files
+from vitret.core.config import file_names, yaml_files
 from vitret.core.errors import UserError
-from vitret.core.recipes import Recipe, System, make_recipe, read_system, require_trainable
+from vitret.core.recipes import Recipe, System, make_recipe, read_system, read_track, require_trainable
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -38,6 +38,12 @@ def test_changing_the_track_makes_it_an_own_budget(configs: Path):
     assert make_recipe(configs, "tiny", "toy").budget == "track"
     changed = make_recipe(configs, "tiny", "toy", assignments=["track.images_seen=128"])
     assert (changed.track.images_seen, changed.budget) == (128, "own")
+
+
+@pytest.mark.parametrize("name", file_names(CONFIGS / "tracks"))
+def test_every_track_has_seeds_enough_to_speak_of_methods(name: str):
+    small = name in ("minitown-clean", "minitown-noisy", "minitown-sfm")
+    assert read_track(CONFIGS, name).seeds == tuple(range(5 if small else 3))
 
 
 def test_unknown_options_of_a_part_are_refused(configs: Path):

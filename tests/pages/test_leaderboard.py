@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from vitret.compare.published import published_rows
 from vitret.compare.tables import read_all, tables
 from vitret.core.errors import CheckError, EmptyError, UserError
 from vitret.pages import leaderboard
+from vitret.pages.published import page
+from vitret.pages.terminal import print_tables
 
 
 @pytest.fixture
@@ -76,6 +79,34 @@ def test_published_numbers_stand_apart(root: Path):
     (root / "published" / "x.yaml").write_text("title: Old\ncolums: []\nrows: []\n")
     with pytest.raises(UserError, match="Did you mean 'columns'"):
         leaderboard.render(root, "md")
+
+
+def test_a_published_row_of_the_same_protocol_stands_in_italics_below_the_ranked_rows(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    (root / "published").mkdir()
+    (root / "published" / "x.yaml").write_text(
+        "title: Old\ncolumns: [east H]\nrows:\n"
+        '  - {method: Theirs, train_set: town, dim: 8, values: {"east H": 99.5}, source: A paper, read: primary,\n'
+        "     recipes: [a], suites: [s]}\n"
+        '  - {method: Elsewhere, train_set: village, values: {"east H": 98.5}, source: A paper, read: primary}\n'
+    )
+    text = leaderboard.render(root, "md")
+    ranked, _, rest = text.partition("| *Theirs* | – | – | *8* |")
+    assert "B_TWO" in ranked
+    assert "*99.5*" in rest
+    assert "*published*" in rest
+    assert "In italics" in rest
+    assert "*Elsewhere*" not in text
+    assert "99.5" not in leaderboard.render(root, "csv")
+    print_tables(tables(read_all(root)), published_rows(root))
+    shown = capsys.readouterr().out
+    assert shown.index("B_TWO") < shown.index("Theirs") < shown.index("not ranked")
+
+
+def test_the_page_of_published_numbers_is_that_of_the_repository():
+    repository = Path(__file__).resolve().parents[2]
+    assert page(repository / "results") == (repository / "docs" / "published.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_systems_that_are_compared_and_no_row_alone(root: Path, write):

@@ -77,6 +77,7 @@ def build_app() -> typer.Typer:
         prepare,
         report,
         results,
+        search,
         train,
         verify,
     )
@@ -105,6 +106,7 @@ def build_app() -> typer.Typer:
     app.command()(look.explain)
     app.command()(look.diff)
     app.command()(overlap.overlap)
+    app.command()(search.search)
     app.command("list")(list_.list_)
     app.command()(env.env)
     app.add_typer(results.app, name="results")

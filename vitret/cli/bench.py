@@ -1,5 +1,6 @@
 """`vitret bench`: train, measure and compare systems on one training set."""
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vitret.compare.asked import Places
+    from vitret.compare.jobs import Job
     from vitret.compare.machine import Machine
     from vitret.compare.tables import Table
     from vitret.compare.work import Work
@@ -68,6 +70,17 @@ def bench(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Only this run of those that --plan names; repeatable.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at the same time; GPUs or cores are divided among them.")
+    ] = 1,
+    launcher: Annotated[str, typer.Option(help="slurm: submit one job for each run, and wait.")] = "",
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(help="With --launcher slurm: an option of sbatch, e.g. partition=gpu; repeatable."),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
     cost: Annotated[
         bool, typer.Option("--cost", help="Print accuracy against cost: FLOPs, latency, memory, bytes.")
@@ -90,9 +103,12 @@ def bench(
       vitret bench --train-set gldv2 --without-distractors
       vitret bench --train-set minitown-sfm --cost --dims 16,32
       vitret bench --train-set minitown-sfm --ablate dtop
+      vitret bench --train-set sop --launcher slurm --slurm partition=gpu
     """
     from vitret.compare.asked import Places, Request
+    from vitret.compare.jobs import jobs_of
     from vitret.compare.work import resolve
+    from vitret.core.errors import PartialError
     from vitret.core.recipes import unalias
 
     if unalias(train_set) != train_set:
@@ -111,22 +127,85 @@ def bench(
         suite=suite or None,
         eval_sets=eval_set or (),
         without_distractors=without_distractors,
+        runs=run or (),
     )
-    requests = [request, *(replace(request, dim=dim) for dim in _numbers("--dims", dims))]
+    reduced = _numbers("--dims", dims)
+    requests = [request, *(replace(request, dim=dim) for dim in reduced)]
     places = Places.default()
     if plan:
         from vitret.compare.plan import plan as planned
+        from vitret.describe.devices import device_label, pick_device
 
-        console.put("\n".join(line for one in requests for line in planned(places, one)))
+        label = device_label(pick_device(device))
+        console.put("\n".join(line for one in requests for line in planned(places, one, device=label)))
         return
     works = [resolve(places, one) for one in requests]
-    machine = machine_of(device, precision, workers)
-    for work in works:
-        do(places, work, machine=machine)
+    # A login node may have no such device.
+    machine = machine_of("cpu" if launcher else device, precision, workers)
+    options = ["--device", device, "--precision", precision]
+    options += [] if workers is None else ["--workers", str(workers)]
+    failed: list[Job] = []
+    if jobs > 1 or launcher:
+        waiting = jobs_of(
+            works, request, dims=reduced, options=[*options, *_folders()], logs=places.home / "jobs"
+        )
+        failed = _launch(waiting, places, launcher=launcher, slots=jobs, device=device, slurm=slurm or ())
+    else:
+        for work in works:
+            do(places, work, machine=machine)
     if cost:
         show_costs(places, works, machine=machine, form=form)
     else:
         show(places, works, form=form, wide=wide)
+    if failed:
+        raise PartialError(
+            f"{len(failed)} runs failed: {', '.join(job.run for job in failed)}; the logs say why."
+        )
+
+
+def _folders() -> list[str]:
+    """Options that give a job the folders of this command, whatever its own settings are."""
+    from vitret.core.config import locations
+
+    options = {"weights": "--weights-folder"}
+    words = []
+    for place in locations():
+        words += [options.get(place.name, f"--{place.name}"), str(place.path.absolute())]
+    include = os.environ.get("VITRET_INCLUDE")
+    return words + (["--include", include] if include else [])
+
+
+def _launch(
+    waiting: "Sequence[Job]",
+    places: "Places",
+    *,
+    launcher: str,
+    slots: int,
+    device: str,
+    slurm: "Sequence[str]",
+) -> "list[Job]":
+    """Run jobs side by side here or on a cluster; those that failed."""
+    if launcher:
+        from vitret.compare.cluster import options_of, run_on_cluster
+
+        console.require_choice("--launcher", launcher, ("slurm",))
+        folder = places.home / "jobs" / "slurm"
+        return run_on_cluster(waiting, folder=folder, options=options_of(slurm), say=console.say)
+    from vitret.compare.jobs import divided, run_side_by_side
+
+    devices = _cuda_devices() if device in ("auto", "cuda") else []
+    environments = divided(devices, os.cpu_count() or 1, slots)
+    return run_side_by_side(waiting, environments, console.say)
+
+
+def _cuda_devices() -> list[str]:
+    """The CUDA devices that this process may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -186,14 +265,20 @@ def show(places: "Places", works: "Sequence[Work]", *, form: str = "", wide: boo
     """Print the tables of a bench, and only these."""
     found = tables_of(places, works)
     if form:
+        from vitret.compare.published import published_rows
         from vitret.pages.leaderboard import RENDERERS, sections
 
-        text = "\n\n".join(sections(found)) if form == "md" else RENDERERS[form](found, places.results)
+        text = (
+            "\n\n".join(sections(found, published_rows(places.results)))
+            if form == "md"
+            else RENDERERS[form](found, places.results)
+        )
         console.put(text.rstrip("\n"))
     else:
+        from vitret.compare.published import published_rows
         from vitret.pages.terminal import print_tables
 
-        print_tables(found, wide=wide)
+        print_tables(found, published_rows(places.results), wide=wide)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
 

@@ -23,27 +23,47 @@ def _cache() -> None:
     """Manage stored descriptors: list, verify, remove, compare."""
 
 
+_HEADS = ("entry", "made", "MB", "rows", "dim", "failed", "model", "size", "device", "precision", "images")
+
+
 @app.command()
-def ls() -> None:
+def ls(
+    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
+) -> None:
     """List the stored descriptors, newest first.
 
     Examples:
       vitret cache ls
-      vitret --home /big/vitret cache ls
+      vitret --home /big/vitret cache ls --format csv
     """
     from vitret.core.config import location
     from vitret.describe import cache
 
     entries = cache.ls(location("home").path)
-    for entry in entries:
+    if form:
+        console.table(map(_cells, entries), heads=_HEADS, right=_HEADS[2:6], form=form)
+    for entry in entries if not form else ():
         console.put(_line(entry))
     total = sum(entry.size for entry in entries)
     console.say(f"{len(entries)} entries, {total / 1e6:.1f} MB in {cache.folder(location('home').path)}")
 
 
+def _made(entry: "Entry") -> str:
+    return datetime.fromtimestamp(entry.made).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _cells(entry: "Entry") -> list[str]:
+    """One entry under `_HEADS`; of an unfinished one only what is known."""
+    start = [entry.name[:12], _made(entry), f"{entry.size / 1e6:.1f}"]
+    if entry.card is None:
+        return start + [""] * (len(_HEADS) - len(start))
+    card, key = entry.card, entry.card["key"]
+    facts = [card["rows"], card["dim"], len(card["failed"]), key["model"][:8], key["protocol"]["size"]]
+    return [*start, *map(str, facts), key["device"], key["precision"], card["root"]]
+
+
 def _line(entry: "Entry") -> str:
-    made = datetime.fromtimestamp(entry.made).astimezone().strftime("%Y-%m-%d %H:%M")
-    start = f"{entry.name[:12]}  {made}  {entry.size / 1e6:9.1f} MB"
+    start = f"{entry.name[:12]}  {_made(entry)}  {entry.size / 1e6:9.1f} MB"
     if entry.card is None:
         return f"{start}  unfinished"
     key = entry.card["key"]

@@ -14,6 +14,7 @@ _KINDS = (
     "tracks",
     "suites",
     "presets",
+    "recipes",
     "published",
     "ablations",
     "runs",
@@ -34,14 +35,19 @@ def list_(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="csv, json, latex or md; md of systems and datasets is their page in docs/."
+            "--format",
+            help="csv, json, latex or md; md of systems, datasets and published is their page in docs/.",
         ),
     ] = "",
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
 
+    `published` are numbers that were read in papers, `recipes` the trainings of
+    papers for `vitret bench --published`.
+
     Examples:
       vitret list systems
+      vitret list published
       vitret list heads --format csv
     """
     import json
@@ -50,11 +56,14 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
-    if form == "md" and kind in ("systems", "datasets"):
+    if form == "md" and kind in ("systems", "datasets", "published"):
         console.put(_page(kind).rstrip("\n"))
         return
     if kind == "datasets":
         _datasets("json" if as_json else form)
+        return
+    if kind == "published":
+        _published("json" if as_json else form)
         return
     rows = _rows(kind)
     if as_json or form == "json":
@@ -69,8 +78,9 @@ def _rows(kind: str) -> dict[str, str]:
     from vitret.core import config, plugins, runs
 
     configs = config.location("configs").path
-    if kind in ("systems", "tracks", "published", "ablations"):
-        return {name: _about(path) for name, path in config.yaml_files(configs / kind).items()}
+    if kind in ("systems", "tracks", "recipes", "ablations"):
+        folder = configs / {"recipes": "published"}.get(kind, kind)
+        return {name: _about(path) for name, path in config.yaml_files(folder).items()}
     if kind == "suites":
         suites = config.location("suites").path
         return {name: _about(path) for name, path in config.yaml_files(suites).items()}
@@ -109,12 +119,50 @@ def _page(kind: str) -> str:
         from vitret.pages.datasets import page as datasets_page
 
         return datasets_page()
+    if kind == "published":
+        from vitret.pages.published import page as published_page
+
+        return published_page(config.location("results").path)
     from vitret.compare.published import gaps
     from vitret.compare.tables import measured_sentences
     from vitret.pages.systems import page
 
     results = config.location("results").path
     return page(config.location("configs").path, measured_sentences(results), gaps(results))
+
+
+def _published(form: str) -> None:
+    """The numbers that were read in papers: the columns of each table, or for programs one number a row."""
+    import json
+
+    from vitret.compare.published import published_files
+    from vitret.core import config
+    from vitret.core.errors import EmptyError
+    from vitret.pages.published import cells, heads
+
+    root = config.location("results").path
+    files = published_files(root)
+    if not files:
+        raise EmptyError(
+            f"{root / 'published'}: no published numbers. Name a folder that has some: --results."
+        )
+    if form == "json":
+        console.put(json.dumps([f.model_dump(mode="json") for f in files], indent=2, ensure_ascii=False))
+        return
+    if form:
+        facts = ("method", "train_set", "dim", "protocol", "source", "read", "note")
+        rows = [
+            [file.title, column, f"{value:g}", *(str(getattr(row, fact) or "") for fact in facts)]
+            for file in files
+            for row in file.rows
+            for column, value in row.values.items()
+        ]
+        console.table(rows, heads=["table", "number", "per cent", *facts], form=form)
+        return
+    for file in files:
+        console.put(f"{file.title}, not measured here")
+        console.table([cells(row, file) for row in file.rows], heads=heads(file), right=file.columns)
+        console.put(f"{file.notes}\n")
 
 
 def _about(path: "Path") -> str:

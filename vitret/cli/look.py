@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Device, Precision
 
 
 def compare(
@@ -57,8 +58,8 @@ def diff(
         bool,
         typer.Option("--rerun", help="Measure A's network with each protocol switch of B, one at a time."),
     ] = False,
-    device: Annotated[str, typer.Option(help="With --rerun: auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="With --rerun: auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
         int | None, typer.Option(min=0, help="With --rerun: image-loading threads; default: one per core.")
     ] = None,
@@ -89,12 +90,11 @@ def diff(
 
 def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | None) -> None:
     """A table of switches × metrics: how many points each switch moves the number, with its 95 % interval."""
+    from vitret.cli.bench import machine_of
     from vitret.compare.asked import Places
-    from vitret.compare.machine import Machine
     from vitret.compare.rerun import rerun
-    from vitret.describe.devices import pick_device
 
-    machine = Machine(device=pick_device(device), precision=precision, workers=workers)
+    machine = machine_of(device, precision, workers)
     found = rerun(Places.default(), a, b, machine=machine, say=console.say)
     rows = [
         ["A, measured now", *(f"{100 * value:.1f}" for value in found.base.values())],

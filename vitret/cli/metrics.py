@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vitret.core.records import EvalSet
     from vitret.measure.definitions import Judged
 
-FORMS = ("table", "csv", "json", "md")
+FORMS = ("table", "csv", "json", "latex", "md")
 
 
 def metrics(
@@ -38,7 +38,7 @@ def metrics(
     ] = "",
     levels: Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")] = "",
     form: Annotated[
-        str, typer.Option("--format", help="table or md (per cent), csv or json (fractions).")
+        str, typer.Option("--format", help="table, latex or md (per cent), csv or json (fractions).")
     ] = "table",
 ) -> None:
     """Print one ranking under every definition in use.
@@ -131,39 +131,31 @@ def _require_levels(levels: list[str], known: tuple[str, ...], name: str) -> Non
 def _put(name: str, judged: "Judged", form: str) -> None:
     """Every definition with its values and users."""
     from vitret.measure.definitions import values
-    from vitret.pages.markdown import markdown_table
+    from vitret.pages.formats import as_csv
 
     found = values(judged)
     counts = {level: int((ranks.n_positive > 0).sum()) for level, ranks in judged.removed.items()}
     if form == "json":
         rows = [{"definition": one.name, "values": _fractions(at), **one.words()} for one, at in found]
+        about = {"set": name, "queries_with_positives": counts, "definitions": rows}
+        console.put(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    if form == "csv":
+        heads = ["definition", *counts, *found[0][0].words()]
+        fractions = [["" if v is None else repr(v) for v in _fractions(at).values()] for _, at in found]
+        rest = [list(one.words().values()) for one, _ in found]
         console.put(
-            json.dumps(
-                {"set": name, "queries_with_positives": counts, "definitions": rows},
-                indent=2,
-                ensure_ascii=False,
-            )
+            as_csv(heads, [[one.name, *f, *r] for (one, _), f, r in zip(found, fractions, rest, strict=True)])
         )
-    elif form == "csv":
-        words = found[0][0].words()
-        _put_csv(
-            [
-                ["definition", *counts, *words],
-                *([one.name, *_fractions(at).values(), *one.words().values()] for one, at in found),
-            ]
-        )
-    else:
-        heads = ["definition", *counts, "used by", "source"]
-        lines = [
-            [one.name, *(_per_cent(value) for value in at.values()), one.used_by, one.source]
-            for one, at in found
-        ]
-        if form == "md":
-            console.put(markdown_table(heads, lines))
-            return
+        return
+    lines = [
+        [one.name, *(_per_cent(value) for value in at.values()), one.used_by, one.source] for one, at in found
+    ]
+    if form == "table":
         some = ", ".join(f"{level} {count}" for level, count in counts.items())
         console.put(f"{name}; per cent; queries with positives: {some}")
-        console.table(lines, heads=heads, right=counts)
+    heads = ["definition", *counts, "used by", "source"]
+    console.table(lines, heads=heads, right=counts, form="" if form == "table" else form)
 
 
 def _fractions(at: "dict[str, float]") -> "dict[str, float | None]":
@@ -172,13 +164,3 @@ def _fractions(at: "dict[str, float]") -> "dict[str, float | None]":
 
 def _per_cent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _put_csv(rows: "list[list[Any]]") -> None:
-    """Fractions with all their digits; nothing where no query counts."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    console.put(text.getvalue().rstrip("\n"))

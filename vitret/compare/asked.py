@@ -11,7 +11,7 @@ from vitret.compare.arena import read_suite
 from vitret.core import plugins
 from vitret.core.ablations import make_variants
 from vitret.core.config import location
-from vitret.core.errors import DataError, EmptyError, UserError, VitretError
+from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
     Recipe,
@@ -53,7 +53,8 @@ class Request:
 
     `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's;
     `without_distractors` leaves out those of the suite, and nothing else: its other rows are the same. `dim` reduces
-    descriptors to so many dimensions, and leaves out what has no more.
+    descriptors to so many dimensions, and leaves out what has no more. `runs` are ids: only these of what the names
+    stand for.
     """
 
     train_set: str
@@ -66,6 +67,7 @@ class Request:
     eval_sets: Sequence[str] = ()
     without_distractors: bool = False
     dim: int | None = None
+    runs: Sequence[str] = ()
 
 
 class Problems:
@@ -132,11 +134,20 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
         *own,
         *_variants(places, request, seeds=seeds, problems=problems),
     ]
-    recipes = _once(recipes)
+    recipes = _named(_once(recipes), request.runs)
     if request.dim is not None:
         suite = _reduced(suite, request.dim, track.train_set)
         recipes = [recipe for recipe in recipes if descriptor_dim(recipe) > (request.dim or 0)]
     return Asked(suite=suite, recipes=tuple(recipes))
+
+
+def _named(recipes: Sequence[ResolvedRecipe], runs: Sequence[str]) -> list[ResolvedRecipe]:
+    """The recipes of some runs; all where none is named."""
+    known = {recipe.run_id: recipe for recipe in recipes}
+    for run in runs:
+        if run not in known:
+            raise UserError(f"--run {run}: no run of this bench. {did_you_mean(run, known)}")
+    return [known[run] for run in runs] if runs else list(recipes)
 
 
 def _reduced(suite: Suite, dim: int, train_set: str) -> Suite:

@@ -82,11 +82,11 @@ def difference(a: Float64, b: Float64, units: Units) -> Spread:
     own = [one for one in (spread(a, units), spread(b, units)) if one.seeds_df]
     if not own:
         return over_queries
-    seeds = satterthwaite([(one.over_seeds, one.seeds_df) for one in own])
     return replace(
         over_queries,
         over_seeds=sum((one.over_seeds for one in own), np.zeros(())),
-        seeds_df=seeds,
+        seeds_whole=sum((one.seeds_whole for one in own), np.zeros(())),
+        seeds_df=satterthwaite([(one.seeds_whole, one.seeds_df) for one in own]),
     )
 
 

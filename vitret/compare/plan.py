@@ -16,6 +16,7 @@ from vitret.compare.asked import (
     preparing,
     unprepared,
 )
+from vitret.compare.rates import forecast, rates_of
 from vitret.compare.work import Task, Work, missing_rows, other_weights, resolve, row_paths
 from vitret.core import plugins
 from vitret.core.recipes import ResolvedRecipe
@@ -25,8 +26,8 @@ from vitret.data.prepare.disk_budget import readable
 from vitret.data.prepare.plan import make_plan
 
 
-def plan(places: Places, request: Request) -> list[str]:
-    """What `bench` would do, one line each; touches nothing.
+def plan(places: Places, request: Request, *, device: str = "cpu") -> list[str]:
+    """What `bench` would do, one line each; touches nothing. `device` is as rows name it.
 
     Raises:
         UserError: unknown names or options.
@@ -43,7 +44,7 @@ def plan(places: Places, request: Request) -> list[str]:
         work = resolve(places, request)
         owed = {task.recipe.run_id: missing_rows(work, task) for task in work.tasks}
         lines = [_line_of_task(places, asked, work, task) for task in work.tasks]
-    lines += _totals(places, asked, owed)
+    lines += _totals(places, asked, owed, device=device)
     return lines + list(_preparations(places, asked, missing))
 
 
@@ -77,8 +78,8 @@ def _line(
     return f"{run.id}: {what}, then measure {', '.join(missing)}"
 
 
-def _totals(places: Places, asked: Asked, owed: dict[str, list[str]]) -> list[str]:
-    """Runs, images and disk of everything that is to be done."""
+def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device: str) -> list[str]:
+    """Runs, images, disk and time of everything that is to be done."""
     busy = [recipe for recipe in asked.recipes if owed[recipe.run_id]]
     if not busy:
         return []
@@ -94,7 +95,16 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]]) -> list[st
     lines.append(
         f"Descriptors: at most {readable(size)} in {places.home}, {readable(_free(places.home))} free."
     )
-    return lines
+    works = [
+        (
+            recipe.system.name,
+            rates_of(places.results, recipe, asked.suite.protocol, device=device),
+            recipe.track.images_seen if _to_train(places, recipe) else 0,
+            counts[recipe.run_id],
+        )
+        for recipe in busy
+    ]
+    return lines + forecast(works, device=device)
 
 
 def _to_train(places: Places, recipe: ResolvedRecipe) -> bool:

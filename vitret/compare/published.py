@@ -27,15 +27,22 @@ class PublishedRow(Strict):
     protocol: str = ""
     values: dict[str, float]
     source: str
+    note: str = ""
     read: Literal["primary", "repository of the authors", "second hand"]
     recipes: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
 
 
 class PublishedFile(Strict):
+    """A table of published numbers. `columns` are those shown; rows may hold more.
+
+    `own_protocol`: nothing measured here is comparable, so its rows stand on the page of published numbers alone.
+    """
+
     title: str
     columns: tuple[str, ...]
     notes: str = ""
+    own_protocol: bool = False
     rows: tuple[PublishedRow, ...]
 
 
@@ -46,9 +53,14 @@ def published_files(root: Path) -> list[PublishedFile]:
     ]
 
 
+def published_rows(root: Path) -> list[PublishedRow]:
+    """The rows of all files."""
+    return [row for file in published_files(root) for row in file.rows]
+
+
 def gaps(root: Path) -> dict[str, list[str]]:
     """For each system or recipe how far its rows are from what was published, one sentence a number."""
-    targets = [row for file in published_files(root) for row in file.rows if row.recipes]
+    targets = [row for row in published_rows(root) if row.recipes]
     found: dict[str, list[str]] = {}
     for table in tables(read_all(root)):
         for system, sentence in _gaps_of(table, targets):
@@ -59,14 +71,14 @@ def gaps(root: Path) -> dict[str, list[str]]:
 
 
 def targets_of(table: Table, published: Sequence[PublishedRow]) -> list[PublishedRow]:
-    """The published rows that some row of a table is meant to reach: same training set, same protocol."""
-    systems = {row.system for row in table.rows}
+    """The published rows of a table's training set and protocol that have one of its numbers."""
+    columns = {published_head(*column) for column in table.columns}
     return [
         target
         for target in published
         if target.train_set in (table.train_set, EACH_SETS_OWN)
         and table.suite in target.suites
-        and not systems.isdisjoint(target.recipes)
+        and columns & target.values.keys()
     ]
 
 

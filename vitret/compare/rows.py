@@ -14,8 +14,6 @@ from vitret.core.runs import code
 from vitret.data import layout
 
 if TYPE_CHECKING:
-    import torch
-
     from vitret.compare.machine import Machine
     from vitret.compare.work import Work
     from vitret.core.cost import NetworkCost
@@ -165,20 +163,14 @@ def _metrics(measurement: Measurement, groups: Int64 | None) -> dict[str, result
 
 
 def _environment(machine: Machine) -> results.Environment:
-    from vitret.describe.devices import pick_precision
+    from vitret.describe.devices import device_label, pick_precision
 
     provenance = code()
     return results.Environment(
-        device=_device_name(machine.device),
+        device=device_label(machine.device),
         precision=pick_precision(machine.precision, machine.device),
         search_engine=machine.engine,
         commit=provenance["commit"],
         dirty=provenance["dirty"],
         versions=provenance["versions"],
     )
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

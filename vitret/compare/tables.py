@@ -313,7 +313,7 @@ def _found(
     )
     answers = None
     if complete:
-        values = [_by_seed(by_set[name], primary) for name in plain]
+        values = [by_seed(by_set[name], primary) for name in plain]
         answers = Answers.of(values, [groups[name].numbers for name in plain])
     return _Found(entries=entries, cells=cells, answers=answers)
 
@@ -321,7 +321,7 @@ def _found(
 def _cell(entries: Sequence[Entry], key: str, groups: Groups) -> Cell:
     """One number; its interval comes from the stored ranks, because rows of old versions know no groups."""
     means = np.array([r.metrics[key].value for _, r in entries])
-    low, high = interval(_by_seed(entries, key), groups.numbers)
+    low, high = interval(by_seed(entries, key), groups.numbers)
     return Cell(
         value=float(means.mean()),
         std=float(means.std(ddof=1)) if len(means) > 1 else None,
@@ -331,7 +331,7 @@ def _cell(entries: Sequence[Entry], key: str, groups: Groups) -> Cell:
     )
 
 
-def _by_seed(entries: Sequence[Entry], key: str) -> Float64:
+def by_seed(entries: Sequence[Entry], key: str) -> Float64:
     """Per-query values (seeds, Q) of one evaluation set."""
     ordered = sorted(entries, key=lambda entry: entry[1].training.seed)
     return np.stack([per_query(path, key) for path, _ in ordered])

@@ -270,7 +270,7 @@ class Track(Strict):
     )
     pretraining: str = Field(default="any", description="what the backbone may have seen before")
     dims: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0, 1, 2)
     systems: tuple[str, ...] = ()
     suite: str = "landmarks"
 

@@ -33,6 +33,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def device_label(device: torch.device) -> str:
+    """The device as a row names it: a GPU by its model, others by their kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def pick_precision(name: str, device: torch.device, *, training: bool = False) -> str:
     """The arithmetic of a `--precision` value, for extraction and for training: fp32, bf16 or fp16.
 

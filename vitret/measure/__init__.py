@@ -28,11 +28,15 @@ from vitret.measure.expansion import expand
 from vitret.measure.files import Stored, read_rows
 from vitret.measure.judge import judge
 from vitret.measure.metrics.average_precision import average_precision
+from vitret.measure.metrics.found_at_k import found_at_k
 from vitret.measure.metrics.map_at_k import map_at_k
 from vitret.measure.metrics.map_at_r import map_at_r
+from vitret.measure.metrics.ndcg_at_k import ndcg_at_k
+from vitret.measure.metrics.plain_precision_at_k import plain_precision_at_k
 from vitret.measure.metrics.precision_at_k import precision_at_k
 from vitret.measure.metrics.r_precision import r_precision
 from vitret.measure.metrics.recall_at_k import recall_at_k
+from vitret.measure.metrics.reciprocal_rank import reciprocal_rank
 from vitret.measure.reranking_shortlist import Evidence
 from vitret.measure.scoring import Rows
 from vitret.measure.search import search
@@ -57,15 +61,19 @@ __all__ = [
     "count_ranks",
     "evaluate",
     "expand",
+    "found_at_k",
     "judge",
     "map_at_k",
     "map_at_r",
     "measure",
+    "ndcg_at_k",
     "parse_metric",
+    "plain_precision_at_k",
     "precision_at_k",
     "r_precision",
     "read_rows",
     "recall_at_k",
+    "reciprocal_rank",
     "score_files",
     "search",
     "truth_of_file",

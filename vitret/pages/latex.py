@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitret.compare.published import PublishedRow, published_files, published_head, targets_of
+from vitret.compare.published import PublishedRow, published_head, published_rows, targets_of
 from vitret.compare.tables import Row, Table, head
 from vitret.pages.captions import caption, title
 from vitret.pages.formats import tabular, tex
@@ -17,7 +17,7 @@ _NOTE = (
 
 def latex(found: Sequence[Table], root: Path) -> str:
     """One tabular a table, captions as comments; `root` is the folder of results, which has the published numbers."""
-    published = [row for file in published_files(root) for row in file.rows]
+    published = published_rows(root)
     return "\n\n".join([_NOTE, *(_table(table, published) for table in found)]) + "\n"
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitret.compare.published import PublishedFile, published_files
+from vitret.compare.published import PublishedRow, published_files, published_rows, targets_of
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
 from vitret.pages.captions import caption, title
 from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
+from vitret.pages.published import IN_ITALICS, italic_rows, section
 from vitret.pages.verdict import against, below, rank
 
 if TYPE_CHECKING:
@@ -71,44 +72,23 @@ def metric_groups(table: Table) -> list[list[str]]:
 def markdown(found: Sequence[Table], root: Path) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
-    parts += sections(found) + published_section(root)
+    parts += sections(found, published_rows(root)) + section(root)
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
-def sections(found: Sequence[Table]) -> list[str]:
-    """The tables in Markdown: heading, caption, grids and sentences of each."""
+def sections(found: Sequence[Table], published: Sequence[PublishedRow]) -> list[str]:
+    """The tables in Markdown: heading, caption, grids and sentences of each; published rows that fit in italics."""
     parts = []
     for table in found:
         parts.append(f"## {title(table)}")
         parts.append("\n".join(f"{line}  " for line in caption(table)))
         for index, keys in enumerate(metric_groups(table)):
-            parts.append(markdown_table(*grid(table, keys, with_test=index == 0)))
+            heads, rows = grid(table, keys, with_test=index == 0)
+            parts.append(markdown_table(heads, rows + italic_rows(table, keys, published, heads=heads)))
         parts += below(table)
+        if targets_of(table, published):
+            parts.append(IN_ITALICS)
     return parts
-
-
-def published_section(root: Path) -> list[str]:
-    """The closing section of LEADERBOARD.md; empty when there is nothing to show."""
-    files = published_files(root)
-    if not files:
-        return []
-    return [
-        "## Published numbers, not measured here",
-        "Read in papers; their protocols differ from ours and among each other.",
-        *(_published_part(file) for file in files),
-    ]
-
-
-def _published_part(file: PublishedFile) -> str:
-    heads = ["method", "training set", "dim", *file.columns, "protocol", "source"]
-    rows = []
-    for row in file.rows:
-        values = [f"{row.values[c]:g}" if c in row.values else "–" for c in file.columns]
-        dim = "–" if row.dim is None else str(row.dim)
-        source = f"{row.source} ({row.read})"
-        rows.append([row.method, row.train_set, dim, *values, row.protocol, source])
-    notes = [file.notes + "\n"] if file.notes else []
-    return "\n".join([f"### {file.title}\n", *notes, markdown_table(heads, rows)])
 
 
 def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
@@ -200,23 +180,21 @@ def render(root: Path, form: str) -> str:
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
 END = "<!-- end of table -->"
 _TOP = 2
+_TOWN = "Trained on the synthetic town, which only tests the pipeline:"
 
 
 def overview(found: Sequence[Table]) -> str:
-    """The README's table: the first rows of each training set, measured under the track's budget."""
-    heads = [
-        "trained on",
-        "measured by",
-        "system",
-        "dim",
-        "params",
-        "primary number",
-        "value",
-        "rank",
-        "vs first",
-    ]
-    rows = [line for table in found for line in _overview_lines(table)]
-    return markdown_table(heads, rows)
+    """The README's tables: every system on photographs, then the first rows of each synthetic track."""
+    from vitret.pages import evidence  # it writes numbers as this module does
+
+    heads = ["trained on", "measured by", "system", "primary number", "value", "rank", "vs first"]
+    town: dict[str, Table] = {}
+    for table in found:
+        if evidence.drawn(table.train_set, *table.sets) and len(_overview_lines(table)) > 1:
+            town.setdefault(table.track, table)
+    lines = [line for table in town.values() for line in _overview_lines(table)]
+    parts = [evidence.summary(found), markdown_table(heads, lines) if lines else ""]
+    return f"\n\n{_TOWN}\n\n".join(part for part in parts if part)
 
 
 def _overview_lines(table: Table) -> list[list[str]]:
@@ -229,8 +207,6 @@ def _overview_lines(table: Table) -> list[list[str]]:
             table.train_set,
             table.suite,
             row.title,
-            str(row.dim),
-            f"{row.parameters / 1e6:.2f}M",
             table.primary,
             f"{100 * (row.primary or 0):.1f}",
             rank(row),
@@ -247,14 +223,19 @@ def _with_overview(readme: str, table: str) -> str:
 
 
 def _expected(root: Path) -> dict[Path, str]:
-    """Every generated file and what it should hold; the README beside the results only where it has the marks."""
+    """Every generated file and what it should hold; in README and docs/evidence.md only what stands between marks."""
+    from vitret.pages import evidence
+
     found = measured_tables(root)
     expected = {root / name: RENDERERS[form](found, root) for form, name in FILES.items()}
-    readme = root.resolve().parent / "README.md"
+    project = root.resolve().parent
+    readme, page = project / "README.md", project / "docs" / "evidence.md"
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
         if BEGIN in text and END in text:
             expected[readme] = _with_overview(text, overview(found))
+    if page.is_file():
+        expected[page] = evidence.filled(page.read_text(encoding="utf-8"), found, root, project / "configs")
     return expected
 
 

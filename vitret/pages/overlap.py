@@ -1,20 +1,13 @@
 """The page on which pairs are confirmed or rejected: one HTML file, small pictures inside it, no network."""
 
-import base64
 import html
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from vitret.core.errors import DataError
 from vitret.core.store import write_text
-from vitret.data.images import decode
-
-SIDE, QUALITY = 300, 80
+from vitret.pages.thumbnails import figure
 
 Find = Callable[[dict[str, Any]], tuple[Path, Path]]
 """A pair → the files of its training image and of its evaluation image."""
@@ -50,30 +43,11 @@ def _pair(pair: dict[str, Any], train: Path, image: Path) -> str:
     )
     return (
         f'<article id="{pair["id"]}"><h2>{html.escape(pair["proposal"])}</h2><div>'
-        f"{_figure(train, 'training', pair['train'])}{_figure(image, pair['role'], pair['image'])}</div>"
+        f"{figure(train, 'training: ' + pair['train'])}{figure(image, pair['role'] + ': ' + pair['image'])}</div>"
         f"<p>{html.escape(facts)}</p>"
         '<p class="choice"><button data-v="yes">same (y)</button> '
         '<button data-v="no">different (n)</button></p></article>'
     )
-
-
-def _figure(path: Path, role: str, name: str) -> str:
-    words = f"{role}: {html.escape(name)}"
-    data = _thumbnail(path)
-    picture = f'<img alt="{words}" src="data:image/jpeg;base64,{data}">' if data else "<i>not readable</i>"
-    return f"<figure>{picture}<figcaption>{words}</figcaption></figure>"
-
-
-def _thumbnail(path: Path) -> str:
-    """A small JPEG in base64; empty where the image cannot be read."""
-    try:
-        image = Image.fromarray(decode(path, draft=(SIDE, SIDE), exif=True))
-    except DataError:
-        return ""
-    image.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 _STYLE = """

@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from vitret.compare.published import PublishedRow, targets_of
 from vitret.compare.tables import Row, Table, head
 from vitret.pages.captions import caption, title
 from vitret.pages.leaderboard import metric_groups, number
+from vitret.pages.published import IN_ITALICS, cells_of
 from vitret.pages.verdict import against, below, rank
 
 # A title or the name of a backbone that is longer takes another line.
@@ -33,15 +35,18 @@ class _Column:
         return min(longest, LONGEST_NAME) if self.left else longest
 
 
-def print_tables(found: Sequence[Table], *, wide: bool = False) -> None:
+def print_tables(
+    found: Sequence[Table], published: Sequence[PublishedRow] = (), *, wide: bool = False
+) -> None:
     """Print every table to stdout, intervals below the values.
 
     A grid is as wide as the terminal, or 80 columns where there is none; with `wide` a metric has one grid, however
-    wide it is.
+    wide it is. Published rows that fit a table stand below its rows, in italics.
     """
     for table in found:
         console = Console(highlight=False)
-        grids = list(_grids(table, width=None if wide else console.width))
+        targets = targets_of(table, published)
+        grids = list(_grids(table, targets, width=None if wide else console.width))
         if wide and not console.is_terminal:
             needed = max(Console(width=1000).measure(grid).maximum for grid in grids)
             console = Console(highlight=False, width=max(console.width, needed))
@@ -52,17 +57,19 @@ def print_tables(found: Sequence[Table], *, wide: bool = False) -> None:
             console.print()
             console.print(grid)
         console.print()
-        for line in below(table):
+        for line in [*below(table), *([IN_ITALICS] if targets else [])]:
             console.print(Text(line, style="dim"))
 
 
-def _grids(table: Table, *, width: int | None) -> Iterator[RichTable]:
+def _grids(table: Table, targets: Sequence[PublishedRow], *, width: int | None) -> Iterator[RichTable]:
     """One grid a group of metrics, cut into several where they are wider than `width`."""
-    name = _Column(head="system", cells=[f"{row.title}\n{row.backbone}" for row in table.rows], left=True)
-    again = _Column(head="system", cells=[row.title for row in table.rows], left=True)
-    first = [name, *_facts(table)]
+    methods = [target.method for target in targets]
+    names = [f"{row.title}\n{row.backbone}" for row in table.rows]
+    name = _Column(head="system", cells=names + [f"{method}\npublished" for method in methods], left=True)
+    again = _Column(head="system", cells=[row.title for row in table.rows] + methods, left=True)
+    first = [name, *_facts(table, targets)]
     for keys in metric_groups(table):
-        for columns in _packed(first, again, _values(table, keys), width):
+        for columns in _packed(first, again, _values(table, keys, targets), width):
             yield _grid(table, columns)
         first = [again]
 
@@ -81,9 +88,9 @@ def _packed(
     yield columns
 
 
-def _facts(table: Table) -> list[_Column]:
-    """Size and place of each row, beside its first numbers."""
-    return [
+def _facts(table: Table, targets: Sequence[PublishedRow]) -> list[_Column]:
+    """Size and place of each row, beside its first numbers; of what was published the size alone."""
+    found = [
         _Column(head="dim\nparams", cells=[f"{r.dim}\n{r.parameters / 1e6:.2f}M" for r in table.rows]),
         _Column(head="seeds", cells=[str(len(r.seeds)) for r in table.rows]),
         _Column(head="rank", cells=[rank(r) for r in table.rows]),
@@ -91,14 +98,20 @@ def _facts(table: Table) -> list[_Column]:
             head=f"vs first\n{table.primary}", cells=[against(r).replace(" [", "\n[") for r in table.rows]
         ),
     ]
+    found[0].cells.extend("" if target.dim is None else str(target.dim) for target in targets)
+    for column in found[1:]:
+        column.cells.extend("" for _ in targets)
+    return found
 
 
-def _values(table: Table, keys: Sequence[str]) -> list[_Column]:
+def _values(table: Table, keys: Sequence[str], targets: Sequence[PublishedRow]) -> list[_Column]:
     found = []
+    printed = [iter(cells_of(target, table, keys)) for target in targets]
     for name in table.sets:
         for key in keys:
             above = head(name, key).replace(" ", "\n", 1)
-            found.append(_Column(head=above, cells=[_value(row, name, key) for row in table.rows]))
+            cells = [_value(row, name, key) for row in table.rows] + [next(values) for values in printed]
+            found.append(_Column(head=above, cells=cells))
     return found
 
 
@@ -118,7 +131,8 @@ def _grid(table: Table, columns: Sequence[_Column]) -> RichTable:
             min_width=column.width,
             max_width=column.width,
         )
-    for i, row in enumerate(table.rows):
+    styles = ["bold" if row.rank_mark == "best" else "" for row in table.rows]
+    for i in range(len(columns[0].cells)):
         cells = [Text(column.cells[i]) for column in columns]
-        grid.add_row(*cells, style="bold" if row.rank_mark == "best" else "")
+        grid.add_row(*cells, style=styles[i] if i < len(styles) else "italic")
     return grid

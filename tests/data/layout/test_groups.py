@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitret.core.records import Ragged, Truth
-from vitret.data.layout.groups import BY_LABEL, BY_POSITIVES, groups_of
+from vitret.data.layout.groups import BY_COLUMN, BY_LABEL, BY_POSITIVES, groups_of
 from vitret.measure.bare import truth_of_file
 
 
@@ -18,6 +18,12 @@ def test_labels_are_groups():
     truth = Truth(judgements={"positive": Ragged.of([[1], [0], [3]])})
     groups, rule = groups_of(truth, np.array([7, 7, 2]))
     assert (groups.tolist(), rule) == ([0, 0, 1], BY_LABEL)
+
+
+def test_given_groups_come_before_labels_and_a_query_without_one_stands_alone():
+    truth = Truth(judgements={"positive": Ragged.of([[1]] * 5)})
+    groups, rule = groups_of(truth, np.array([7, 7, 2, 2, 2]), np.array([4, -1, 4, -1, 0]))
+    assert (groups.tolist(), rule) == ([0, 1, 0, 2, 3], BY_COLUMN)
 
 
 def test_half_of_the_smaller_set_of_positives_links_and_links_chain():

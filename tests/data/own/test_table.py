@@ -60,6 +60,44 @@ def test_what_pandas_writes_is_read_alike(tmp_path: Path, kind: str):
     assert load_eval(tmp_path, "one").digest == load_eval(tmp_path, "two").digest
 
 
+GROUPED = tuple(f"{row},{word}" for row, word in zip(GOOD, ("x", "", "y", "left", "right", ""), strict=True))
+
+
+@pytest.mark.parametrize("column", ["group", "landmark", "product"])
+def test_a_column_says_which_queries_ask_about_one_thing(tmp_path: Path, column: str):
+    said: list[str] = []
+    rows = (*GROUPED[:3], "5,d.png,validation,,,left", "5,e.png,validation,,,left", "6,f.png,validation,,,")
+    rows = tuple(row.replace("validation,,", "validation,True,True") for row in rows)
+    source = folder(tmp_path, rows, f"{HEADER},{column}")
+    prepare(Request("shop", data_root=tmp_path, source=source, report=said.append))
+    evaluation = load_eval(tmp_path, "shop")
+    assert evaluation.groups is not None
+    assert (evaluation.groups.tolist(), evaluation.groups_rule) == ([0, 0, 1], "own column")
+    assert any(f"{column}: 3 queries in 1 groups and 1 that stand alone" in line for line in said)
+
+
+def test_groups_change_no_answer_and_a_table_without_them_is_prepared_as_before(tmp_path: Path):
+    source = folder(tmp_path)
+    prepare(Request("plain", data_root=tmp_path, source=source))
+    folder(tmp_path, GROUPED, f"{HEADER},group")
+    prepare(Request("grouped", data_root=tmp_path, source=source))
+    plain, grouped = load_eval(tmp_path, "plain"), load_eval(tmp_path, "grouped")
+    assert plain.digest != grouped.digest
+    assert (
+        plain.truth.judgements["positive"].values.tolist()
+        == grouped.truth.judgements["positive"].values.tolist()
+    )
+    assert plain.groups_rule == "label"
+    columns = pd.read_parquet(tmp_path / "plain" / "queries.parquet").columns
+    assert "group" not in columns
+
+
+def test_two_columns_of_groups_are_refused(tmp_path: Path):
+    rows = tuple(f"{row},x" for row in GROUPED)
+    with pytest.raises(DataError, match="'group' and 'product' both say"):
+        prepare(Request("shop", data_root=tmp_path, source=folder(tmp_path, rows, f"{HEADER},product,group")))
+
+
 def test_coil20_as_it_is_given(tmp_path: Path, shared: Path):
     prepare(Request("coil20", data_root=tmp_path, source=shared / "coil20"))
     train, evaluation = load_train(tmp_path, "coil20"), load_eval(tmp_path, "coil20")

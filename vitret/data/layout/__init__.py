@@ -9,7 +9,7 @@ $VITRET_DATA/<set>/
   pairs.parquet      query, positive: rows of train.parquet
   database.parquet   path [, label] [, x0, y0, x1, y1] [, sequence]; alone it is a set of distractors
   queries.parquet    path [, x0, y0, x1, y1] [, label] [, database_row: −1 where the query is no database image]
-                     [, sequence: −1 for none]
+                     [, sequence: −1 for none] [, group: as the user's own table says, −1 for none]
   truth.json         {"kind": "labels" [, "junk": {"query": [rows], …}]} or
                      {"kind": "judgements", "queries": [{"easy": […], "hard": […], …}, …]}
   labels.json        {"train": […], "evaluation": […]}: the original label of each number

@@ -13,19 +13,26 @@ from scipy.sparse.csgraph import connected_components
 
 from vitret.core.records import Int64, Truth
 
-# Names of the two rules; a changed rule gets another name, because tables of different rules are different tables.
+# Names of the rules; a changed rule gets another name, because tables of different rules are different tables.
 BY_LABEL = "label"
 BY_POSITIVES = "shared positives 1/2"
+BY_COLUMN = "own column"
 _SHARED = 0.5  # of the smaller set of positives
 
 
-def groups_of(truth: Truth, labels: NDArray[np.int64] | None) -> tuple[Int64, str]:
+def groups_of(
+    truth: Truth, labels: NDArray[np.int64] | None, given: NDArray[np.int64] | None = None
+) -> tuple[Int64, str]:
     """Group of each query, (Q,) int64 numbered by first appearance, and the rule it follows from.
 
-    With labels a group is a label. Without, two queries are linked when they share at least half of the positives
-    (easy or hard) of the one that has fewer, and a group is what links connect. A single shared photograph links
-    nothing: wide views show several landmarks, and by them 42 of ROxford's 70 queries would be one group.
+    Groups `given` by the user's own table come first; a query that has none there, −1, stands alone. Else, with labels
+    a group is a label. Without, two queries are linked when they share at least half of the positives (easy or hard) of
+    the one that has fewer, and a group is what links connect. A single shared photograph links nothing: wide views show
+    several landmarks, and by them 42 of ROxford's 70 queries would be one group.
     """
+    if given is not None:
+        alone = given.max(initial=-1) + 1 + np.arange(len(given))
+        return by_label(np.where(given >= 0, given, alone)), BY_COLUMN
     if labels is not None:
         return by_label(labels), BY_LABEL
     return by_shared_positives(truth), BY_POSITIVES

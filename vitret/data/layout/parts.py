@@ -99,7 +99,8 @@ class Side:
     """One side of an evaluation, its database or its queries: paths, with a label and a box each where there are any.
 
     `boxes` (n, 4) are pixels of the stored image, NaN rows for whole images. `sequences` (n,) are numbers of what was
-    taken in one go, −1 for none: a query ignores its own. Both sides have them, or none has.
+    taken in one go, −1 for none: a query ignores its own. Both sides have them, or none has. `groups` (n,) of queries
+    number what each asks about, −1 for a query that stands alone.
     """
 
     paths: Sequence[str] | Bytes
@@ -107,6 +108,7 @@ class Side:
     labels: Labels | None = None
     boxes: Float64 | None = None
     sequences: Int64 | None = None
+    groups: Int64 | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,7 +116,7 @@ class Evaluation:
     """Rows of database.parquet and queries.parquet and the truth; no truth means truth by labels.
 
     `sequences` are those of queries and database; `junk` are database rows that a query of a labelled set ignores
-    besides. `notes` are for the user.
+    besides. `groups` (Q,) are what the user says that queries ask about. `notes` are for the user.
     """
 
     database: Bytes
@@ -128,6 +130,7 @@ class Evaluation:
     query_rows: Int64 | None
     sequences: tuple[Int64, Int64] | None = None
     junk: Ragged | None = None
+    groups: Int64 | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -153,6 +156,7 @@ class Evaluation:
             boxes=queries.boxes,
             query_rows=query_rows,
             sequences=queries.sequences,
+            groups=queries.groups,
         )
         if len(asked) == 0 or len(stored) == 0:
             raise EmptyError(
@@ -178,6 +182,7 @@ class Evaluation:
             sequences=None
             if queries.sequences is None or database.sequences is None
             else (queries.sequences, database.sequences),
+            groups=queries.groups,
         )
         own = made._rows_by_name()
         made._check_truth()
@@ -309,7 +314,8 @@ class Evaluation:
         labels = {} if self.query_labels is None else {"label": self.query_labels}
         rows = {} if self.query_rows is None else {"database_row": self.query_rows}
         sequence = {} if self.sequences is None else {"sequence": self.sequences[0]}
-        return {"path": self.queries, **_box_columns(self.boxes), **labels, **rows, **sequence}
+        groups = {} if self.groups is None else {"group": self.groups}
+        return {"path": self.queries, **_box_columns(self.boxes), **labels, **rows, **sequence, **groups}
 
 
 def number_labels(labels: Labels) -> tuple[Int64, Names]:

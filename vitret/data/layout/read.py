@@ -108,7 +108,7 @@ def load_eval(data_root: Path, name: str) -> EvalSet:
     queries = read_table(folder / "queries.parquet")
     database = read_table(folder / "database.parquet")
     truth = read_truth(folder / "truth.json", queries, database)
-    groups, rule = groups_of(truth, queries.get("label"))
+    groups, rule = groups_of(truth, queries.get("label"), queries.get("group"))
     # Labelled items and items of a boxed database are crops; a judged query's box marks a part of a photograph.
     marks = "label" not in queries and BOX[0] not in database
     return EvalSet(

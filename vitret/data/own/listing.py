@@ -48,6 +48,21 @@ class Listing:
             self.loose.update(self.images(below, beside_classes=True))
         return found
 
+    def images_everywhere(self) -> list[str]:
+        """Paths below `root` of all images in it and its folders, sorted; a folder with several links counts once."""
+        found: list[str] = []
+        seen: set[Path] = set()
+        waiting = [""]
+        while waiting:
+            below = waiting.pop()
+            real = (self.root / below).resolve()
+            if real in seen:
+                continue
+            seen.add(real)
+            found += self.images(below, beside_classes=True)
+            waiting += [f"{below}/{name}" if below else name for name in self.folders(below)]
+        return sorted(found)
+
     def _entries(self, below: str) -> list[Path]:
         folder = self.root / below
         try:

@@ -4,8 +4,9 @@ One row is one image, or one box of an image (x_1, y_1, x_2, y_2, all four or no
 `split` is "train" or "validation"; what OML calls validation is our evaluation: is_query and is_gallery say which side
 a row is on, both where it asks and is searched. Without these two columns every validation row is on both. Paths are
 relative to the table's folder. Labels are whole numbers or words; 007 is a word, and another label than 7. A query
-ignores the images of its own `sequence` (frames of one video), whatever their label, as in OML. Other columns are left
-alone, unless one looks like a known one misspelt.
+ignores the images of its own `sequence` (frames of one video), whatever their label, as in OML. A column `group`,
+`landmark` or `product` says which queries ask about one thing, for intervals and tests; without, a label is a group.
+Other columns are left alone, unless one looks like a known one misspelt.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ REQUIRED = ("label", "path", "split")
 SIDES = ("is_query", "is_gallery")
 CORNERS = ("x_1", "y_1", "x_2", "y_2")
 KNOWN = (*REQUIRED, *SIDES, *CORNERS, "category", "sequence")
+# Any one of these; the word is the user's. They are not looked for among misspelt ones: `product_id` is no mistake.
+GROUPS = ("group", "landmark", "product")
 SPLITS = ("train", "validation")
 Flags = NDArray[np.bool_]
 
 
 def read_own_table(path: Path) -> OwnData:
     """Read and check a table; every wrong row is found before anything is written, the first is named by its line."""
-    table = read_table(path, KNOWN, as_text=(*REQUIRED, "sequence"))
+    table = read_table(path, (*KNOWN, *GROUPS), as_text=(*REQUIRED, "sequence", *GROUPS))
     _check_columns(path, table.column_names)
     if len(table) == 0:
         raise EmptyError(f"{path}: holds no row. Nothing is prepared.")
@@ -48,7 +51,9 @@ def read_own_table(path: Path) -> OwnData:
     split = _split(path, table)
     query, gallery = _sides(path, table, split)
     boxes = _boxes(path, table)
-    sequences = _sequences(table)
+    sequences = _named(path, table, "sequence")
+    group_column = _group_column(path, table.column_names)
+    groups = _named(path, table, group_column)
     _check_repeats(path, files, boxes)
     names = [_inside(path.parent, file) for file in files]
     require_files(path.parent, files, lambda row: _line(path, row))
@@ -61,6 +66,8 @@ def read_own_table(path: Path) -> OwnData:
         notes.append("no is_query and is_gallery: every validation image asks all the others")
     if sequences is not None and split.any():
         notes.append(_said_of_sequences(sequences[query | gallery], labels[query | gallery]))
+    if groups is not None and query.any():
+        notes.append(_said_of_groups(groups[query], group_column))
 
     def fill(writer: LayoutWriter) -> None:
         texts = np.array([name.encode() for name in names], dtype=np.bytes_)
@@ -80,6 +87,7 @@ def read_own_table(path: Path) -> OwnData:
                     labels=labels[asks],
                     boxes=_take(boxes, asks),
                     sequences=None if sequences is None else sequences[asks],
+                    groups=None if groups is None else groups[asks],
                 ),
                 query_rows=_own_rows(asks, gallery),
             )
@@ -149,11 +157,26 @@ def _labels(path: Path, table: Any) -> NDArray[Any]:
     return np.array(column.to_pylist(), dtype=np.str_)
 
 
-def _sequences(table: Any) -> Int64 | None:
-    """A number for each sequence, −1 where none is named, (n,); None where no row names one."""
-    if "sequence" not in table.column_names:
+def _group_column(path: Path, columns: Sequence[str]) -> str:
+    """Which column tells the groups of queries; empty for none."""
+    found = [name for name in GROUPS if name in columns]
+    if len(found) > 1:
+        raise DataError(
+            f"{path}: the columns {' and '.join(repr(name) for name in found)} both say which queries ask about one "
+            "thing. Keep one of them, or give the other another name."
+        )
+    return found[0] if found else ""
+
+
+def _named(path: Path, table: Any, column: str) -> Int64 | None:
+    """A number for each word of a column, −1 where it is empty, (n,); None where no row has one."""
+    if column not in table.column_names:
         return None
-    words = np.array([word or "" for word in table["sequence"].cast(pa.string()).to_pylist()], dtype=np.str_)
+    try:
+        cells = table[column].cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: the column '{column}' holds neither words nor numbers.") from error
+    words = np.array([word or "" for word in cells], dtype=np.str_)
     named = ~np.isin(words, ("", "nan", "None"))
     if not named.any():
         return None
@@ -170,6 +193,13 @@ def _said_of_sequences(sequences: Int64, labels: NDArray[Any]) -> str:
         "sequence: a query ignores all images of its own sequence, as in Open Metric Learning "
         f"({len(np.unique(pairs[0]))} sequences{more})"
     )
+
+
+def _said_of_groups(groups: Int64, column: str) -> str:
+    """What a user should know of the groups of queries."""
+    known, alone = groups[groups >= 0], int((groups < 0).sum())
+    more = f" and {alone} that stand alone" if alone else ""
+    return f"{column}: {len(groups)} queries in {len(np.unique(known))} groups{more}, which intervals and tests count"
 
 
 def _as_numbers(texts: Any) -> Any:

@@ -66,4 +66,4 @@ def _figure(logs: Sequence[Sequence[tuple[float, float]]]) -> str:
     for log in logs:
         every = log[:: -(-len(log) // _POINTS)]
         paths.append("M" + "L".join(f"{100 * s / most:.4g} {100 - 100 * v / high:.4g}" for s, v in every))
-    return _FIGURE.render(paths=paths, words=words.replace("1 runs", "1 run"))
+    return str(_FIGURE.render(paths=paths, words=words.replace("1 runs", "1 run")))

@@ -7,7 +7,7 @@ from importlib.resources import files
 import yaml
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from vitret.compare.published import PublishedFile
+from vitret.compare.published import PublishedFile, PublishedRow
 from vitret.compare.tables import Row, Table
 from vitret.pages.board import tradeoff
 from vitret.pages.board.cards import anchor, cards, measured_words, trained_words
@@ -61,7 +61,8 @@ def as_page(
     curves: Mapping[str, str] | None = None,
 ) -> str:
     """The page of some tables; `curves` are drawings of training logs by the anchor of a row."""
-    sections = [_section(table) for table in found]
+    rows_published = [row for file in published for row in file.rows]
+    sections = [_section(table, rows_published) for table in found]
     rows = [row for table in found for row in table.rows]
     choices = [
         (one, sorted({one.of(row) for row in rows} - {""}))
@@ -79,7 +80,7 @@ def as_page(
     page = environment.get_template("page.html").render(
         cards=cards(found),
         sections=sections,
-        published=published,
+        published=[file for file in published if not file.own_protocol],
         filters=FILTERS,
         choices=choices,
         trained=_distinct(section.trained for section in sections),
@@ -101,7 +102,7 @@ def _distinct(words: Iterable[str]) -> list[str]:
     return sorted(set(words))
 
 
-def _section(table: Table) -> Section:
+def _section(table: Table, published: Sequence[PublishedRow]) -> Section:
     queries = asked(table)
     protocol = table.rows[0].entries[0][1].protocol
     notes = [*asked_words(table), *below(table)]
@@ -120,7 +121,7 @@ def _section(table: Table) -> Section:
         conclusion=conclusion(table),
         notes=tuple(notes),
         switches=yaml.safe_dump(protocol.model_dump(mode="json"), sort_keys=False),
-        grid=grid(table),
+        grid=grid(table, published),
         charts=tuple(charts(table)),
         panels=tuple(panels(table, queries)),
         versus=versus(table, queries),

@@ -1,8 +1,9 @@
 """The full tables: columns in groups of which one is shown at a time, and cells with the value they are sorted by."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from vitret.compare.published import PublishedRow, published_head, targets_of
 from vitret.compare.tables import Cell, Row, Table, head
 from vitret.pages.board.cards import row_anchor
 from vitret.pages.board.scale import Bar, Scale, percent
@@ -40,12 +41,21 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quoted:
+    """A published row of the table's training set and protocol: it stands below the measured rows, unranked."""
+
+    method: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table: names of its groups of columns, columns, rows."""
+    """A table: names of its groups of columns, columns, measured and published rows."""
 
     groups: tuple[str, ...]
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
+    quoted: tuple[Quoted, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +99,8 @@ FACTS = (
 )
 
 
-def grid(table: Table) -> Grid:
-    """Columns and cells of a table, all of its groups."""
+def grid(table: Table, published: Sequence[PublishedRow]) -> Grid:
+    """Columns and cells of a table, all of its groups, and the published rows that fit under them."""
     groups = metric_groups(table)
     first = next(i for i, keys in enumerate(groups) if table.primary in keys)
     groups.insert(0, groups.pop(first))
@@ -104,10 +114,14 @@ def grid(table: Table) -> Grid:
     )
     means = [_mean(row) for row in table.rows]
     mean_scale = _scale(means)
-    heads = [
+    several = len(table.sets) > 1
+    before = [
         Column(head="rank", group=None),
         Column(head=f"{table.primary} vs first", group=None, scale=beside),
-        *([Column(head=f"mean {table.primary}", group=0, scale=mean_scale)] if len(table.sets) > 1 else []),
+        *([Column(head=f"mean {table.primary}", group=0, scale=mean_scale)] if several else []),
+    ]
+    heads = [
+        *before,
         *(
             Column(head=head(name, key), group=i, scale=scale)
             for (i, name, key), scale in zip(columns, scales, strict=True)
@@ -121,13 +135,35 @@ def grid(table: Table) -> Grid:
             for (_, name, key), scale in zip(columns, scales, strict=True)
         ]
         facts = [Field(words=fact.words(row) or "–", key=fact.key(row)) for fact in known]
-        if len(table.sets) > 1:
+        if several:
             cells.insert(0, _measured(means[place], mean_scale))
         fields = (Field(words=rank(row), key=str(place)), _difference(row, beside), *cells, *facts)
         lines.append(Line(row=row, anchor=row_anchor(table, row), fields=fields))
     names = [keys[0].partition(" (")[0] for keys in groups]
     names = [name.partition("@")[0] + "@K" if name.startswith("R@") else name for name in names]
-    return Grid(groups=(*names, "Cost and training"), columns=tuple(heads), lines=tuple(lines))
+    quoted = [
+        Quoted(
+            method=row.method,
+            words=(
+                *("published", *[""] * (len(before) - 1)),
+                *(_quoted(row, name, key) for _, name, key in columns),
+                *(str(row.dim or "") if fact.head == "dim" else "" for fact in known),
+            ),
+        )
+        for row in targets_of(table, published)
+    ]
+    return Grid(
+        groups=(*names, "Cost and training"),
+        columns=tuple(heads),
+        lines=tuple(lines),
+        quoted=tuple(quoted),
+    )
+
+
+def _quoted(row: PublishedRow, name: str, key: str) -> str:
+    """A published number, in per cent as printed; empty where the paper has none."""
+    value = row.values.get(published_head(name, key))
+    return "" if value is None else f"{value:g}"
 
 
 def _mean(row: Row) -> Cell | None:

@@ -19,7 +19,7 @@ function filter() {
   let shown = 0, rows = 0;
   for (const place of all(".card, section.table[data-trained]")) {
     let left = 0;
-    for (const row of all(place.matches(".card") ? "tbody tr" : ".board tbody tr", place)) {
+    for (const row of all(place.matches(".card") ? "tbody tr" : ".board tbody:first-of-type tr", place)) {
       row.hidden = !matches(row);
       if (!row.hidden) left += 1;
       row.classList.toggle("past", place.matches(".card") && left > SHOWN);
@@ -27,7 +27,7 @@ function filter() {
     place.hidden = !left || (trained.value && place.dataset.trained !== trained.value)
       || (measured.value && place.dataset.measured !== measured.value) || false;
     if (place.matches("section")) {
-      rows += all(".board tbody tr", place).length;
+      rows += all(".board tbody:first-of-type tr", place).length;
       if (!place.hidden) shown += left;
     }
   }
@@ -60,7 +60,7 @@ for (const table of all(".board:not(.published)")) {
     words.replaceChildren(button);
     button.addEventListener("click", () => {
       const key = row => place ? row.children[place].dataset.k : row.children[0].firstChild.textContent;
-      const rows = all("tbody tr", table);
+      const rows = [...table.tBodies[0].rows];
       const numeric = rows.every(row => key(row) === "" || !isNaN(key(row)));
       const first = numeric && place > 1 ? "descending" : "ascending";
       const next = head.getAttribute("aria-sort") === first ? (first === "ascending" ? "descending" : "ascending") : first;

@@ -1,0 +1,1 @@
+"""How often the intervals of `vitret.compare` hold the truth, and how often its tests separate equal systems."""

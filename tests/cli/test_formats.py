@@ -1,0 +1,49 @@
+"""Verbs that print a table print it for programs too, alone on stdout."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from written_rows import write
+
+from vitret.cli import run
+
+__all__ = ["write"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert run(list(words)) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def test_lists_are_read_back(capsys: pytest.CaptureFixture[str]):
+    rows = list(csv.reader(printed(capsys, "list", "heads", "--format", "csv").splitlines()))
+    assert rows[0] == ["name", "what"]
+    assert "gem" in [row[0] for row in rows]
+    assert printed(capsys, "list", "heads", "--format", "md").startswith("| name | what |\n|---|---|\n")
+    assert json.loads(printed(capsys, "list", "heads", "--format", "json"))["gem"]
+    datasets = printed(capsys, "list", "datasets", "--format", "latex")
+    assert "\\midrule" in datasets
+    assert "gldv2-clean" in datasets
+
+
+def test_a_comparison_is_a_table_alone_on_stdout(write, capsys: pytest.CaptureFixture[str]):
+    a, b = write("a", [0, 1, 2, 3]), write("b", [0, 1, 2, 5])
+    rows = list(csv.DictReader(printed(capsys, "compare", str(a), str(b), "--format", "csv").splitlines()))
+    assert {row["metric"] for row in rows} == {"mAP (medium)", "mP@10 (medium)", "mAP (hard)", "mP@10 (hard)"}
+    assert {row["verdict"] for row in rows} <= {"tie", "A is better", "B is better"}
+
+
+def test_stored_descriptors_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    shown = printed(capsys, "cache", "ls", "--format", "csv", "--home", str(tmp_path))
+    assert shown.startswith("entry,made,MB,")
+
+
+@pytest.mark.parametrize(
+    "words", [["list", "heads"], ["bench", "--train-set", "none"], ["eval", "--queries", "q"]]
+)
+def test_an_unknown_form_is_refused_before_any_work(words: list[str], capsys: pytest.CaptureFixture[str]):
+    more = ["--database", "d"] if words[0] == "eval" else []
+    assert run([*words, *more, "--format", "pfd"]) == 2
+    assert "--format pfd" in capsys.readouterr().err
