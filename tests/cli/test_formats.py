@@ -35,6 +35,15 @@ def test_a_comparison_is_a_table_alone_on_stdout(write, capsys: pytest.CaptureFi
     assert {row["verdict"] for row in rows} <= {"tie", "A is better", "B is better"}
 
 
+def test_settings_that_differ_are_a_table(write, capsys: pytest.CaptureFixture[str]):
+    a, b = write("a", [0, 1]), write("a", [0, 2], lr=0.5)
+    rows = {
+        row["setting"]: (row["A"], row["B"])
+        for row in csv.DictReader(printed(capsys, "diff", str(a), str(b), "--format", "csv").splitlines())
+    }
+    assert rows["recipe.system.optimiser.lr"] == ("0.0001", "0.5")
+
+
 def test_stored_descriptors_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     shown = printed(capsys, "cache", "ls", "--format", "csv", "--home", str(tmp_path))
     assert shown.startswith("entry,made,MB,")

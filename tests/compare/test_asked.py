@@ -50,13 +50,13 @@ def test_one_command_prepares_everything_that_is_missing(places: Places):
 def test_without_distractors_what_is_prepared_is_measured(places: Places):
     with pytest.raises(DataError, match=r"Not prepared in .*: revisitop1m.*vitret prepare revisitop1m\n"):
         resolve(places, Request(train_set="none"))
-    work = resolve(places, Request(train_set="none", without_distractors=True))
+    work = resolve(places, Request(train_set="none", seeds=1, without_distractors=True))
     assert work.distractors is None
     assert list(work.tasks[0].rows) == ["test"]
 
 
 def test_the_plan_counts_runs_images_and_disk_before_anything_is_prepared(places: Places):
-    lines = plan(places, Request(train_set="none", suite="far"))
+    lines = plan(places, Request(train_set="none", suite="far", seeds=1))
     assert "frozen, then measure roxford5k, rparis6k, roxford5k+revisitop1m" in lines[0]
     assert lines[1] == "Runs: 1, of which 0 train, on 0 images in all."
     images = 70 + 4_993 + 70 + 6_322 + 1_001_001
@@ -67,13 +67,13 @@ def test_the_plan_counts_runs_images_and_disk_before_anything_is_prepared(places
     )
     assert "vitret prepare " in lines[-2]
     assert not places.home.exists()
-    without = plan(places, Request(train_set="none", suite="far", without_distractors=True))
+    without = plan(places, Request(train_set="none", suite="far", seeds=1, without_distractors=True))
     assert not any("revisitop1m" in line for line in without)
     assert f"at most {images - 1_001_001:,};" in without[2]
 
 
 def test_the_plan_of_prepared_sets_counts_what_is_there(places: Places):
-    lines = plan(places, Request(train_set="none", without_distractors=True))
+    lines = plan(places, Request(train_set="none", seeds=1, without_distractors=True))
     assert "Images to describe: at most 12;" in lines[2]
     assert not any(line.startswith("Not prepared") for line in lines)
     with pytest.raises(UserError, match="Did you mean 'frozen'"):

@@ -58,6 +58,13 @@ def test_rounded_products_are_switched_off_again_even_after_an_error():
     assert products.fp32_precision == before
 
 
+def test_fp32_on_a_gpu_is_not_tf32():
+    before = torch.backends.cudnn.allow_tf32
+    with rounded_products("fp32", torch.device("cuda"), convolutional=True):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_half_precision_on_a_cpu_is_refused():
     with pytest.raises(MachineError, match="fp32"), rounded_products("fp16", CPU, convolutional=False):
         pass

@@ -72,7 +72,7 @@ def test_two_halves_are_one_whole(
 @pytest.mark.slow
 def test_torchrun_trains_what_one_process_trains(town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("VITRET_DATA", str(town))
-    words = ["--system", "tiny_dtop", "--train-set", "minitown-sfm", "--device", "cpu"]
+    words = ["--system", "tiny_dtop", "--train-set", "minitown-sfm", "--device", "cpu", "--profile"]
     for change in (
         "track.images_seen=36",
         "track.batch=12",
@@ -93,6 +93,7 @@ def test_torchrun_trains_what_one_process_trains(town: Path, tmp_path: Path, mon
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Time of a step") == 1  # the first process alone speaks
     monkeypatch.setenv("VITRET_HOME", str(tmp_path / "one"))
     app = typer.Typer()
     app.command()(train)

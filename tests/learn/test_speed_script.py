@@ -11,24 +11,14 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed" / "train.p
 
 
 @pytest.mark.slow
-def test_it_prints_both_rates_and_their_ratio():
-    sizes = [
-        "--size",
-        "32",
-        "--batch",
-        "4",
-        "--images",
-        "20",
-        "--classes",
-        "8",
-        "--steps",
-        "4",
-        "--warm",
-        "1",
-    ]
+def test_it_times_the_loop_and_the_bare_step_in_alternating_blocks():
+    sizes = ["--size", "32", "--batch", "4", "--images", "20", "--classes", "8"]
+    sizes += ["--block", "2", "--rounds", "2", "--warm", "1"]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *sizes], capture_output=True, text=True, check=True, timeout=200
     )
     found = json.loads(done.stdout)
-    assert all(rate > 0 for rate in found["images_per_second"].values())
-    assert found["share_of_bare"] > 0
+    assert {len(blocks) for blocks in found["seconds_of_a_block"].values()} == {2}
+    assert all(rate > 0 for rate in found["images_per_second_on_the_clock"].values())
+    assert found["share_of_bare_step"] > 0
+    assert found["operations_per_image"] > 0

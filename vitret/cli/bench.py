@@ -117,6 +117,8 @@ def bench(
         from vitret.pages.formats import FORMS
 
         console.require_choice("--format", form, FORMS)
+    if launcher:
+        console.require_choice("--launcher", launcher, ("slurm",))
     request = Request(
         train_set=train_set,
         systems=_names(systems),
@@ -185,10 +187,11 @@ def _launch(
     slurm: "Sequence[str]",
 ) -> "list[Job]":
     """Run jobs side by side here or on a cluster; those that failed."""
+    if not waiting:
+        return []
     if launcher:
         from vitret.compare.cluster import options_of, run_on_cluster
 
-        console.require_choice("--launcher", launcher, ("slurm",))
         folder = places.home / "jobs" / "slurm"
         return run_on_cluster(waiting, folder=folder, options=options_of(slurm), say=console.say)
     from vitret.compare.jobs import divided, run_side_by_side

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -136,14 +137,19 @@ def steps(name: str) -> Iterator[Steps]:
 
 
 def _lines(name: str) -> Steps:
-    """Print the progress at most once every `LINE_EVERY` seconds."""
-    said = time.monotonic()
+    """Print the progress, and the time that is left at this speed, at most once every `LINE_EVERY` seconds."""
+    said = began = time.monotonic()
+    first: int | None = None
 
     def report(done: int, total: int, words: str) -> None:
-        nonlocal said
-        if time.monotonic() - said > LINE_EVERY and words:
-            said = time.monotonic()
-            say(f"{name}: step {done} of {total}, {words}")
+        nonlocal said, first
+        first = done if first is None else first
+        now = time.monotonic()
+        if now - said > LINE_EVERY and words:
+            said = now
+            seconds = round((now - began) * (total - done) / max(done - first, 1))
+            left = f", about {timedelta(seconds=seconds)} left" if done > first else ""
+            say(f"{name}: step {done} of {total}, {words}{left}")
 
     return report
 

@@ -1,5 +1,6 @@
 """`vitret extract`: descriptors of a prepared dataset from any network, as plain .npy files."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,6 +67,10 @@ def extract(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="I/N: do share I of N; the others run elsewhere and see the same $VITRET_HOME."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for queries.npy, database.npy and card.json; default: DATASET-MODEL."),
@@ -73,16 +78,18 @@ def extract(
 ) -> None:
     """Write the descriptors of a dataset as .npy files.
 
-    One row per image, in the order of the dataset; queries and database in separate files.
+    One row per image, in the order of the dataset; queries and database in separate files. With --shard the last
+    share to end writes them. On several GPUs, with the same options: torchrun --nproc-per-node 8 -m vitret extract
 
     Examples:
       vitret extract timm:vit_tiny_patch16_224 minilandmarks --head cls --size 384
       vitret extract gem_r101 roxford5k --checkpoint gem.pth --layout cirtorch
       vitret extract timm:vit_small_patch16_224.dino roxford5k --suite dino-oxford
+      vitret extract dinov2_s revisitop1m --shard 1/4
     """
     from vitret.core.config import location
     from vitret.core.errors import EmptyError, PartialError
-    from vitret.describe.devices import pick_device
+    from vitret.describe.devices import own_device, pick_device
     from vitret.describe.request import Request
     from vitret.models.named import named_network
 
@@ -94,7 +101,7 @@ def extract(
     folder = out or Path(f"{dataset}-{name}")
     _require_own_folder(folder, parts)
     asked = Request(
-        device=pick_device(device),
+        device=own_device(pick_device(device)),
         model=named_network(
             model, weights=weights, head=head, checkpoint=_checkpoint(checkpoint, layout), say=console.say
         ),
@@ -103,7 +110,10 @@ def extract(
         precision=precision,
         workers=workers,
     )
-    failed = _write(_requests(asked, parts), folder, dataset, notes=_notes(model, asked.model))
+    requests, notes = _requests(asked, parts), _notes(model, asked.model)
+    if not _shared(requests, dataset, shard):
+        return
+    failed = _write(requests, folder, dataset, notes=notes)
     console.put(str(folder))
     if failed:
         raise PartialError(
@@ -229,6 +239,41 @@ def _put_in_place(folder: Path, fresh: "Mapping[str, Path]") -> None:
             path.replace(folder / f"{stem}.npy")
     except OSError as error:
         raise machine_error(folder, error) from error
+
+
+def _shared(requests: "dict[str, Request]", dataset: str, shard: str | None) -> bool:
+    """Do this process's share, where there are several; whether all shares are done and this process writes.
+
+    Of those that torchrun started the first one waits for the others and writes; elsewhere whoever ends last.
+    """
+    from vitret.core.config import location
+    from vitret.core.errors import UserError
+    from vitret.describe.cache import cached_share, joined_shares
+    from vitret.describe.shares import launched_share, parse_share
+
+    launched, home = launched_share(), location("home").path
+    if shard is not None and launched is not None:
+        raise UserError("--shard: torchrun gives each process its share already. Leave --shard out.")
+    share = launched or (parse_share(shard) if shard else None)
+    if share is None:
+        return True
+    watched = launched is None or share.index == 0
+    for stem, request in requests.items():
+        with console.steps(f"{dataset} {stem}") if watched else contextlib.nullcontext() as progress:
+            cached_share(request, share, home=home, progress=progress)
+    if not watched:
+        return False
+    done = []
+    for stem, request in requests.items():
+        with console.steps(f"{dataset} {stem}, all shares") as progress:
+            wait = launched is not None
+            done.append(
+                joined_shares(request, share.of, home=home, wait=wait, progress=progress, say=console.say)
+            )
+    if any(found is None for found in done):
+        console.say(f"Share {shard} is done. The last one of the {share.of} to end writes the descriptors.")
+        return False
+    return True
 
 
 def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes: list[str]) -> int:

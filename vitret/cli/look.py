@@ -63,6 +63,7 @@ def diff(
     workers: Annotated[
         int | None, typer.Option(min=0, help="With --rerun: image-loading threads; default: one per core.")
     ] = None,
+    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
 ) -> None:
     """Show how the settings of two results differ.
 
@@ -75,20 +76,24 @@ def diff(
       vitret diff results/S/gem/E/1a2b.json results/S/gem/E/9f8e.json --rerun
     """
     if rerun:
-        _put_rerun(a, b, device=device, precision=precision, workers=workers)
+        _put_rerun(a, b, device=device, precision=precision, workers=workers, form=form)
         return
     from vitret.compare.results import read_result
     from vitret.core.protocol import differences
 
     left, right = (read_result(path).model_dump(mode="json", exclude={"digest"}) for path in (a, b))
     found = differences(left, right)
+    if form:
+        rows = [(key, str(was), str(now)) for key, (was, now) in found.items()]
+        console.table(rows, heads=("setting", "A", "B"), form=form)
+        return
     for key, (was, now) in found.items():
         console.put(f"{key}: {was} → {now}")
     if not found:
         console.put("The rows are equal.")
 
 
-def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | None) -> None:
+def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | None, form: str) -> None:
     """A table of switches × metrics: how many points each switch moves the number, with its 95 % interval."""
     from vitret.cli.bench import machine_of
     from vitret.compare.asked import Places
@@ -105,7 +110,8 @@ def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | 
             f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]" for t in one.tests.values()
         ]
         rows.append([one.what, *(cells or ["not measured"] * len(found.base))])
-    console.table(rows, heads=["switch", *found.base])
+    console.table(rows, heads=["switch", *found.base], form=form)
+    tell = console.say if form else console.put
     for line in [f"{one.what}: {one.why}" for one in found.moved if one.why] + list(found.others):
-        console.put(line)
-    console.put("Points that the switch alone moves A's number, with 95 % intervals; nothing is written.")
+        tell(line)
+    tell("Points that the switch alone moves A's number, with 95 % intervals; nothing is written.")

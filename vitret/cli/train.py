@@ -43,6 +43,9 @@ def train(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Print where a step's time went; a little slower.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
 ) -> None:
     """Train one system on one training set.
@@ -79,6 +82,7 @@ def train(
         workers=workers,
         say=console.say,
         steps=console.steps,
+        profile=profile,
     )
     if checkpoint is not None:
         console.put(str(checkpoint))

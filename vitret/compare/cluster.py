@@ -149,8 +149,7 @@ def _submitit() -> Any:
         import submitit
     except ModuleNotFoundError as error:
         raise MachineError("--launcher slurm needs submitit: pip install 'vitret[slurm]'") from error
-    found: ModuleType = submitit
-    return found
+    return submitit
 
 
 def _executor(submitit: Any, folder: Path, options: Mapping[str, Any], cluster: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from vitret import __version__
 from vitret.core.config import read_yaml, validate
 from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.recipes import Recipe
@@ -150,7 +151,7 @@ def _git(*command: str) -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "vitret": importlib.metadata.version("vitret")}
+    found = {"python": platform.python_version(), "vitret": __version__}
     for library in _LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[library] = importlib.metadata.version(library)

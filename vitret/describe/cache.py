@@ -21,8 +21,11 @@ from vitret.core.records import Descriptors
 from vitret.core.store import digest, file_sha256, read_json_object, write_json
 from vitret.data.images import check
 from vitret.describe.blocks import failed_file
-from vitret.describe.extract import Progress, extract
+from vitret.describe.extract import Progress, extract, extract_share, follow_shares, join_shares
 from vitret.describe.request import Request, extraction_key
+from vitret.describe.shares import Share, remove_pieces
+
+_ROWS, _CARD = "rows.npy", "card.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,47 @@ def cached_extract(
         return _made(request, place, key, progress) if found is None else found
 
 
+def cached_share(request: Request, share: Share, *, home: Path, progress: Progress | None = None) -> None:
+    """One share of what `cached_extract` makes, unless the descriptors are there already.
+
+    No lock is held: other shares are at work.
+    """
+    key = extraction_key(request)
+    place = folder(home) / digest(key)
+    found = _read(place, key, request.protocol)
+    if found is None or _can_be_read_now(request, found):
+        extract_share(request, share, out=place / _ROWS, progress=progress)
+
+
+def joined_shares(
+    request: Request,
+    shares: int,
+    *,
+    home: Path,
+    wait: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Descriptors | None:
+    """What `cached_extract` returns, once every share is done; before that None, or with `wait` not yet."""
+    key = extraction_key(request)
+    place = folder(home) / digest(key)
+    if wait and _read(place, key, request.protocol) is None:
+        follow_shares(request, shares, (place / _CARD).is_file, out=place / _ROWS, progress=progress)
+    with locked(folder(home) / f"{place.name}.lock", say or _silent):
+        found = _read(place, key, request.protocol)
+        if found is not None and _can_be_read_now(request, found):
+            (place / _CARD).unlink()
+            found = None
+        if found is None:
+            joined = join_shares(request, shares, out=place / _ROWS)
+            if joined is None:
+                return None
+            found = joined[0]
+            _write_card(request, place, key, found, seconds=joined[1])
+        remove_pieces(place / _ROWS)  # now that the card is there
+        return found
+
+
 def _can_be_read_now(request: Request, found: Descriptors) -> bool:
     """Whether an image that could not be read is back: a disk that was not mounted, a permission."""
     return any(check(request.images.file(int(row))).problem is None for row in found.failed)
@@ -77,8 +121,15 @@ def _can_be_read_now(request: Request, found: Descriptors) -> bool:
 def _made(request: Request, place: Path, key: dict[str, Any], progress: Progress | None) -> Descriptors:
     """Extract into the folder of an entry and write its card."""
     began = time.monotonic()
-    out = place / "rows.npy"
-    described = extract(request, out=out, progress=progress)
+    described = extract(request, out=place / _ROWS, progress=progress)
+    _write_card(request, place, key, described, seconds=time.monotonic() - began)
+    return described
+
+
+def _write_card(
+    request: Request, place: Path, key: dict[str, Any], described: Descriptors, *, seconds: float
+) -> None:
+    out = place / _ROWS
     card = {
         "key": key,
         "rows": len(described),
@@ -86,10 +137,9 @@ def _made(request: Request, place: Path, key: dict[str, Any], progress: Progress
         "root": str(request.images.root),
         "failed": read_json_object(failed_file(out)) if failed_file(out).is_file() else {},
         "sha256": file_sha256(out),
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": round(seconds, 3),
     }
-    write_json(place / "card.json", card)
-    return described
+    write_json(place / _CARD, card)
 
 
 def entry_of(home: Path, request: Request) -> Entry:
@@ -107,14 +157,14 @@ _KEYS = frozenset({"key", "rows", "dim", "failed", "sha256", "seconds"})
 
 def _read(place: Path, key: dict[str, Any], protocol: Protocol) -> Descriptors | None:
     """The finished descriptors of a folder; None where there are none, `DataError` where they are damaged."""
-    if not (place / "card.json").is_file():
+    if not (place / _CARD).is_file():
         return None
     again = f"Remove it: vitret cache prune {place.name[:12]}"
-    card = read_json_object(place / "card.json", advice=again)
+    card = read_json_object(place / _CARD, advice=again)
     problem = _shape_problem(place, card)
     if problem:
         raise DataError(f"{place}: {problem}. {again}")
-    rows = np.load(place / "rows.npy", mmap_mode="r" if card["rows"] and card["dim"] else None)
+    rows = np.load(place / _ROWS, mmap_mode="r" if card["rows"] and card["dim"] else None)
     return Descriptors(
         rows=rows,
         images_digest=key["images"],
@@ -126,9 +176,9 @@ def _read(place: Path, key: dict[str, Any], protocol: Protocol) -> Descriptors |
 
 def _shape_problem(place: Path, card: dict[str, Any]) -> str | None:
     if missing := _KEYS - card.keys():
-        return f"card.json has no {min(missing)}"
+        return f"{_CARD} has no {min(missing)}"
     try:
-        rows = np.load(place / "rows.npy", mmap_mode="r" if card["rows"] and card["dim"] else None)
+        rows = np.load(place / _ROWS, mmap_mode="r" if card["rows"] and card["dim"] else None)
     except (OSError, ValueError, EOFError) as error:
         return f"rows.npy cannot be read ({error})"
     if rows.shape != (card["rows"], card["dim"]):
@@ -147,7 +197,7 @@ def ls(home: Path) -> list[Entry]:
 def _entry(path: Path) -> Entry:
     return Entry(
         path=path,
-        size=sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
+        size=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         made=path.stat().st_mtime,
         card=_card(path),
     )
@@ -156,7 +206,7 @@ def _entry(path: Path) -> Entry:
 def _card(path: Path) -> dict[str, Any] | None:
     """What an entry was made from; None where it is unfinished or its card is damaged, so that it can be pruned."""
     try:
-        card = read_json_object(path / "card.json")
+        card = read_json_object(path / _CARD)
     except DataError:
         return None
     return card if card.keys() >= _KEYS else None
@@ -167,7 +217,7 @@ def verify(home: Path) -> Iterator[tuple[Entry, str | None]]:
     for entry in ls(home):
         if entry.card is not None:
             yield entry, _problem(entry, entry.card)
-        elif (entry.path / "card.json").is_file():
+        elif (entry.path / _CARD).is_file():
             yield entry, "card.json is damaged"
 
 
@@ -177,9 +227,9 @@ def _problem(entry: Entry, card: dict[str, Any]) -> str | None:
     problem = _shape_problem(entry.path, card)
     if problem:
         return problem
-    if file_sha256(entry.path / "rows.npy") != card["sha256"]:
+    if file_sha256(entry.path / _ROWS) != card["sha256"]:
         return "the bytes of rows.npy have changed since it was written"
-    rows = np.load(entry.path / "rows.npy", mmap_mode="r" if card["rows"] and card["dim"] else None)
+    rows = np.load(entry.path / _ROWS, mmap_mode="r" if card["rows"] and card["dim"] else None)
     for start in range(0, len(rows), 65536):
         length = np.linalg.norm(rows[start : start + 65536], axis=1)
         if not np.all((np.abs(length - 1) < 1e-3) | (length == 0)):

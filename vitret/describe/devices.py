@@ -1,6 +1,7 @@
 """Where and in which arithmetic a network runs: decided once, in the verb."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -36,6 +37,15 @@ def pick_device(name: str) -> torch.device:
 def device_label(device: torch.device) -> str:
     """The device as a row names it: a GPU by its model, others by their kind."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def own_device(device: torch.device) -> torch.device:
+    """This process's own GPU where `torchrun` started several; any other device as it is."""
+    if device.type != "cuda" or device.index is not None or "LOCAL_RANK" not in os.environ:
+        return device
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(own)
+    return own
 
 
 def pick_precision(name: str, device: torch.device, *, training: bool = False) -> str:
@@ -82,13 +92,24 @@ def cast(precision: str, device: torch.device, *, convolutional: bool) -> Abstra
 
 @contextlib.contextmanager
 def rounded_products(precision: str, device: torch.device, *, convolutional: bool) -> Iterator[None]:
-    """What stands in for autocast where a transformer runs in bf16 on a CPU; the switch is the process's.
+    """What fp32 and bf16 mean beside autocast; the switches are the process's.
 
-    Everything stays float32 and only the factors of matrix products are rounded to bf16. That is somewhat slower
-    than autocast, and its descriptors are twice as near to those of fp32: on 344 photographs a ViT-Ti kept its mAP to
-    the last digit, where autocast moved it by a point. A convolutional network gains nothing from it: every new image
-    size compiles its kernels again, which takes as long as describing an image.
+    On a GPU fp32 is fp32: cuDNN would round the factors of convolutions to TF32 by default.
+
+    On a CPU a transformer in bf16 runs without autocast: everything stays float32 and only the factors of matrix
+    products are rounded to bf16. That is somewhat slower than autocast, and its descriptors are twice as near to those
+    of fp32: on 344 photographs a ViT-Ti kept its mAP to the last digit, where autocast moved it by a point. A
+    convolutional network gains nothing from it: every new image size compiles its kernels again, which takes as long
+    as describing an image.
     """
+    if precision == "fp32" and device.type == "cuda":
+        rounds = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = rounds
+        return
     if precision == "fp32" or device.type != "cpu":
         yield
         return

@@ -3,6 +3,9 @@
 Images are taken in blocks. Within a block those of equal final size share a batch, so nothing is padded to its
 neighbour's size, and a batch never depends on how many workers there are or when they finish. After each block the
 rows and the progress are on disk: an extraction that was killed continues from there and ends with the same file.
+
+Several processes that share only files may divide the batches of every block among them (`extract_share`); no byte
+depends on how many they are.
 """
 
 import contextlib
@@ -11,8 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,12 +31,15 @@ from vitret.describe.folding import folded
 from vitret.describe.framing import Frame, FrameOf, frame_finder, load, padded, stacked
 from vitret.describe.request import Request, extraction_key
 from vitret.describe.scales import describe
+from vitret.describe.shares import WHOLE, Piece, Pieces, Share, read_piece
 from vitret.models.model import Retriever
 
 BLOCK = 2048
 # Pixels of one batch. A CPU gains nothing from large batches and loses its caches to a CNN's maps.
 PIXELS = {"cpu": 400_000, "cuda": 16_000_000, "mps": 2_000_000}
 LARGEST_BATCH = 256
+# Seconds between two looks for the pieces of other processes.
+_PATIENCE = 1.0
 
 Progress = Callable[[int, int, str], None]
 
@@ -75,12 +82,82 @@ def extract(
     when it is whole. The model is moved to the device; afterwards it is in the mode it was in.
     """
     key, total = extraction_key(request), len(request.images)
-    file = RowFile(out, (total, request.model.dim), digest({**key, "block": block}))
+    file = _row_file(request, key, out, block)
     tell = _teller(progress, before=file.done, total=total)
     with _ready(request, key["precision"]) as work:
         while file.done < total:
             rows = range(file.done, min(file.done + block, total))
-            file.append(*_block(work, rows, tell))
+            file.append(*_whole(rows, [_block(work, rows, _after(rows.start, tell))], work.model.dim))
+    return _finished_rows(request, key, file)
+
+
+def extract_share(
+    request: Request, share: Share, *, out: Path, progress: Progress | None = None, block: int = BLOCK
+) -> None:
+    """One share of `extract`'s work for `out`, kept as pieces beside it, one a block; what is there is not made again.
+
+    The progress counts the pieces of all shares that have come.
+    """
+    key, total = extraction_key(request), len(request.images)
+    pieces = Pieces(out, _identity(key, block), share.of)
+    there = pieces.there()
+    starts = [start for start in range(0, total, block) if (start, share.index) not in there]
+    tell = _teller(progress, before=pieces.rows(), total=total)
+    tell(pieces.rows())
+    if not starts:
+        return
+    with _ready(request, key["precision"]) as work:
+        for start in starts:
+            began, rows = time.monotonic(), range(start, min(start + block, total))
+            found = _block(work, rows, _after(pieces.rows(), tell), share=share)
+            pieces.put(start, share, replace(found, seconds=time.monotonic() - began))
+
+
+def join_shares(
+    request: Request, shares: int, *, out: Path, block: int = BLOCK
+) -> tuple[Descriptors, float] | None:
+    """What `extract` returns and writes, from the pieces of all shares; None where some have not come yet.
+
+    Beside it the seconds that the slowest share took. The pieces stay. Only one process may do this at a time.
+    """
+    key, total = extraction_key(request), len(request.images)
+    there = Pieces(out, _identity(key, block), shares).there()
+    if any((start, i) not in there for start in range(0, total, block) for i in range(shares)):
+        return None
+    file, seconds = _row_file(request, key, out, block), [0.0] * shares
+    for start in range(0, total, block):
+        found = [read_piece(there[start, i]) for i in range(shares)]
+        seconds = [sum(pair) for pair in zip(seconds, (piece.seconds for piece in found), strict=True)]
+        if start >= file.done:
+            file.append(*_whole(range(start, min(start + block, total)), found, request.model.dim))
+    return _finished_rows(request, key, file), max(seconds)
+
+
+def follow_shares(
+    request: Request, shares: int, over: Callable[[], bool], *, out: Path, progress: Progress | None = None
+) -> None:
+    """Wait until the pieces of all shares have come, or it is `over`, and show how many rows they hold."""
+    pieces, total = Pieces(out, _identity(extraction_key(request), BLOCK), shares), len(request.images)
+    tell = _teller(progress, before=pieces.rows(), total=total)
+    while pieces.rows() < total and not over():
+        tell(pieces.rows())
+        time.sleep(_PATIENCE)
+
+
+def _after(base: int, tell: Callable[[int], None]) -> Callable[[int], None]:
+    """Count from `base` on."""
+    return lambda done: tell(base + done)
+
+
+def _identity(key: dict[str, Any], block: int) -> str:
+    return digest({**key, "block": block})
+
+
+def _row_file(request: Request, key: dict[str, Any], out: Path | None, block: int) -> RowFile:
+    return RowFile(out, (len(request.images), request.model.dim), _identity(key, block))
+
+
+def _finished_rows(request: Request, key: dict[str, Any], file: RowFile) -> Descriptors:
     return Descriptors(
         rows=file.finish(),
         images_digest=key["images"],
@@ -125,27 +202,37 @@ def _ready(request: Request, precision: str) -> Iterator[_Work]:
         )
 
 
-def _block(work: _Work, rows: range, tell: Callable[[int], None]) -> tuple[Rows, dict[str, str]]:
-    """The descriptors of consecutive rows, and the reasons of those that are zeros for want of an image."""
+def _block(work: _Work, rows: range, tell: Callable[[int], None], *, share: Share = WHOLE) -> Piece:
+    """The descriptors of a share of consecutive rows, and why the others of the share have none."""
     stream = _on_cpu if work.request.device.type == "cpu" else _on_accelerator
-    seen, described, order = rows.start, [], []
+    seen = 0
+    described: list[Tensor] = []
+    order: list[int] = []
     failed: dict[str, str] = {}
-    for done in stream(work, _plan(work, rows)):
+    for done in stream(work, _plan(work, rows)[share.index :: share.of]):
         failed |= done.failed
         if done.described is not None:
             described.append(done.described)
             order += done.rows
         seen += len(done.rows) + len(done.failed)
         tell(seen)
-    result = np.zeros((len(rows), work.model.dim), np.float32)
-    if described:
-        # The only place where the CPU waits for an accelerator.
-        result[np.array(order) - rows.start] = torch.cat(described).cpu().numpy()
-    if not np.isfinite(result).all():
+    # The only place where the CPU waits for an accelerator.
+    values = torch.cat(described).cpu().numpy() if described else np.zeros((0, work.model.dim), np.float32)
+    if not np.isfinite(values).all():
         raise UserError(
             f"The network gave values that are not finite in {work.precision}. "
             "Try --precision fp32; if that fails too, the weights are broken."
         )
+    return Piece(rows=np.array(order, np.int64), values=values, failed=failed)
+
+
+def _whole(rows: range, pieces: Sequence[Piece], dim: int) -> tuple[Rows, dict[str, str]]:
+    """All rows of a block in order, zeros for want of an image, and the reasons for those."""
+    result = np.zeros((len(rows), dim), np.float32)
+    failed: dict[str, str] = {}
+    for piece in pieces:
+        result[piece.rows - rows.start] = piece.values
+        failed |= piece.failed
     return result, failed
 
 

@@ -7,8 +7,9 @@ own weights are whole in each already. Dropout, drop path and WaveBlock use a di
 process.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vitret.core.errors import UserError
+from vitret.describe.devices import own_device
 
 # Gradients travel in pieces of this many numbers, several on their way at a time.
 _BUCKET = 8 << 20
@@ -25,9 +27,7 @@ def start(device: torch.device) -> torch.device:
     """Join the processes that `torchrun` started; alone, do nothing. Returns this process's own device."""
     if "RANK" not in os.environ or dist.is_initialized():
         return device
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+    device = own_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device
 
@@ -35,6 +35,21 @@ def start(device: torch.device) -> torch.device:
 def stop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """`start`, and at the end `stop`: all processes together, unless one has an error, which then leaves at once.
+
+    Whoever left while another still waits for its last message would take that one down too.
+    """
+    place = start(device)
+    try:
+        yield place
+        if world() > 1:
+            dist.barrier()
+    finally:
+        stop()
 
 
 def rank() -> int:

@@ -12,6 +12,7 @@ from vitret.core.runs import open_run
 from vitret.describe.devices import pick_device
 from vitret.learn import distributed
 from vitret.learn.loop import Progress, Say
+from vitret.learn.step_clock import StepClock
 from vitret.learn.train import train
 
 Steps = Callable[[str], AbstractContextManager[Progress]]
@@ -28,29 +29,30 @@ def launch(
     workers: int | None,
     say: Say,
     steps: Steps,
+    profile: bool = False,
 ) -> Path | None:
     """Train in this process, together with the others where `torchrun` started several.
 
-    Returns the checkpoint; None in all processes but the first, which alone speaks.
+    Returns the checkpoint; None in all processes but the first, which alone speaks. `profile` says at the end where the
+    time of a step went.
     """
-    place = distributed.start(pick_device(device))
-    try:
+    with distributed.joined(pick_device(device)) as place, contextlib.ExitStack() as held:
         first = distributed.rank() == 0
-        run = open_run(home, recipe)
-        with contextlib.ExitStack() as held:
-            if first:
-                held.enter_context(locked(run.path / "run.lock", say))
-            distributed.from_first(None)  # no process reads the run before it is ours
-            checkpoint = train(
-                recipe,
-                trainset,
-                run,
-                device=place,
-                precision=precision,
-                workers=workers,
-                say=say if first else None,
-                progress=held.enter_context(steps(run.id)) if first else None,
-            )
+        run, clock = open_run(home, recipe), StepClock(place if profile else None)
+        if first:
+            held.enter_context(locked(run.path / "run.lock", say))
+        distributed.from_first(None)  # no process reads the run before it is ours
+        checkpoint = train(
+            recipe,
+            trainset,
+            run,
+            device=place,
+            precision=precision,
+            workers=workers,
+            say=say if first else None,
+            progress=held.enter_context(steps(run.id)) if first else None,
+            clock=clock,
+        )
+        if profile and first:
+            say(clock.report())
         return checkpoint if first else None
-    finally:
-        distributed.stop()

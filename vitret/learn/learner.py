@@ -16,12 +16,16 @@ from vitret.learn.checkpoints import Stateful, random_state, set_random_state
 from vitret.learn.loading import Batch, forward
 from vitret.learn.objective import Objective, build_objective
 from vitret.learn.optimise import batch_norm_to_eval, clip_gradients, freeze, make_optimiser, update_copy
+from vitret.learn.step_clock import OFF, StepClock
 from vitret.models.model import Retriever, build_model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """The network and what trains it. `average` is its EMA, `slow` the momentum encoder of the memory."""
+    """The network and what trains it. `average` is its EMA, `slow` the momentum encoder of the memory.
+
+    `clock` is told what a step is at.
+    """
 
     model: Retriever
     objective: Objective
@@ -33,6 +37,7 @@ class Learner:
     dtype: torch.dtype | None
     mean: Tensor
     std: Tensor
+    clock: StepClock = OFF
 
     @property
     def best(self) -> Retriever:
@@ -69,7 +74,13 @@ def initial_model(recipe: Recipe) -> Retriever:
 
 
 def make_learner(
-    recipe: Recipe, *, classes: int, images: int, device: torch.device, precision: str
+    recipe: Recipe,
+    *,
+    classes: int,
+    images: int,
+    device: torch.device,
+    precision: str,
+    clock: StepClock = OFF,
 ) -> Learner:
     """All parts at step 0, on the device. Afterwards each process has a random state of its own."""
     system = recipe.system
@@ -103,6 +114,7 @@ def make_learner(
         dtype=dtype,
         mean=torch.tensor(model.mean, device=device).view(3, 1, 1),
         std=torch.tensor(model.std, device=device).view(3, 1, 1),
+        clock=clock,
     )
 
 
@@ -126,16 +138,18 @@ def train_step(
         _check_sizes(batch)
     learner.optimiser.zero_grad(set_to_none=True)
     loss, terms = _backward(learner, batch, labels, step=step, parts=spec.accumulate)
-    distributed.sum_gradients(learner.model.parameters())
-    if spec.clip is not None:
-        learner.scaler.unscale_(learner.optimiser)
-        terms["gradient norm"] = clip_gradients(learner.optimiser, spec.clip)
-    learner.scaler.step(learner.optimiser)
-    learner.scaler.update()
-    if learner.average is not None and spec.ema is not None:
-        update_copy(learner.average, learner.model, spec.ema)
-    if learner.slow is not None and memory is not None and memory.momentum is not None:
-        update_copy(learner.slow, learner.model, memory.momentum)
+    with learner.clock.phase("communication"):
+        distributed.sum_gradients(learner.model.parameters())
+    with learner.clock.phase("optimiser"):
+        if spec.clip is not None:
+            learner.scaler.unscale_(learner.optimiser)
+            terms["gradient norm"] = clip_gradients(learner.optimiser, spec.clip)
+        learner.scaler.step(learner.optimiser)
+        learner.scaler.update()
+        if learner.average is not None and spec.ema is not None:
+            update_copy(learner.average, learner.model, spec.ema)
+        if learner.slow is not None and memory is not None and memory.momentum is not None:
+            update_copy(learner.slow, learner.model, memory.momentum)
     return loss, terms
 
 
@@ -160,28 +174,42 @@ def _backward(
     Size under Memory Limited Setup", 2021). So a loss over pairs sees all pairs, at the price of a second forward
     pass. Batch norm that is not frozen normalises one part at a time; its running statistics move in the second pass.
     """
+    clock = learner.clock
     keys = None
     if learner.slow is not None:
         slow = learner.slow
-        with torch.no_grad():
-            keys = distributed.gather(forward(batch, lambda x: learner.encode(slow, x)))
+        with torch.no_grad(), clock.phase("forward"):
+            keys = _gathered(learner, forward(batch, lambda x: learner.encode(slow, x)))
     if parts == 1:
-        descriptors = forward(batch, lambda x: learner.encode(learner.model, x))
-        loss, terms = learner.objective(distributed.gather(descriptors), labels, step=step, keys=keys)
-        learner.scaler.scale(loss).backward()
+        with clock.phase("forward"):
+            descriptors = forward(batch, lambda x: learner.encode(learner.model, x))
+            everybodys = _gathered(learner, descriptors)
+            loss, terms = learner.objective(everybodys, labels, step=step, keys=keys)
+        with clock.phase("backward"):
+            learner.scaler.scale(loss).backward()
         return loss.detach(), terms
     pieces = batch.split(parts).parts
     states, outputs = [], []
-    with torch.no_grad(), buffers_kept(learner.model):
+    with torch.no_grad(), buffers_kept(learner.model), clock.phase("forward"):
         for _, pixels in pieces:
             states.append(random_state(learner.device))
             outputs.append(learner.encode(learner.model, pixels))
     order = torch.cat([places for places, _ in pieces])
     leaf = torch.cat(outputs)[torch.argsort(order).to(learner.device)].requires_grad_()
-    loss, terms = learner.objective(distributed.gather(leaf), labels, step=step, keys=keys)
-    learner.scaler.scale(loss).backward()
+    with clock.phase("forward"):
+        loss, terms = learner.objective(_gathered(learner, leaf), labels, step=step, keys=keys)
+    with clock.phase("backward"):
+        learner.scaler.scale(loss).backward()
     assert leaf.grad is not None
     for (places, pixels), state in zip(pieces, states, strict=True):
         set_random_state(state, learner.device)
-        torch.autograd.backward(learner.encode(learner.model, pixels), leaf.grad[places.to(learner.device)])
+        with clock.phase("forward"):
+            again = learner.encode(learner.model, pixels)
+        with clock.phase("backward"):
+            torch.autograd.backward(again, leaf.grad[places.to(learner.device)])
     return loss.detach(), terms
+
+
+def _gathered(learner: Learner, rows: Tensor) -> Tensor:
+    with learner.clock.phase("communication"):
+        return distributed.gather(rows)

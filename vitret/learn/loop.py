@@ -28,6 +28,7 @@ from vitret.learn.checkpoints import (
     set_random_state,
 )
 from vitret.learn.interrupt import stoppable
+from vitret.learn.step_clock import OFF, StepClock
 
 # Losses wait on the device for this many steps before they are read: reading one stops the queue.
 LOG_EVERY = 20
@@ -79,7 +80,8 @@ class Training(Generic[Batch]):
     `batches` gives from a position on each batch with the position at which it is learned; `step` learns one. `parts`
     are saved and restored by name, `recipe` is the digest that a saved state must have. `write` keeps the result of
     the last step. After the steps in `marks` the log gets a line, and what `validate` finds. `images` is how many a
-    step takes, for the speed in the log; None tells no speed. `advice` follows where a loss is not finite.
+    step takes, for the speed in the log; None tells no speed. `advice` follows where a loss is not finite. `clock` is
+    told when a step waits for its batch.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Training(Generic[Batch]):
     images: int | None = None
     marks: frozenset[int] = frozenset()
     validate: Callable[[], dict[str, Any]] | None = None
+    clock: StepClock = OFF
 
 
 def run_training(
@@ -113,7 +116,7 @@ def run_training(
     window = _Window(training)
     saved, cost = time.monotonic(), 0.0
     with stoppable() as stop:
-        for place, batch in training.batches(position):
+        for place, batch in training.clock.each(training.batches(position)):
             if place.plan is not position.plan:  # just mined: save it before anything depends on it
                 _save(training, place)
                 window.restart()

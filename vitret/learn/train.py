@@ -34,6 +34,7 @@ from vitret.learn.loading import (
 from vitret.learn.loop import Outcome, Position, Progress, Say, Training, run_training
 from vitret.learn.optimise import lr_at, set_lr
 from vitret.learn.sampling import Facts, Sampler
+from vitret.learn.step_clock import OFF, StepClock
 from vitret.models.model import Retriever, save_model
 from vitret.models.origin import record_start
 
@@ -71,6 +72,7 @@ def train(
     say: Say | None = None,
     progress: Progress | None = None,
     save_seconds: float = 60.0,
+    clock: StepClock = OFF,
 ) -> Path:
     """Train a recipe's system on its training set; returns the checkpoint, which exists only when training is over.
 
@@ -88,17 +90,28 @@ def train(
         return run.checkpoint
     learned, held_out = holdout.split(trainset, recipe.track.validation)
     workers = default_workers(device) if workers is None else workers
-    course = _course(recipe, learned, device=device, precision=precision, workers=workers)
+    course = _course(recipe, learned, device=device, precision=precision, workers=workers, clock=clock)
     with _tensor_cores(course.learner):
         run_training(_training(course, run, held_out), say=say, progress=progress, save_seconds=save_seconds)
     return run.checkpoint
 
 
 def _course(
-    recipe: ResolvedRecipe, learned: TrainSet, *, device: torch.device, precision: str, workers: int
+    recipe: ResolvedRecipe,
+    learned: TrainSet,
+    *,
+    device: torch.device,
+    precision: str,
+    workers: int,
+    clock: StepClock,
 ) -> _Course:
     learner = make_learner(
-        recipe, classes=learned.classes, images=len(learned.images), device=device, precision=precision
+        recipe,
+        classes=learned.classes,
+        images=len(learned.images),
+        device=device,
+        precision=precision,
+        clock=clock,
     )
     return _Course(
         recipe=recipe,
@@ -128,6 +141,7 @@ def _training(course: _Course, run: Run, held_out: TrainSet | None) -> Training[
         images=course.sampler.batch,
         marks=_marks(course.total),
         validate=_validation(course, held_out),
+        clock=learner.clock,
     )
 
 

@@ -1,0 +1,98 @@
+"""Two shares of one extraction, killed with SIGKILL at random moments until both are done; then the bytes.
+
+    python -m tests.campaigns.kill_shards --kills 20
+
+Each process starts as a copy of one that has imported everything, so that most of its life is extraction.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vitret.core.protocol import Protocol
+from vitret.core.recipes import ModelSpec
+from vitret.core.records import Images
+from vitret.describe.extract import extract, extract_share, join_shares
+from vitret.describe.request import Request
+from vitret.describe.shares import Share
+from vitret.models.model import build_model
+
+BLOCK = 8
+SHARES = 2
+
+
+def request(folder: Path, count: int) -> Request:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    spec = {"backbone": {"name": "timm_model", "arch": "test_vit", "pretrained": False}, "head": "gem"}
+    return Request(
+        model=build_model(ModelSpec.model_validate(spec)).eval(),
+        images=Images.of(folder, [f"{i}.jpg" for i in range(count)]),
+        protocol=Protocol(size=96),
+        device=torch.device("cpu"),
+        precision="fp32",
+    )
+
+
+def draw(folder: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        small.resize((96, 64) if i % 3 else (64, 96)).save(folder / f"{i}.jpg")
+
+
+def share(folder: Path, count: int, index: int, out: Path) -> None:
+    extract_share(request(folder, count), Share(index, SHARES), out=out, block=BLOCK)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--longest", type=float, default=3.0, help="seconds until a process is killed")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    dice, context = random.Random(a.seed), multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vitret.describe.extract"])
+    with tempfile.TemporaryDirectory() as name:
+        folder, killed, pieces = Path(name), 0, []
+        draw(folder, a.images)
+        one, out = folder / "one.npy", folder / "rows.npy"
+        extract(request(folder, a.images), out=one, block=BLOCK)
+        while killed < a.kills:
+            started = [
+                context.Process(target=share, args=(folder, a.images, index, out)) for index in range(SHARES)
+            ]
+            for process in started:
+                process.start()
+            time.sleep(dice.uniform(0, a.longest))
+            for process in started:
+                if process.is_alive() and process.pid is not None:
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed += 1
+                process.join()
+            pieces.append(len(list(out.with_name("rows.npy.pieces").rglob("*.npz"))))
+            if all(process.exitcode == 0 for process in started):
+                break
+        for index in range(SHARES):
+            share(folder, a.images, index, out)
+        joined = join_shares(request(folder, a.images), SHARES, out=out, block=BLOCK)
+        same = joined is not None and out.read_bytes() == one.read_bytes()
+    print(f"{killed} kills, pieces after each round {pieces}, same bytes: {same}")
+    sys.exit(0 if same and killed >= a.kills else 1)
+
+
+if __name__ == "__main__":
+    main()
