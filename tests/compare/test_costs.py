@@ -71,6 +71,9 @@ def test_costs_stand_in_rows_and_reduced_descriptors_in_tables_of_their_own(plac
     assert whole.network == reduced.network  # measured once
     assert (whole.network.height, whole.network.width) == (32, 32)
     assert list(validation.problems(places.results)) == []
+    other = whole.network.model_copy(update={"precision": "bf16", "scales": (0.5, 1.0)})
+    forged = rows[0].model_copy(update={"cost": whole.model_copy(update={"network": other})})
+    assert len(list(validation.contradictions(forged))) == 2
 
     found = tables(read_all(places.results))
     (table,) = cost_tables(found, lambda table, row: pytest.fail("every row has a cost"))

@@ -211,11 +211,19 @@ def _suite(places: Places, request: Request, *, alone: Sequence[Recipe], track: 
     suite = read_suite(places.suites, request.suite or _own_suite(alone, track))
     if request.eval_sets:
         suite = suite.model_copy(update={"sets": tuple(request.eval_sets)})
+    elif not suite.sets and _evaluates(places, track.train_set):
+        suite = suite.model_copy(update={"sets": (track.train_set,)})
     if request.without_distractors:
         suite = suite.model_copy(update={"distractors": None})
     if not suite.sets:
         raise UserError(f"suite '{suite.name}' measures no set of its own. Name one: --eval-set NAME.")
     return suite
+
+
+def _evaluates(places: Places, train_set: str) -> bool:
+    """Whether a training set is prepared and has queries of its own."""
+    known = layout.exists(places.data, train_set)
+    return known and "evaluation" in layout.load_manifest(places.data, train_set)["digests"]
 
 
 def _own_suite(alone: Sequence[Recipe], track: Track) -> str:

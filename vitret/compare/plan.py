@@ -85,7 +85,10 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
         return []
     learners = [recipe for recipe in busy if _to_train(places, recipe)]
     seen = sum(recipe.track.images_seen for recipe in learners)
-    lines = [f"Runs: {len(busy)}, of which {len(learners)} train, on {seen:,} images in all."]
+    suite = asked.suite.name
+    lines = [
+        f"Runs under suite {suite}: {len(busy)}, of which {len(learners)} train, on {seen:,} images in all."
+    ]
     counts = {recipe.run_id: _described(places, asked, owed[recipe.run_id]) for recipe in busy}
     images = sum(counts.values())
     lines.append(

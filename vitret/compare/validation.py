@@ -96,6 +96,9 @@ def _said_twice(result: Result) -> Iterator[tuple[str, Any, Any]]:
     yield "metrics beyond those of the suite", sorted(result.metrics.keys() - keys), []
     for key, metric in result.metrics.items():
         yield f"n of {key}", metric.n, data.queries
+    if result.cost.network is not None:
+        yield "cost.network.scales", result.cost.network.scales, result.protocol.scales
+        yield "cost.network.precision", result.cost.network.precision, result.environment.precision
     yield "cost.descriptor_bytes for each dimension", result.cost.descriptor_bytes / model.dim, _width(result)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NewType
 from pydantic import Field, model_serializer, model_validator
 
 from vitret.core import plugins
-from vitret.core.config import Model, Strict, assign, file_names, named_file, read_yaml, validate
+from vitret.core.config import Model, Strict, assign, file_names, location, named_file, read_yaml, validate
 from vitret.core.errors import UserError
 from vitret.core.store import digest
 
@@ -335,8 +335,16 @@ def _changed(record: Model, assignments: Sequence[str], path: Path) -> Model:
 
 
 def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -> Track:
-    """The track of a training set, by the set's name (aliases too) or by path."""
-    path = named_file("track", configs / "tracks", unalias(train_set))
+    """The track of a training set, by the set's name (aliases too) or by path.
+
+    A set of the user's own may have its track in $VITRET_HOME/tracks.
+    """
+    name = unalias(train_set)
+    own = location("home").path / "tracks"
+    folder = (
+        own if name in file_names(own) and name not in file_names(configs / "tracks") else configs / "tracks"
+    )
+    path = named_file("track", folder, name)
     return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
 
 
