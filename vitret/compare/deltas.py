@@ -42,6 +42,7 @@ def _key(table: Table) -> tuple[str, ...]:
         table.fingerprint,
         table.shortlist,
         table.training_data,
+        table.left_out,
         table.ablation,
     )
 

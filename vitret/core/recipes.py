@@ -275,6 +275,17 @@ class Track(Strict):
     suite: str = "landmarks"
 
 
+class Exclusion(Strict):
+    """Training images that nothing learns from; the run's folder lists them."""
+
+    images: int = Field(gt=0, description="how many names were given")
+    digest: str = Field(description="of the sorted names")
+
+    @property
+    def words(self) -> str:
+        return f"without {self.images:,} image{'s' if self.images > 1 else ''} (list {self.digest[:8]})"
+
+
 class Recipe(Strict):
     """System ⊕ track at one seed. `budget` is "track", or "own" for a paper's own recipe."""
 
@@ -282,6 +293,11 @@ class Recipe(Strict):
     track: Track
     seed: int = 0
     budget: Literal["track", "own"] = "track"
+    exclude: Exclusion | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="training images left out, of `--exclude`",
+    )
 
     @property
     def digest(self) -> str:

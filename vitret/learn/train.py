@@ -83,8 +83,13 @@ def train(
     """
     require_trainable(recipe)
     _check_tuples(recipe)
+    assert (recipe.exclude is None) == (trainset.excluded is None), (
+        "recipe and training set leave out the same"
+    )
     if distributed.rank() == 0:
         run.record_data(trainset.name, trainset.digest)
+        if trainset.excluded is not None:
+            run.record_excluded([trainset.images.name(int(row)) for row in np.flatnonzero(trainset.excluded)])
         record_start(run, recipe)
     if distributed.from_first(run.finished):
         clear_state(run.state)

@@ -33,7 +33,10 @@ class Filter:
 
 
 # One entry a filter. A fact that is not known of a row is an empty text.
-FILTERS = (Filter(name="backbone", words="Backbone", of=lambda row: row.backbone),)
+FILTERS = (
+    Filter(name="backbone", words="Backbone", of=lambda row: row.backbone),
+    Filter(name="overlap", words="Overlap", of=lambda row: row.overlap.word),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

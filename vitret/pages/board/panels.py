@@ -46,9 +46,9 @@ class Asked:
 
 
 def asked(table: Table) -> Asked | None:
-    """Which queries the primary number of a table is the mean of; None where no row has it."""
+    """Which queries the primary number of a table is the mean of; None where no row has it or queries were dropped."""
     row = next((row for row in table.rows if row.answers is not None), None)
-    if row is None:
+    if row is None or table.dropped:
         return None
     files = {result.eval_name: path for path, result in row.entries}
     names = sorted(name for name, _ in table.groups)

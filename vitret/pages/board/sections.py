@@ -96,6 +96,8 @@ FACTS = (
     ),
     Fact(head="seeds", words=lambda row: str(len(row.seeds)), key=lambda row: str(len(row.seeds))),
     _text("starts from", lambda row: row.starts_from),
+    _text("overlap", lambda row: row.overlap.word),
+    _text("zero-shot %", lambda row: row.overlap.cell),
 )
 
 
