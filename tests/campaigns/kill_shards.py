@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +56,24 @@ def share(folder: Path, count: int, index: int, out: Path) -> None:
     extract_share(request(folder, count), Share(index, SHARES), out=out, block=BLOCK)
 
 
+def count(out: Path) -> int:
+    """How many pieces there are."""
+    return len(list(out.with_name(f"{out.name}.pieces").rglob("*.npz")))
+
+
+def wait_for(out: Path, pieces: int, started: list[BaseProcess]) -> None:
+    """Until there are so many pieces, or no process is left that could make them."""
+    while count(out) < pieces and any(process.is_alive() for process in started):
+        time.sleep(0.01)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("--longest", type=float, default=3.0, help="seconds until a process is killed")
+    parser.add_argument("--longest", type=float, default=0.3, help="seconds that a kill comes after a piece")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     dice, context = random.Random(a.seed), multiprocessing.get_context("forkserver")
@@ -77,13 +89,14 @@ def main() -> None:
             ]
             for process in started:
                 process.start()
+            wait_for(out, count(out) + dice.randrange(5), started)
             time.sleep(dice.uniform(0, a.longest))
             for process in started:
                 if process.is_alive() and process.pid is not None:
                     os.kill(process.pid, signal.SIGKILL)
                     killed += 1
                 process.join()
-            pieces.append(len(list(out.with_name("rows.npy.pieces").rglob("*.npz"))))
+            pieces.append(count(out))
             if all(process.exitcode == 0 for process in started):
                 break
         for index in range(SHARES):

@@ -6,6 +6,7 @@ from vitret.compare.arena import compare_rows, find_protocol, presets, read_suit
 from vitret.compare.standing import ONE_RUN
 from vitret.core.errors import UserError
 from vitret.core.protocol import Protocol
+from vitret.core.store import write_json
 
 
 def test_two_rows_are_tested_on_their_shared_queries(write):
@@ -35,6 +36,36 @@ def test_a_fingerprint_is_found_in_rows(write, tmp_path: Path):
     assert find_protocol(protocol.fingerprint, tmp_path / "none", tmp_path / "results") == protocol
     with pytest.raises(UserError, match="No suite or row"):
         find_protocol("deadbeef", tmp_path / "none", tmp_path / "results")
+
+
+def test_seeds_beside_a_row_are_compared_too(write):
+    a = [write("a", [0] * 30, seed=seed) for seed in (0, 1)]
+    b = write("b", [9] * 30)
+    write("b", [9] * 30, seed=1, lr=1.0)  # another recipe
+    found = compare_rows(a[0], b)
+    assert found.words[:2] == ("A  A, trained on town, seeds 0, 1", "B  B, trained on town, seed 0")
+    assert compare_rows(a[0], b, seeds=False).words[0] == "A  A, trained on town, seed 0"
+
+
+def test_two_seeds_of_one_recipe_are_one_run_each(write):
+    a, b = write("a", [0] * 30), write("a", [9] * 30, seed=1)
+    assert compare_rows(a, b).words[:2] == ("A  A, trained on town, seed 0", "B  A, trained on town, seed 1")
+
+
+def test_gains_and_losses_are_told_by_group(write, tmp_path: Path):
+    a, b = write("a", [0, 0, 9, 9]), write("b", [0, 9, 0, 0])
+    about = {"set": "east", "manifest": "m", "rule": "label", "groups": [5, 5, 7, 7]}
+    write_json(tmp_path / "results" / "groups" / "east-m.json", about)
+    gained, lost = compare_rows(a, b, metric="mAP (medium)").gains
+    assert (gained.group, gained.queries, gained.gained, gained.lost) == (7, (2, 3), 2, 0)
+    assert (lost.group, lost.gained, lost.lost) == (5, 0, 1)
+    assert lost.difference == pytest.approx((0.05 - 1) / 2)
+
+
+def test_a_metric_that_is_not_there_is_refused(write):
+    a, b = write("a", [0] * 3), write("b", [9] * 3)
+    with pytest.raises(UserError, match=r"Did you mean 'mAP \(hard\)'"):
+        compare_rows(a, b, metric="mAP (hart)")
 
 
 def test_a_preset_is_a_name_of_a_suite(tmp_path: Path):

@@ -95,7 +95,7 @@ def test_rows_and_runs_know_the_bytes_they_were_learned_from(places, tmp_path):
     track = places.configs / "tracks" / "town.yaml"
     track.write_text(
         "name: town\ntrain_set: town\nimages_seen: 8\nbatch: 4\nimage: {size: 32}\nvalidation: 0.0\n"
-        "systems: [learner]\nsuite: none\n"
+        "seeds: [0]\nsystems: [learner]\nsuite: none\n"
     )
     rows = measured(places, "none")
     assert {row.training.subset for row in rows} == {""}

@@ -1,10 +1,14 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from vitret.compare.tables import read_all, tables
 from vitret.core.protocol import Protocol
+from vitret.core.store import write_json
 from vitret.pages.leaderboard import caption, title
 
 GOOD = [0] * 20 + [1] * 10
@@ -141,30 +145,71 @@ def test_changes_of_a_system_stand_beside_it_in_a_table_of_their_own(write, root
     assert only.ablation == "a"  # as `bench --ablate` prints it
 
 
-def test_no_option_puts_rows_that_may_not_be_compared_into_one_table(write, tmp_path: Path):
-    dice = np.random.default_rng(0)
-    for i in range(60):
-        write(
-            f"s{i}",
-            [0, 1, 2],
-            budget=str(dice.choice(["track", "own"])),
-            images_seen=int(dice.choice([64, 640])) if i % 2 else 64,
-            trained_on=str(dice.choice(["t", "u"])),
-            manifest=str(dice.choice(["m", "n"])),
-            train_set=str(dice.choice(["town", "city"])),
-            protocol=Protocol(size=int(dice.choice([224, 512]))),
-        )
-    entries = read_all(tmp_path / "results")
-    rows = {row.model.system: row for _, row in entries}
+def test_rows_that_learned_without_some_images_stand_apart(write, root: Path):
+    write("a", GOOD)
+    write("b", BAD, left_out="0123456789")
+    write("never-trained", GOOD, trained_on="")
+    found = tables(read_all(root))
+    assert [[row.system for row in table.rows] for table in found] == [
+        ["a", "never-trained"],
+        ["never-trained", "b"],
+    ]
+    assert "without 2 images (list 01234567)" in title(found[1])
+    assert "without" not in title(found[0])
+
+
+OPTIONS = {
+    "budget": ["track", "own"],
+    "images_seen": [64, 640],
+    "trained_on": ["t", "u", ""],
+    "left_out": ["", "aaaaaaaaaa", "bbbbbbbbbb"],
+    "manifest": ["m", "n"],
+    "train_set": ["town", "city"],
+    "protocol": [Protocol(size=224), Protocol(size=512)],
+    "folder": ["results", "others"],
+}
+GROUPS = {"results": ("by label", [0, 0, 1]), "others": ("by pose", [0, 1, 1])}
+
+
+def _must_agree(row, folder: str) -> tuple:
+    """What is equal in all rows of a table; None where a row learned nothing and may stand beside any."""
+    learned = (row.training.manifest, row.recipe.exclude) if row.training.manifest else None
+    own = row.recipe.track.images_seen if row.training.budget == "own" else None
+    fixed = (
+        row.fingerprint,
+        row.training.set,
+        row.training.budget,
+        own,
+        row.data.manifest,
+        GROUPS[folder][0],
+    )
+    return fixed, learned
+
+
+one_change = st.sampled_from([(key, value) for key, values in OPTIONS.items() for value in values])
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    first=st.fixed_dictionaries({key: st.sampled_from(values) for key, values in OPTIONS.items()}),
+    changes=st.lists(one_change, min_size=3, max_size=6),
+)
+def test_no_option_puts_rows_that_may_not_be_compared_into_one_table(write, tmp_path: Path, first, changes):
+    rows = [first, *({**first, key: value} for key, value in changes)]
+    for folder in GROUPS:
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)
+    for number, options in enumerate(rows):
+        write(f"s{number}", [0, 1, 2], **options)
+    for folder, (rule, groups) in GROUPS.items():
+        for manifest in OPTIONS["manifest"]:
+            about = {"set": "east", "manifest": manifest, "rule": rule, "groups": groups}
+            write_json(tmp_path / folder / "groups" / f"east-{manifest}.json", about)
+    entries = [entry for folder in GROUPS for entry in read_all(tmp_path / folder)]
+    agreed = {
+        row.model.system: _must_agree(row, path.relative_to(tmp_path).parts[0]) for path, row in entries
+    }
     for table in tables(entries):
-        kinds = {
-            (
-                row.fingerprint,
-                row.training.budget,
-                row.training.images_seen if row.training.budget == "own" else 0,
-                row.training.manifest,
-                row.data.manifest,
-            )
-            for row in (rows[shown.system] for shown in table.rows)
-        }
-        assert len(kinds) == 1
+        kinds = [agreed[shown.system] for shown in table.rows]
+        assert len({fixed for fixed, _ in kinds}) == 1
+        assert len({str(learned) for _, learned in kinds if learned is not None}) <= 1

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import socket
 import subprocess
 import sys
 from multiprocessing.context import ForkServerContext
@@ -26,18 +25,8 @@ def steps(
     spawning: ForkServerContext, recipe: Recipe, images: Path, out: Path, *, processes: int
 ) -> list[dict[str, Any]]:
     two_processes = importlib.import_module("two_processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
-    running = []
-    for rank in range(processes):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}
-        running.append(spawning.Process(target=two_processes.main, args=(place, recipe, images, out)))
-        running[-1].start()
-    for process in running:
-        process.join(timeout=200)
-    assert [process.exitcode for process in running] == [0] * processes
+    launched = importlib.import_module("processes").launched
+    launched(spawning, two_processes.main, recipe, images, out, processes=processes)
     return [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(processes)]
 
 

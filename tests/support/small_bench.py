@@ -21,7 +21,7 @@ def make_places(root: Path, *, track: str, suite: str) -> Places:
         "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
     )
     (found.configs / "tracks" / f"{track}.yaml").write_text(
-        f"name: {track}\ntrain_set: {track}\nimages_seen: 0\nsystems: [frozen]\nsuite: {suite}\n"
+        f"name: {track}\ntrain_set: {track}\nimages_seen: 0\nseeds: [0]\nsystems: [frozen]\nsuite: {suite}\n"
     )
     return found
 

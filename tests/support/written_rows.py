@@ -42,6 +42,8 @@ def write(tmp_path: Path) -> Write:
         trained_on: str = "t",
         trained_part: str = "",
         searched_part: str = "",
+        left_out: str = "",
+        folder: str = "results",
     ) -> Path:
         protocol = protocol or Protocol()
         levels = {
@@ -61,6 +63,7 @@ def write(tmp_path: Path) -> Write:
             track=Track(name=train_set, train_set=train_set, images_seen=images_seen, pretraining="none"),
             seed=seed,
             budget=budget,
+            exclude={"images": 2, "digest": left_out} if left_out and trained_on else None,
         )
         result = results.Result(
             model=results.ModelFacts(
@@ -107,7 +110,7 @@ def write(tmp_path: Path) -> Write:
             command="vitret bench",
             recipe=recipe,
         )
-        return results.write_result(tmp_path / "results", result, levels)
+        return results.write_result(tmp_path / folder, result, levels)
 
     return write_row
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vitret.compare.asked import Places
+    from vitret.compare.comparable import Entry
     from vitret.compare.jobs import Job
     from vitret.compare.machine import Machine
+    from vitret.compare.overlap.affected import Affected
     from vitret.compare.tables import Table
     from vitret.compare.work import Work
 
@@ -65,6 +68,25 @@ def bench(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="ROW", help="A result file; print one verdict against it and exit with 0 or 1."),
+    ] = None,
+    require: Annotated[
+        str,
+        typer.Option(help="With --baseline, what exits with 0: better, or not-worse (better or a tie)."),
+    ] = "better",
+    without_overlap: Annotated[
+        str,
+        typer.Option(
+            "--without-overlap",
+            metavar="FILE|auto",
+            help="Print the tables a second time, without the queries that overlap.",
+        ),
+    ] = "",
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Annotated[
@@ -103,10 +125,13 @@ def bench(
       vitret bench --train-set gldv2 --without-distractors
       vitret bench --train-set minitown-sfm --cost --dims 16,32
       vitret bench --train-set minitown-sfm --ablate dtop
+      vitret bench --train-set gldv2 --systems mine --baseline ROW.json
       vitret bench --train-set sop --launcher slurm --slurm partition=gpu
     """
     from vitret.compare.asked import Places, Request
+    from vitret.compare.baseline import REQUIREMENTS, read_baseline, verdict
     from vitret.compare.jobs import jobs_of
+    from vitret.compare.overlap.affected import affected_by
     from vitret.compare.work import resolve
     from vitret.core.errors import PartialError
     from vitret.core.recipes import unalias
@@ -130,7 +155,9 @@ def bench(
         eval_sets=eval_set or (),
         without_distractors=without_distractors,
         runs=run or (),
+        exclude=exclude,
     )
+    console.require_choice("--require", require, REQUIREMENTS)
     reduced = _numbers("--dims", dims)
     requests = [request, *(replace(request, dim=dim) for dim in reduced)]
     places = Places.default()
@@ -142,6 +169,8 @@ def bench(
         console.put("\n".join(line for one in requests for line in planned(places, one, device=label)))
         return
     works = [resolve(places, one) for one in requests]
+    against = None if baseline is None else read_baseline(baseline, works[0])
+    affected = affected_by(without_overlap, places.results) if without_overlap else []
     # A login node may have no such device.
     machine = machine_of("cpu" if launcher else device, precision, workers)
     options = ["--device", device, "--precision", precision]
@@ -158,11 +187,15 @@ def bench(
     if cost:
         show_costs(places, works, machine=machine, form=form)
     else:
-        show(places, works, form=form, wide=wide)
+        show(places, works, form=form, wide=wide, affected=affected)
     if failed:
         raise PartialError(
             f"{len(failed)} runs failed: {', '.join(job.run for job in failed)}; the logs say why."
         )
+    if against is not None:
+        found = verdict(against, works[0])
+        (console.say if form else console.put)("\n".join(found.lines))
+        found.require(require)
 
 
 def _folders() -> list[str]:
@@ -256,32 +289,54 @@ def do(places: "Places", work: "Work", *, machine: "Machine") -> None:
         )
 
 
-def tables_of(places: "Places", works: "Sequence[Work]") -> "list[Table]":
-    """The tables of all rows that a bench is about."""
-    from vitret.compare.tables import read_all, tables
+def entries_of(places: "Places", works: "Sequence[Work]") -> "list[Entry]":
+    """All rows that a bench is about."""
+    from vitret.compare.tables import read_all
 
     rows = {path for work in works for task in work.tasks for path in task.rows.values()}
-    return tables(entry for entry in read_all(places.results) if entry[0] in rows)
+    return [entry for entry in read_all(places.results) if entry[0] in rows]
 
 
-def show(places: "Places", works: "Sequence[Work]", *, form: str = "", wide: bool = False) -> None:
-    """Print the tables of a bench, and only these."""
+def tables_of(
+    places: "Places", works: "Sequence[Work]", *, without: "Sequence[Affected]" = ()
+) -> "list[Table]":
+    """The tables of these rows; with `without`, those without the queries that overlap, after saying which they are."""
+    from vitret.compare.overlap.affected import said_of
+    from vitret.compare.overlap.known import known
+    from vitret.compare.tables import tables
+
+    entries = entries_of(places, works)
+    for sentence in said_of(without, [row for _, row in entries]) if without else ():
+        console.say(sentence)
+    return tables(entries, known=known(places.results), without=without)
+
+
+def show(
+    places: "Places",
+    works: "Sequence[Work]",
+    *,
+    form: str = "",
+    wide: bool = False,
+    affected: "Sequence[Affected]" = (),
+) -> None:
+    """Print the tables of a bench, and only these; with `affected`, those without its queries behind them."""
     found = tables_of(places, works)
+    shown = found + (tables_of(places, works, without=affected) if affected else [])
     if form:
         from vitret.compare.published import published_rows
         from vitret.pages.leaderboard import RENDERERS, sections
 
         text = (
-            "\n\n".join(sections(found, published_rows(places.results)))
+            "\n\n".join(sections(shown, published_rows(places.results)))
             if form == "md"
-            else RENDERERS[form](found, places.results)
+            else RENDERERS[form](shown, places.results)
         )
         console.put(text.rstrip("\n"))
     else:
         from vitret.compare.published import published_rows
         from vitret.pages.terminal import print_tables
 
-        print_tables(found, published_rows(places.results), wide=wide)
+        print_tables(shown, published_rows(places.results), wide=wide)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
 

@@ -1,6 +1,7 @@
 """`vitret eval`: official metrics for the descriptors of any framework, without torch."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from vitret.core.protocol import RerankSpec
     from vitret.core.records import EvalSet
     from vitret.measure.bare import Scored
+    from vitret.measure.evaluate import Measurement
 
 
 def eval_(
@@ -55,6 +57,14 @@ def eval_(
     shortlist: Annotated[
         str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
     ] = "plain",
+    without_overlap: Annotated[
+        Path | None,
+        typer.Option(
+            "--without-overlap",
+            metavar="FILE",
+            help="Print the numbers a second time, without the queries that overlap.",
+        ),
+    ] = None,
     form: Annotated[
         str,
         typer.Option("--format", help="table, csv, latex or md (per cent), or json (fractions)."),
@@ -91,6 +101,8 @@ def eval_(
     for note in notes:
         console.say(note)
     summary = {**_summary(evalset, scored, second=second), "notes": notes}
+    if without_overlap is not None:
+        summary["without_overlap"] = _without(evalset, scored, without_overlap)
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
@@ -136,19 +148,8 @@ def _rerank(kind: str, depth: int | None, *, shortlist: str) -> "RerankSpec":
 
 
 def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> dict[str, Any]:
-    from vitret.compare.intervals import interval
-
     found = scored.measurement
-    levels: dict[str, Any] = {}
-    for level in found.ranks:
-        columns = {metric: values for (of, metric), values in found.per_query.items() if of == level}
-        levels[level] = {"queries_with_positives": found.n_effective(level), "metrics": {}}
-        if found.n_effective(level):
-            levels[level]["metrics"] = {
-                metric: {"value": found.mean(level, metric), "low": low, "high": high}
-                for metric, values in columns.items()
-                for low, high in [interval(values, evalset.groups)]
-            }
+    levels = _levels(found, evalset)
     again = ""
     if second.kind != "none":
         again = f"{second.kind} of the first {second.depth}, {second.shortlist} shortlist, "
@@ -164,6 +165,42 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> d
     }
 
 
+def _levels(found: "Measurement", evalset: "EvalSet", dropped: Sequence[int] = ()) -> dict[str, Any]:
+    """Level → its numbers over the queries that have a positive and are not dropped."""
+    import numpy as np
+
+    from vitret.compare.intervals import interval
+
+    levels: dict[str, Any] = {level: {"queries_with_positives": 0, "metrics": {}} for level in found.ranks}
+    for (level, metric), every in found.per_query.items():
+        values = every.copy()
+        values[list(dropped)] = np.nan
+        kept = values[~np.isnan(values)]
+        levels[level]["queries_with_positives"] = len(kept)
+        if len(kept):
+            low, high = interval(values, evalset.groups)
+            levels[level]["metrics"][metric] = {"value": float(kept.mean()), "low": low, "high": high}
+    return levels
+
+
+def _without(evalset: "EvalSet", scored: "Scored", file: Path) -> dict[str, Any]:
+    """The numbers without the queries that a file of overlap names."""
+    from vitret.compare.overlap.affected import read_affected
+    from vitret.core.errors import UserError
+
+    affected = read_affected(file)
+    if affected.evaluation != evalset.name or affected.queries != scored.measurement.n:
+        raise UserError(
+            f"{file}: is about {affected.queries} queries of {affected.evaluation}, not about the "
+            f"{scored.measurement.n} of {evalset.name}."
+        )
+    return {
+        "train": affected.train,
+        "queries": affected.rows.tolist(),
+        "levels": _levels(scored.measurement, evalset, affected.rows.tolist()),
+    }
+
+
 def _grouped(evalset: "EvalSet") -> str:
     """Over what the intervals are, in words."""
     if evalset.groups is None:
@@ -174,15 +211,23 @@ def _grouped(evalset: "EvalSet") -> str:
 def _print(summary: dict[str, Any], form: str) -> None:
     """The summary for eyes, in per cent; where its table is for a program the words go to stderr."""
     metrics = next(level["metrics"] for level in summary["levels"].values() if level["metrics"])
+    more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
+    tell = console.say if form else console.put
+    tell(f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent")
+    _print_levels(summary["levels"], summary["queries"], list(metrics), form=form)
+    without = summary.get("without_overlap")
+    if without is not None:
+        tell(f"\nwithout the {len(without['queries'])} queries that overlap with {without['train']}")
+        _print_levels(without["levels"], summary["queries"], list(metrics), form=form)
+    tell(summary["measured"])
+
+
+def _print_levels(levels: dict[str, Any], queries: int, metrics: list[str], *, form: str) -> None:
     rows = []
-    for name, level in summary["levels"].items():
+    for name, level in levels.items():
         cells = [
             f"{100 * m['value']:.2f} [{100 * m['low']:.1f}, {100 * m['high']:.1f}]"
             for m in level["metrics"].values()
         ] or ["–"] * len(metrics)
-        rows.append([name, f"{level['queries_with_positives']} of {summary['queries']}", *cells])
-    more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
-    tell = console.say if form else console.put
-    tell(f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent")
+        rows.append([name, f"{level['queries_with_positives']} of {queries}", *cells])
     console.table(rows, heads=["level", "queries", *metrics], form=form)
-    tell(summary["measured"])

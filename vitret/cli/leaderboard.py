@@ -18,6 +18,14 @@ def leaderboard(
         str,
         typer.Option("--format", help="Print md, csv, json, latex or html to stdout; write no files."),
     ] = "",
+    without_overlap: Annotated[
+        str,
+        typer.Option(
+            "--without-overlap",
+            metavar="FILE|auto",
+            help="With --format, print the tables a second time, without the queries that overlap.",
+        ),
+    ] = "",
 ) -> None:
     """Write the tables of all measured results.
 
@@ -27,14 +35,18 @@ def leaderboard(
       vitret leaderboard
       vitret leaderboard --check
       vitret leaderboard --format latex > table.tex
+      vitret leaderboard --format md --without-overlap auto
     """
     from vitret.core import config
+    from vitret.core.errors import UserError
     from vitret.pages import leaderboard as board
 
     root = config.location("results").path
     if form:
         console.require_choice("--format", form, tuple(board.RENDERERS))
-        console.put(board.render(root, form).rstrip("\n"))
+        console.put(board.render(root, form, without=without_overlap).rstrip("\n"))
+    elif without_overlap:
+        raise UserError("--without-overlap prints tables and writes none: say how, e.g. --format md.")
     elif check:
         board.check(root)
         console.say(f"{root}: the leaderboard is what its rows give.")

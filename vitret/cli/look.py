@@ -1,33 +1,86 @@
 """`vitret compare`, `vitret explain`, `vitret diff`: inspect measured results."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
 from vitret.cli.options import Device, Precision
 
+if TYPE_CHECKING:
+    from vitret.compare.gains import Gain
+
 
 def compare(
     a: Annotated[Path, typer.Argument(help="A result file (JSON).")],
     b: Annotated[Path, typer.Argument(help="Another result on the same evaluation set.")],
+    seeds: Annotated[
+        bool,
+        typer.Option(help="Take the other seeds of both too, from the rows beside them."),
+    ] = True,
+    metric: Annotated[
+        str, typer.Option(help="Show gains and losses in this number; default: the primary one.")
+    ] = "",
+    groups: Annotated[int, typer.Option(min=0, help="Groups to show: half gains, half losses.")] = 20,
+    without_overlap: Annotated[
+        str,
+        typer.Option(
+            "--without-overlap",
+            metavar="FILE|auto",
+            help="Compare a second time, without the queries that overlap.",
+        ),
+    ] = "",
     form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
 ) -> None:
     """Test whether two results differ (paired).
 
-    Tests the queries that both results share.
+    Tests the queries that both results share, over their groups and over seeds. Then shows which groups of queries
+    (landmarks, products) gain and which lose from A to B.
 
     Examples:
       vitret compare results/S/dtop/E/1a2b.json results/S/irt_r/E/9f8e.json
-      vitret compare A.json B.json
+      vitret compare A.json B.json --no-seeds --metric "mAP (hard)"
     """
     from vitret.compare.arena import compare_rows
+    from vitret.compare.overlap.affected import affected_by
+    from vitret.core.config import location
 
-    found = compare_rows(a, b)
+    affected = affected_by(without_overlap, location("results").path) if without_overlap else []
+    found = compare_rows(a, b, seeds=seeds, metric=metric, without=affected)
+    tell = console.say if form else console.put
     for line in found.words:
-        (console.say if form else console.put)(line)
+        tell(line)
     console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
+    if found.without:
+        tell("\nWithout the queries that overlap")
+        console.table(found.without, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
+    if groups and found.gains and not form:
+        console.put(f"\n{found.metric} by group of queries, the greatest gain of B first")
+        heads = ("group", "queries", "A", "B", "B−A", "gain", "lose", "rows of the queries")
+        console.table(_groups(found.gains, groups), heads=heads, right=heads[:-1])
+
+
+def _groups(gains: Sequence["Gain"], most: int) -> Iterator[tuple[str, ...]]:
+    """One line a group; of more than `most`, those at both ends."""
+    first, last = (most + 1) // 2, most // 2
+    for number, gain in enumerate(gains):
+        if first <= number < len(gains) - last:
+            if number == first:
+                yield ("…", f"{len(gains) - most} more", "", "", "", "", "", "")
+            continue
+        shown = " ".join(map(str, gain.queries[:8])) + (" …" if len(gain.queries) > 8 else "")
+        yield (
+            str(gain.group),
+            str(len(gain.queries)),
+            f"{100 * gain.a:.1f}",
+            f"{100 * gain.b:.1f}",
+            f"{100 * gain.difference:+.1f}",
+            str(gain.gained),
+            str(gain.lost),
+            shown,
+        )
 
 
 def explain(

@@ -33,6 +33,10 @@ def overlap(
     out: Annotated[
         Path | None, typer.Option(help="The evidence file; default: overlap-TRAINSET-EVALSET.json.")
     ] = None,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Keep a summary without photographs below results/, for the tables."),
+    ] = False,
     page_pairs: Annotated[int, typer.Option(min=0, help="Pairs on the HTML page, strongest first.")] = 300,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -44,9 +48,11 @@ def overlap(
 
     Examples:
       vitret overlap sfm120k roxford5k --by timm:resnet50 --by timm:convnext_tiny
-      vitret overlap sfm120k roxford5k --verdicts verdicts.json
+      vitret overlap sfm120k roxford5k --verdicts verdicts.json --record
     """
     from vitret.compare.overlap.evidence import read_evidence, summary, with_verdicts, write_evidence
+    from vitret.compare.overlap.known import write_measured
+    from vitret.core.config import location
     from vitret.core.errors import UserError
 
     path = out or Path(f"overlap-{train_set}-{eval_set}.json")
@@ -70,6 +76,8 @@ def overlap(
     _page(page, evidence, most=page_pairs)
     console.put(str(path))
     console.put(str(page))
+    if record:
+        console.put(str(write_measured(location("results").path, evidence)))
 
 
 def _measured(

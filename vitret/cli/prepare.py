@@ -230,6 +230,7 @@ def _prepare(requests: "Sequence[Request]") -> None:
 
 def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     """Prepare a set and print its folder and counts; returns a sentence where broken images were left out."""
+    from vitret.core import plugins
     from vitret.data.layout.read import copies_of, load_manifest
     from vitret.data.prepare.run import carry_out
 
@@ -242,11 +243,34 @@ def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     console.put(f"{folder}: {manifest['images']} images; {counts}")
     for note in copies_of(job.request.data_root, name):
         console.say(f"{name}: {note}")
+    if job.request.source is not None and name not in plugins.names("datasets"):
+        _say_next(job.request, found)
     for image in failed:
         console.say(f"left out: {image['path']} {image['reason']}")
     if not failed:
         return []
     return [f"{name}: {len(failed)} broken images were left out; first: {failed[0]['path']}"]
+
+
+def _say_next(request: "Request", counts: dict[str, int]) -> None:
+    """The command that comes next for a set of the user's own; one that trains gets a first track."""
+    from vitret.compare.own_track import write_first_track
+    from vitret.core.config import location
+
+    name = request.name
+    if counts.get("train") and counts.get("queries"):
+        track = write_first_track(location("home").path, name, counts)
+        if track is not None:
+            console.say(f"{track}: the budget of trainings on {name}, to be edited")
+        console.say(f"Next: vitret bench --train-set {name}")
+    elif counts.get("train") and counts.get("classes", 0) > 1:
+        console.say(
+            f"All classes of {name} train. To measure on half of them: vitret prepare {name} --from {request.source} "
+            "--hold-out 0.5 --replace"
+        )
+    elif counts.get("queries"):
+        suite = "own-photographs" if counts.get("easy") or counts.get("hard") else "own-classes"
+        console.say(f"Next: vitret bench --train-set none --suite {suite} --eval-set {name}")
 
 
 def _raise_what_is_missing(total: int, failed: Sequence[str], broken: Sequence[str]) -> None:

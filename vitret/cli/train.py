@@ -1,5 +1,6 @@
 """`vitret train`: train one system on one training set under its track's budget."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,8 +9,6 @@ from vitret.cli import completions, console
 from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vitret.core.recipes import Recipe, ResolvedRecipe
     from vitret.core.records import TrainSet
 
@@ -38,6 +37,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
     ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Annotated[
@@ -56,9 +58,11 @@ def train(
     Examples:
       vitret train --system vit_tiny_contrastive --train-set coil20
       vitret train --system dtop --train-set sfm120k --set optimiser.lr=1e-4
+      vitret train --system dtop --train-set gldv2 --exclude verdicts.json
     """
     from vitret.core.config import location
-    from vitret.core.recipes import require_trainable
+    from vitret.core.exclusion import read_left_out
+    from vitret.core.recipes import ResolvedRecipe, require_trainable
     from vitret.data import layout
 
     configs, home, data = (location(name).path for name in ("configs", "home", "data"))
@@ -66,6 +70,9 @@ def train(
     require_trainable(recipe)
     trainset = layout.load_train(data, recipe.track.train_set)
     layout.require_unchanged(data, trainset.name, say=console.say)
+    if exclude is not None:
+        left_out = read_left_out(exclude)
+        recipe, trainset = ResolvedRecipe(left_out.of(recipe)), left_out.mark(trainset)
 
     if plan:
         console.put(_planned(recipe, trainset, home))
@@ -89,7 +96,7 @@ def train(
 
 
 def _recipe(
-    configs: "Path", system: str, train_set: str, *, published: str, seed: int, assignments: list[str]
+    configs: Path, system: str, train_set: str, *, published: str, seed: int, assignments: list[str]
 ) -> "ResolvedRecipe":
     """The recipe that the command line names, in one of its two ways."""
     from vitret.core.errors import UserError
@@ -102,12 +109,13 @@ def _recipe(
     return make_recipe(configs, system, train_set, seed=seed, assignments=assignments)
 
 
-def _planned(recipe: "Recipe", trainset: "TrainSet", home: "Path") -> str:
+def _planned(recipe: "Recipe", trainset: "TrainSet", home: Path) -> str:
     from vitret.core.runs import Run
 
     run = Run(path=home / "runs" / recipe.run_id)
     doing = "nothing: it is trained" if run.finished else "continue" if run.state.exists() else "train"
+    left_out = f" {recipe.exclude.words}" if recipe.exclude else ""
     return (
         f"{run.path}: {doing}; {recipe.track.images_seen:,} images seen in batches of {recipe.track.batch}, "
-        f"of {len(trainset.images):,} in {trainset.name}, budget: {recipe.budget}"
+        f"of {len(trainset.images):,} in {trainset.name}{left_out}, budget: {recipe.budget}"
     )

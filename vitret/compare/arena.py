@@ -1,76 +1,113 @@
 """Two rows against each other, and protocols by their fingerprint."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from vitret.compare.groups import groups_beside
+import numpy as np
+
+from vitret.compare.comparable import learned_from
+from vitret.compare.gains import Gain, gains
+from vitret.compare.groups import Groups, groups_beside
+from vitret.compare.overlap.affected import Affected, said_of
 from vitret.compare.paired import paired_test
-from vitret.compare.results import Result, per_query, read_result, result_files
+from vitret.compare.results import read_result, result_files
+from vitret.compare.sides import Side, require_same_measurement, side_of, with_seeds
 from vitret.compare.standing import ONE_RUN
 from vitret.core.config import file_names, named_file, read_yaml, validate, yaml_files
 from vitret.core.errors import UserError, did_you_mean
-from vitret.core.protocol import Protocol, Suite, differences
+from vitret.core.protocol import Protocol, Suite
+from vitret.core.records import Int64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two rows in words, and one line of cells a metric under `HEADS`."""
+    """Two rows in words, one line of cells a metric under `HEADS`, and of one metric the gains and losses by group."""
 
     HEADS: ClassVar = ("metric", "A", "B", "B−A", "interval", "p", "verdict")
 
     words: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
+    metric: str
+    gains: tuple[Gain, ...]
+    # The same metrics without the queries that overlap concerns; empty where none was asked to be left out.
+    without: tuple[tuple[str, ...], ...] = ()
 
 
-def compare_rows(a: Path, b: Path) -> Comparison:
+def compare_rows(
+    a: Path, b: Path, *, seeds: bool = True, metric: str = "", without: Sequence[Affected] = ()
+) -> Comparison:
     """Both values of every shared metric, and the paired difference b − a with its interval and p.
+
+    With `seeds`, the rows beside each that differ from it in their seed alone are taken too. Gains and losses are those
+    of `metric`, else of the primary number. `without` gives the metrics a second time, on the queries it leaves.
 
     Raises:
         UserError: the rows may not be compared; the message names every switch that differs.
     """
-    left, right = read_result(a), read_result(b)
-    _require_comparable(left, right)
-    words = [
-        f"{name}  {row.model.title}, trained on {row.training.set}, seed {row.training.seed}"
-        for name, row in (("A", left), ("B", right))
-    ]
-    if left.training.set != right.training.set or left.training.budget != right.training.budget:
-        words.append("Their training differs in set or budget: this is no comparison of methods.")
-    groups = groups_beside(a, left)
-    words += [f"Queries: {groups.words(left.data.set)}.", ONE_RUN]
-    cells = []
-    for key in left.metrics:
-        if key not in right.metrics:
-            continue
-        test = paired_test(per_query(b, key), per_query(a, key), groups.numbers)
-        better = "B is better" if test.difference > 0 else "A is better"
-        cells.append(
-            (
-                key,
-                f"{100 * left.metrics[key].value:.1f}",
-                f"{100 * right.metrics[key].value:.1f}",
-                f"{100 * test.difference:+.1f}",
-                f"[{100 * test.low:+.1f}, {100 * test.high:+.1f}]",
-                f"{test.p_value:.4f}",
-                better if test.separated else "tie",
-            )
-        )
-    return Comparison(words=tuple(words), cells=tuple(cells))
+    left, right = _sides(a, b, seeds=seeds)
+    require_same_measurement(left.row, right.row)
+    words = [f"A  {left.words}", f"B  {right.words}"]
+    one, other = left.row, right.row
+    learned = {learned_from(row) for row in (one, other)} - {("", "")}
+    if (
+        one.training.set != other.training.set
+        or one.training.budget != other.training.budget
+        or len(learned) > 1
+    ):
+        words.append("Their training differs in data or budget: this is no comparison of methods.")
+    words += said_of(without, [left.row, right.row]) if without else []
+    dropped = _dropped([left, right], without)
+    groups = groups_beside(a, left.row)
+    words.append(f"Queries: {groups.words(left.row.data.set)}.")
+    if left.one_run or right.one_run:
+        words.append(ONE_RUN)
+    shared = [key for key in left.row.metrics if key in right.row.metrics]
+    chosen = metric or (left.row.suite.primary if left.row.suite.primary in shared else shared[0])
+    if chosen not in shared:
+        raise UserError(f"--metric {chosen}: not in both rows. {did_you_mean(chosen, shared)}")
+    return Comparison(
+        words=tuple(words),
+        cells=tuple(_cells(left, right, key, groups) for key in shared),
+        metric=chosen,
+        gains=tuple(gains(left.values(chosen), right.values(chosen), groups.numbers)),
+        without=tuple(_cells(left, right, key, groups, dropped) for key in shared) if len(dropped) else (),
+    )
 
 
-def _require_comparable(left: Result, right: Result) -> None:
-    apart = {
-        f"{part}.{key}": values
-        for part in ("protocol", "data")
-        for key, values in differences(
-            getattr(left, part).model_dump(mode="json"), getattr(right, part).model_dump(mode="json")
-        ).items()
-    }
-    apart.pop("data.failed_images", None)
-    if apart:
-        listed = "; ".join(f"{key}: {was} / {now}" for key, (was, now) in apart.items())
-        raise UserError(f"These rows may not be compared: {listed}.")
+def _dropped(sides: Sequence[Side], without: Sequence[Affected]) -> Int64:
+    """The queries that overlap of either side's training set concerns."""
+    found = [one.rows for one in without if any(one.concerns(side.row) for side in sides)]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
+def _sides(a: Path, b: Path, *, seeds: bool) -> tuple[Side, Side]:
+    """Both sides; two rows that differ in their seed alone are one run each."""
+    left, right = with_seeds(a), with_seeds(b)
+    same = {path.resolve() for path, _ in left.entries} & {path.resolve() for path, _ in right.entries}
+    if not seeds or same:
+        return side_of([a]), side_of([b])
+    return left, right
+
+
+def _cells(
+    left: Side, right: Side, key: str, groups: Groups, dropped: Int64 | None = None
+) -> tuple[str, ...]:
+    one, other = left.values(key), right.values(key)
+    if dropped is not None:
+        one[:, dropped] = other[:, dropped] = np.nan
+    test = paired_test(other, one, groups.numbers)
+    better = "B is better" if test.difference > 0 else "A is better"
+    return (
+        key,
+        f"{100 * np.nanmean(one):.1f}",
+        f"{100 * np.nanmean(other):.1f}",
+        f"{100 * test.difference:+.1f}",
+        f"[{100 * test.low:+.1f}, {100 * test.high:+.1f}]",
+        f"{test.p_value:.4f}",
+        better if test.separated else "tie",
+    )
 
 
 def read_suite(suites: Path, name: str) -> Suite:

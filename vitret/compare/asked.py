@@ -12,6 +12,7 @@ from vitret.core import plugins
 from vitret.core.ablations import make_variants
 from vitret.core.config import location
 from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean
+from vitret.core.exclusion import LeftOut, read_left_out
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
     Recipe,
@@ -53,8 +54,8 @@ class Request:
 
     `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's;
     `without_distractors` leaves out those of the suite, and nothing else: its other rows are the same. `dim` reduces
-    descriptors to so many dimensions, and leaves out what has no more. `runs` are ids: only these of what the names
-    stand for.
+    descriptors to so many dimensions, and leaves out what has no more. `exclude` is a file that names training images
+    to leave out. `runs` are ids: only these of what the names stand for.
     """
 
     train_set: str
@@ -67,6 +68,7 @@ class Request:
     eval_sets: Sequence[str] = ()
     without_distractors: bool = False
     dim: int | None = None
+    exclude: Path | None = None
     runs: Sequence[str] = ()
 
 
@@ -96,10 +98,14 @@ class Problems:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What names stand for: recipes, each once, and a suite. Nothing of the data was read."""
+    """What names stand for: recipes, each once, and a suite. Nothing of the data was read.
+
+    `left_out` names the training images that no recipe learns from.
+    """
 
     suite: Suite
     recipes: tuple[ResolvedRecipe, ...]
+    left_out: LeftOut | None = None
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -134,11 +140,22 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
         *own,
         *_variants(places, request, seeds=seeds, problems=problems),
     ]
-    recipes = _named(_once(recipes), request.runs)
+    left_out = None if request.exclude is None else read_left_out(request.exclude)
+    recipes = [
+        _leaving_out(recipe, left_out, matcher=suite.protocol.rerank.learned) for recipe in _once(recipes)
+    ]
+    recipes = _named(recipes, request.runs)
     if request.dim is not None:
         suite = _reduced(suite, request.dim, track.train_set)
         recipes = [recipe for recipe in recipes if descriptor_dim(recipe) > (request.dim or 0)]
-    return Asked(suite=suite, recipes=tuple(recipes))
+    return Asked(suite=suite, recipes=tuple(recipes), left_out=left_out)
+
+
+def _leaving_out(recipe: ResolvedRecipe, left_out: LeftOut | None, *, matcher: bool) -> ResolvedRecipe:
+    """A recipe that learns without some images; one that learns nothing stays as it is."""
+    if left_out is None or (recipe.system.frozen and not matcher):
+        return recipe
+    return ResolvedRecipe(left_out.of(recipe))
 
 
 def _named(recipes: Sequence[ResolvedRecipe], runs: Sequence[str]) -> list[ResolvedRecipe]:
@@ -211,11 +228,19 @@ def _suite(places: Places, request: Request, *, alone: Sequence[Recipe], track: 
     suite = read_suite(places.suites, request.suite or _own_suite(alone, track))
     if request.eval_sets:
         suite = suite.model_copy(update={"sets": tuple(request.eval_sets)})
+    elif not suite.sets and _evaluates(places, track.train_set):
+        suite = suite.model_copy(update={"sets": (track.train_set,)})
     if request.without_distractors:
         suite = suite.model_copy(update={"distractors": None})
     if not suite.sets:
         raise UserError(f"suite '{suite.name}' measures no set of its own. Name one: --eval-set NAME.")
     return suite
+
+
+def _evaluates(places: Places, train_set: str) -> bool:
+    """Whether a training set is prepared and has queries of its own."""
+    known = layout.exists(places.data, train_set)
+    return known and "evaluation" in layout.load_manifest(places.data, train_set)["digests"]
 
 
 def _own_suite(alone: Sequence[Recipe], track: Track) -> str:

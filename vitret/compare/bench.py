@@ -27,7 +27,7 @@ from vitret.data import layout
 
 if TYPE_CHECKING:
     from vitret.core.protocol import Protocol
-    from vitret.core.records import Descriptors, EvalSet, Images, ImageSet
+    from vitret.core.records import Descriptors, EvalSet, Images, ImageSet, TrainSet
     from vitret.describe.whitening import Whitening
     from vitret.measure.reranking_shortlist import PairScore
     from vitret.models.model import Retriever
@@ -145,7 +145,7 @@ def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
     if run.finished:
         return None
     started = time.monotonic()
-    trainset = layout.load_train(job.places.data, recipe.track.train_set)
+    trainset = _trainset(job, recipe)
     with job.steps(run.id) as progress:
         train(
             recipe,
@@ -158,6 +158,15 @@ def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
             progress=progress,
         )
     return time.monotonic() - started
+
+
+def _trainset(job: _Bench, recipe: Recipe) -> TrainSet:
+    """What a recipe learns from, the images that it leaves out marked."""
+    trainset = layout.load_train(job.places.data, recipe.track.train_set)
+    if recipe.exclude is None:
+        return trainset
+    assert job.work.left_out is not None
+    return job.work.left_out.mark(trainset)
 
 
 def _whitening(job: _Bench, model: Retriever, *, run: Run) -> Whitening | None:
@@ -184,7 +193,7 @@ def _matcher(job: _Bench, model: Retriever, *, run: Run, recipe: Recipe) -> Matc
         return None
     return trained(
         model,
-        layout.load_train(job.places.data, recipe.track.train_set),
+        _trainset(job, recipe),
         job.work.suite.protocol,
         validation=recipe.track.validation,
         folder=run.path / "matchers",

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vitret.compare.comparable import Entry, family
 from vitret.compare.groups import groups_beside
 from vitret.compare.paired import PairedTest, holm, paired_over
 from vitret.compare.standing import Answers
-from vitret.compare.tables import Entry, by_seed, family
+from vitret.compare.tables import by_seed
 from vitret.core.config import Strict, read_yaml, validate
 
 

@@ -6,7 +6,7 @@ share one file. Rows on a manifest without a file were measured before groups we
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,10 @@ class Groups:
     @property
     def known(self) -> bool:
         return bool(self.rule)
+
+    def without(self, rows: Int64 | None) -> Groups:
+        """The groups of the other queries."""
+        return self if rows is None else replace(self, numbers=np.delete(self.numbers, rows))
 
     def words(self, name: str) -> str:
         """Queries and groups of a set, for the lines above a table.

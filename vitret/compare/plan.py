@@ -73,6 +73,7 @@ def _line(
         what = "trained already"
     else:
         what = f"train on {recipe.track.images_seen:,} images"
+        what += f" {recipe.exclude.words}" if recipe.exclude else ""
     if asked.suite.protocol.rerank.learned:
         what += ", train a matcher of pairs unless it is there"
     return f"{run.id}: {what}, then measure {', '.join(missing)}"

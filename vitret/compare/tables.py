@@ -1,28 +1,31 @@
-"""Which rows may stand together, what stands in their cells, and which of them a paired test cannot tell apart.
+"""Which rows stand together, what stands in their cells, and which of them a paired test cannot tell apart.
 
-Two rows share a table only when training set, budget, suite, protocol fingerprint and the data's manifests agree; what
-was never trained stands in every table of its training set. The ablation study of a system has a table of its own: it
-answers what the system's parts are worth, not which system is better.
+Two rows share a table only when training set, images left out of it, budget, suite, protocol fingerprint, the data's
+manifests and the rule that groups its queries agree (`vitret.compare.comparable`); what was never trained stands in
+every table of its training set. The ablation study of a system has a table of its own: it answers what the system's
+parts are worth, not which system is better.
 Seeds of one recipe are one row: the mean over seeds, its standard deviation, and the interval over groups of queries
 and over seeds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vitret.compare.comparable import Entry, by_training, family, newest_data, table_key
 from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.intervals import interval
+from vitret.compare.overlap.affected import Affected
+from vitret.compare.overlap.known import Known, Status
 from vitret.compare.paired import PairedTest
 from vitret.compare.results import Result, per_query, read_result, result_files
 from vitret.compare.standing import Answers, standings
 from vitret.core.ablations import base_of
 from vitret.core.cost import NetworkCost
 from vitret.core.protocol import metric_key, split_key
-from vitret.core.records import Float64
-from vitret.core.store import digest
+from vitret.core.records import Float64, Int64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class Row:
     one_run: bool
     medal: bool
     dirty: bool
+    # What is known of the overlap of its training with the evaluation sets.
+    overlap: Status
     # What an image costs the network, where one of the rows says it.
     cost: NetworkCost | None = None
 
@@ -90,12 +95,16 @@ class Table:
     rows: tuple[Row, ...]
     # Named only where tables of one training set differ in its bytes: the beginning of its digest.
     training_data: str
+    # The training images that its rows did not learn from, in words; empty where none were left out.
+    left_out: str
     # The system of whose ablation study these rows are; empty for a table of systems.
     ablation: str
     # Of each plain evaluation set.
     groups: tuple[tuple[str, Groups], ...]
     # The true difference that the paired test of two of its rows shows four times in five.
     detectable: float | None
+    # How many queries of an evaluation set were left out, because the training set shows what they ask about.
+    dropped: tuple[tuple[str, int], ...]
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -107,35 +116,30 @@ class Table:
         return tuple(row for row in self.rows if row.one_run and row.primary is not None)
 
 
-Entry = tuple[Path, Result]
-
-
 def read_all(root: Path) -> list[Entry]:
     """Every row below a results folder."""
     return [(path, read_result(path)) for path in result_files(root)]
 
 
-def tables(entries: Iterable[Entry]) -> list[Table]:
-    """Group rows into fair tables, in a fixed order."""
+def tables(
+    entries: Iterable[Entry], *, known: Known | None = None, without: Sequence[Affected] = ()
+) -> list[Table]:
+    """Group rows into fair tables, in a fixed order; `known` is what is known of overlap.
+
+    With `without`, the tables in which queries are affected, made from the other queries.
+    """
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for path, result in entries:
-        groups.setdefault(_table_key(result), []).append((path, result))
-    return [
-        _table(rows, training_data=version, ablation=base)
+        groups.setdefault(table_key(result), []).append((path, result))
+    found = [
+        _table(
+            newest_data(rows), training_data=version, ablation=base, known=known or Known(), without=without
+        )
         for key in sorted(groups)
-        for version, trained in _by_training(groups[key])
+        for version, trained in by_training(groups[key])
         for base, rows in _by_ablation(trained)
     ]
-
-
-def _by_training(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
-    """Rows of each version of the training set's bytes, with those that learned nothing in each."""
-    versions = sorted({r.training.manifest for _, r in entries} - {""})
-    if len(versions) < 2:
-        return [("", list(entries))]
-    return [
-        (version[:8], [e for e in entries if e[1].training.manifest in ("", version)]) for version in versions
-    ]
+    return [table for table in found if table.dropped or not without]
 
 
 def _by_ablation(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
@@ -150,31 +154,14 @@ def _by_ablation(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     return found if bases and all(r.model.system in bases for _, r in systems) else [("", systems), *found]
 
 
-def _table_key(result: Result) -> tuple[str, ...]:
-    """What must agree. The manifests of the data are left to `_same_data`: each evaluation set has its own."""
-    transductive = "transductive" if result.protocol.expansion.kind == "dba" else ""
-    return (
-        result.training.set,
-        result.recipe.track.name,
-        result.training.budget,
-        result.suite.name,
-        result.fingerprint,
-        result.protocol.rerank.shortlist,
-        transductive,
-        _own_budget(result),
-    )
-
-
-def _own_budget(result: Result) -> str:
-    """What a budget of its own allows, as a digest: the track's name does not tell it. Empty for a track's."""
-    if result.training.budget == "track":
-        return ""
-    track = result.recipe.track
-    return digest([track.images_seen, track.batch, track.validation, track.image.model_dump(mode="json")])
-
-
-def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Table:
-    entries = _newest_data(entries)
+def _table(
+    entries: Sequence[Entry],
+    *,
+    training_data: str,
+    ablation: str,
+    known: Known,
+    without: Sequence[Affected],
+) -> Table:
     first = entries[0][1]
     sets = sorted({r.eval_name for _, r in entries}, key=lambda name: (name.count("+"), name))
     sets.sort(key=lambda name: name.partition("+")[0])
@@ -183,7 +170,11 @@ def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Ta
     measured = {(r.eval_name, key) for _, r in entries for key in r.metrics}
     owed = [(name, key) for name in sets for key in keys if (name, key) in measured]
     groups = {r.eval_name: groups_beside(path, r) for path, r in entries}
-    found = [_found(one, owed, primary=first.suite.primary, groups=groups) for one in _by_recipe(entries)]
+    dropped = {r.eval_name: affected.rows for _, r in entries for affected in without if affected.concerns(r)}
+    found = [
+        _found(one, owed, primary=first.suite.primary, groups=groups, dropped=dropped, known=known)
+        for one in _by_recipe(entries)
+    ]
     rows, detectable = _ranked(found)
     return Table(
         train_set=first.training.set,
@@ -199,9 +190,11 @@ def _table(entries: Sequence[Entry], *, training_data: str, ablation: str) -> Ta
         shortlist=first.protocol.rerank.shortlist,
         rows=tuple(rows),
         training_data=training_data,
+        left_out=next((r.recipe.exclude.words for _, r in entries if r.recipe.exclude), ""),
         ablation=ablation,
-        groups=tuple((name, groups[name]) for name in sets if "+" not in name),
+        groups=tuple((name, groups[name].without(dropped.get(name))) for name in sets if "+" not in name),
         detectable=detectable,
+        dropped=tuple((name, len(rows)) for name, rows in sorted(dropped.items()) if "+" not in name),
     )
 
 
@@ -215,30 +208,12 @@ def _warnings(result: Result) -> list[str]:
     return found
 
 
-def _newest_data(entries: Sequence[Entry]) -> list[Entry]:
-    """Of each evaluation set only the rows on the manifest that most rows have; others cannot be compared."""
-    counts: dict[str, dict[tuple[str, str], int]] = {}
-    for _, r in entries:
-        manifests = counts.setdefault(r.eval_name, {})
-        key = (r.data.manifest, r.data.distractors_manifest)
-        manifests[key] = manifests.get(key, 0) + 1
-    chosen = {name: max(sorted(found), key=lambda k, f=found: f[k]) for name, found in counts.items()}  # type: ignore[misc]
-    return [
-        (p, r) for p, r in entries if chosen[r.eval_name] == (r.data.manifest, r.data.distractors_manifest)
-    ]
-
-
 def _by_recipe(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Entries of one recipe, whatever the seed, in the order of system names."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for path, result in entries:
         groups.setdefault((result.model.system, family(result)), []).append((path, result))
     return [groups[key] for key in sorted(groups)]
-
-
-def family(result: Result) -> str:
-    """Identity of a recipe without its seed."""
-    return digest(result.recipe.model_copy(update={"seed": 0}).digest)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -248,6 +223,7 @@ class _Found:
     entries: Sequence[Entry]
     cells: dict[tuple[str, str], Cell]
     answers: Answers | None
+    overlap: Status
 
     def row(self, *, against_best: PairedTest | None, ranks: tuple[int, int] | None, medal: bool) -> Row:
         """The row as it stands among others."""
@@ -271,6 +247,7 @@ class _Found:
             one_run=self.one_run,
             medal=medal,
             dirty=any(r.environment.dirty for _, r in self.entries),
+            overlap=self.overlap,
             cost=next((r.cost.network for _, r in self.entries if r.cost.network is not None), None),
         )
 
@@ -285,14 +262,17 @@ def _found(
     *,
     primary: str,
     groups: dict[str, Groups],
+    dropped: Mapping[str, Int64],
+    known: Known,
 ) -> _Found:
-    """The cells of one recipe, and what its paired tests need."""
+    """The cells of one recipe, and what its paired tests need, without the queries `dropped` of a set."""
     by_set = {name: [(p, r) for p, r in entries if r.eval_name == name] for name in groups}
-    cells = {
-        (name, key): _cell(by_set[name], key, groups[name])
+    measured = {
+        (name, key): _cell(by_set[name], key, groups[name], dropped.get(name))
         for name, key in owed
         if by_set[name] and all(key in r.metrics for _, r in by_set[name])
     }
+    cells = {column: cell for column, cell in measured.items() if cell is not None}
     plain = sorted(name for name in groups if "+" not in name)
     seeds = {name: {r.training.seed for _, r in found} for name, found in by_set.items()}
     complete = (
@@ -302,28 +282,43 @@ def _found(
     )
     answers = None
     if complete:
-        values = [by_seed(by_set[name], primary) for name in plain]
+        values = [by_seed(by_set[name], primary, dropped.get(name)) for name in plain]
         answers = Answers.of(values, [groups[name].numbers for name in plain])
-    return _Found(entries=entries, cells=cells, answers=answers)
+    return _Found(
+        entries=entries, cells=cells, answers=answers, overlap=known.status([r for _, r in entries])
+    )
 
 
-def _cell(entries: Sequence[Entry], key: str, groups: Groups) -> Cell:
-    """One number; its interval comes from the stored ranks, because rows of old versions know no groups."""
+def _cell(entries: Sequence[Entry], key: str, groups: Groups, dropped: Int64 | None) -> Cell | None:
+    """One number; its interval comes from the stored ranks, because rows of old versions know no groups.
+
+    None where every query that has a positive is dropped.
+    """
     means = np.array([r.metrics[key].value for _, r in entries])
-    low, high = interval(by_seed(entries, key), groups.numbers)
+    answering = entries[0][1].metrics[key].n_effective
+    values = by_seed(entries, key, dropped)
+    if dropped is not None:
+        answering = int((~np.isnan(values[0])).sum())
+        if not answering:
+            return None
+        means = np.nanmean(values, axis=1)
+    low, high = interval(values, groups.numbers)
     return Cell(
         value=float(means.mean()),
         std=float(means.std(ddof=1)) if len(means) > 1 else None,
         low=low,
         high=high,
-        n_effective=entries[0][1].metrics[key].n_effective,
+        n_effective=answering,
     )
 
 
-def by_seed(entries: Sequence[Entry], key: str) -> Float64:
-    """Per-query values (seeds, Q) of one evaluation set."""
+def by_seed(entries: Sequence[Entry], key: str, dropped: Int64 | None = None) -> Float64:
+    """Per-query values (seeds, Q) of one evaluation set, NaN for queries without positives and for dropped ones."""
     ordered = sorted(entries, key=lambda entry: entry[1].training.seed)
-    return np.stack([per_query(path, key) for path, _ in ordered])
+    values = np.stack([per_query(path, key) for path, _ in ordered])
+    if dropped is not None:
+        values[:, dropped] = np.nan
+    return values
 
 
 def _ranked(found: Sequence[_Found]) -> tuple[list[Row], float | None]:

@@ -86,6 +86,7 @@ def _said_twice(result: Result) -> Iterator[tuple[str, Any, Any]]:
     yield "training.images_seen", training.images_seen, 0 if system.frozen else track.images_seen
     learned = not system.frozen or result.protocol.rerank.learned
     yield "whether training.manifest is given", bool(training.manifest), learned
+    yield "whether recipe.exclude is of something that learned", recipe.exclude is None or learned, True
     whitened = result.protocol.whitening.kind != "none"
     yield "whether data.whitening_manifest is given", bool(data.whitening_manifest), whitened
     with_distractors = data.distractors is not None

@@ -12,6 +12,7 @@ from vitret.compare.arena import read_suite
 from vitret.compare.asked import Asked, Places, Problems, Request, ask, require_prepared, unprepared
 from vitret.compare.levels import owed_keys, require_measurable
 from vitret.compare.whiten import load_source
+from vitret.core.exclusion import LeftOut
 from vitret.core.protocol import Suite
 from vitret.core.recipes import Recipe, ResolvedRecipe, read_track
 from vitret.core.runs import Run
@@ -46,6 +47,8 @@ class Work:
     whitening_source: TrainSet | None
     # Training set → its digest, and which part of it is prepared: of every set that something learns from.
     learned: dict[str, tuple[str, str]]
+    # The training images that recipes with an exclusion do not learn from.
+    left_out: LeftOut | None = None
 
     def training(self, recipe: Recipe) -> tuple[str, str]:
         """Digest and subset of what a row's numbers were learned from; empty for what learns nothing."""
@@ -68,6 +71,10 @@ def resolve(places: Places, request: Request) -> Work:
         require_prepared(places, asked)
     absent = set(unprepared(places, asked))
     learned = _training_sets(places, asked, absent, problems=problems)
+    if asked.left_out is not None:
+        for name in learned:
+            with problems.collected():
+                asked.left_out.mark(layout.load_train(places.data, name))
     evaluations, distractors = _data(places, suite, absent, problems=problems)
     whitening_source = None
     with problems.collected():
@@ -87,6 +94,7 @@ def resolve(places: Places, request: Request) -> Work:
         distractors=distractors,
         whitening_source=whitening_source,
         learned=learned,
+        left_out=asked.left_out,
     )
 
 

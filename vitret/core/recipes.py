@@ -7,7 +7,7 @@ from typing import Any, Literal, NewType
 from pydantic import Field, model_serializer, model_validator
 
 from vitret.core import plugins
-from vitret.core.config import Model, Strict, assign, file_names, named_file, read_yaml, validate
+from vitret.core.config import Model, Strict, assign, file_names, location, named_file, read_yaml, validate
 from vitret.core.errors import UserError
 from vitret.core.store import digest
 
@@ -275,6 +275,17 @@ class Track(Strict):
     suite: str = "landmarks"
 
 
+class Exclusion(Strict):
+    """Training images that nothing learns from; the run's folder lists them."""
+
+    images: int = Field(gt=0, description="how many names were given")
+    digest: str = Field(description="of the sorted names")
+
+    @property
+    def words(self) -> str:
+        return f"without {self.images:,} image{'s' if self.images > 1 else ''} (list {self.digest[:8]})"
+
+
 class Recipe(Strict):
     """System ⊕ track at one seed. `budget` is "track", or "own" for a paper's own recipe."""
 
@@ -282,6 +293,11 @@ class Recipe(Strict):
     track: Track
     seed: int = 0
     budget: Literal["track", "own"] = "track"
+    exclude: Exclusion | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="training images left out, of `--exclude`",
+    )
 
     @property
     def digest(self) -> str:
@@ -335,8 +351,16 @@ def _changed(record: Model, assignments: Sequence[str], path: Path) -> Model:
 
 
 def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -> Track:
-    """The track of a training set, by the set's name (aliases too) or by path."""
-    path = named_file("track", configs / "tracks", unalias(train_set))
+    """The track of a training set, by the set's name (aliases too) or by path.
+
+    A set of the user's own may have its track in $VITRET_HOME/tracks.
+    """
+    name = unalias(train_set)
+    own = location("home").path / "tracks"
+    folder = (
+        own if name in file_names(own) and name not in file_names(configs / "tracks") else configs / "tracks"
+    )
+    path = named_file("track", folder, name)
     return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
 
 

@@ -127,6 +127,7 @@ class TrainSet:
 
     `labels` (n,) int64 in 0…C−1; `pairs` (P, 2) int64 rows (query, positive) into the images, for tuples;
     `validation` (n,) bool marks the images that training never sees; no class lies on both sides.
+    `excluded` (n,) bool marks the images that neither training nor validation sees, None where none were named.
     """
 
     name: str
@@ -134,6 +135,7 @@ class TrainSet:
     labels: Int64
     pairs: Int64 | None = None
     validation: NDArray[np.bool_] | None = None
+    excluded: NDArray[np.bool_] | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
 

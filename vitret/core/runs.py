@@ -1,6 +1,7 @@
 """A run is a folder: the resolved recipe, the code and machine it ran on, its log, its checkpoint, its state.
 
-$VITRET_HOME/runs/<id>/  recipe.yaml  code.json  data.json  log.jsonl  checkpoint.safetensors  state/  run.lock
+$VITRET_HOME/runs/<id>/  recipe.yaml  code.json  data.json  log.jsonl  checkpoint.safetensors  state/  run.lock,
+and excluded.txt where training images were left out
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -88,6 +90,10 @@ class Run:
         self.require_data(name, digest)
         if not (self.path / "data.json").is_file():
             write_json(self.path / "data.json", {"set": name, "digest": digest})
+
+    def record_excluded(self, names: Sequence[str]) -> None:
+        """List the training images that the run leaves out, one a line, as `--exclude` reads them."""
+        write_text(self.path / "excluded.txt", "".join(f"{name}\n" for name in names))
 
 
 def open_run(home: Path, recipe: Recipe) -> Run:

@@ -29,6 +29,30 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         torch.save(state, handle)
 
 
+def save_own(folder: Path, state: dict[str, Any], *, step: int, rank: int) -> None:
+    """What one process alone holds of a saved step; it counts once `save_state` has saved that step too."""
+    with writing(_own(folder, step, rank)) as handle:
+        torch.save(state, handle)
+
+
+def load_own(folder: Path, *, step: int, rank: int) -> dict[str, Any]:
+    state: dict[str, Any] = load_tensors(
+        _own(folder, step, rank), hint="Remove the folder to start from scratch."
+    )
+    return state
+
+
+def clear_own(folder: Path, *, step: int) -> None:
+    """Remove what processes alone hold of all other steps."""
+    for path in folder.glob("own-*.pt"):
+        if not path.name.startswith(f"own-{step}-"):
+            path.unlink()
+
+
+def _own(folder: Path, step: int, rank: int) -> Path:
+    return folder / f"own-{step}-{rank}.pt"
+
+
 def load_state(folder: Path, *, recipe: str, processes: int) -> dict[str, Any] | None:
     """The saved state, on the CPU; None where nothing was saved.
 

@@ -22,15 +22,16 @@ def split(trainset: TrainSet, fraction: float) -> tuple[TrainSet, TrainSet | Non
     """(what is learned, what is held out); labels of the first are 0…C−1 without gaps.
 
     The set's own mask is taken where there is one. Otherwise `fraction` of the classes with two images or more, at
-    least two, is held out; nothing is when it is 0.
+    least two, is held out; nothing is when it is 0. Excluded images are in neither, and change no class's side.
     """
     own = trainset.validation is not None and bool(trainset.validation.any())
     mask = trainset.validation if own else _choose(trainset.labels, fraction)
     assert mask is not None
-    learned = _subset(trainset, ~mask)
+    kept = np.ones_like(mask) if trainset.excluded is None else ~trainset.excluded
+    learned, held = _subset(trainset, ~mask & kept), mask & kept
     if learned.classes < 2:
-        raise UserError(f"{trainset.name}: {_too_few(learned.classes, own=own, held=bool(mask.any()))}")
-    return learned, _subset(trainset, mask) if mask.any() else None
+        raise UserError(f"{trainset.name}: {_too_few(learned.classes, own=own, held=bool(held.any()))}")
+    return learned, _subset(trainset, held) if held.any() else None
 
 
 def _too_few(classes: int, *, own: bool, held: bool) -> str:
@@ -64,6 +65,7 @@ def _subset(trainset: TrainSet, mask: NDArray[np.bool_]) -> TrainSet:
         labels=labels.astype(np.int64),
         pairs=pairs,
         validation=None,
+        excluded=None,
     )
 
 

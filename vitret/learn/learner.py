@@ -16,6 +16,7 @@ from vitret.learn.checkpoints import Stateful, random_state, set_random_state
 from vitret.learn.loading import Batch, forward
 from vitret.learn.objective import Objective, build_objective
 from vitret.learn.optimise import batch_norm_to_eval, clip_gradients, freeze, make_optimiser, update_copy
+from vitret.learn.split_classes import split_size
 from vitret.learn.step_clock import OFF, StepClock
 from vitret.models.model import Retriever, build_model
 
@@ -55,6 +56,11 @@ class Learner:
         return descriptors
 
     @property
+    def split(self) -> bool:
+        """Whether each process holds a part of a loss's weights."""
+        return split_size(self.objective.parameters()) > 0
+
+    @property
     def parts(self) -> dict[str, Stateful | None]:
         """All that a training saves, by name; None for what this one has not."""
         return {
@@ -89,6 +95,11 @@ def make_learner(
     objective = build_objective(
         system.losses, system.memory, dim=model.dim, classes=classes, images=images, batch=recipe.track.batch
     )
+    if dtype is torch.float16 and split_size(objective.parameters()):
+        raise UserError(
+            "--precision fp16: with classes split over processes one may skip a step that another makes. "
+            "Use --precision bf16 or fp32."
+        )
     if distributed.world() > 1:
         share_batch_norm(model, device)
     model.to(device)

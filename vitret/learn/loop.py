@@ -20,10 +20,13 @@ from vitret.core.records import Int64
 from vitret.learn import distributed
 from vitret.learn.checkpoints import (
     Stateful,
+    clear_own,
     clear_state,
     cut_log,
+    load_own,
     load_state,
     random_state,
+    save_own,
     save_state,
     set_random_state,
 )
@@ -81,7 +84,7 @@ class Training(Generic[Batch]):
     are saved and restored by name, `recipe` is the digest that a saved state must have. `write` keeps the result of
     the last step. After the steps in `marks` the log gets a line, and what `validate` finds. `images` is how many a
     step takes, for the speed in the log; None tells no speed. `advice` follows where a loss is not finite. `clock` is
-    told when a step waits for its batch.
+    told when a step waits for its batch. The parts named in `split` are others in each process.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Training(Generic[Batch]):
     marks: frozenset[int] = frozenset()
     validate: Callable[[], dict[str, Any]] | None = None
     clock: StepClock = OFF
+    split: frozenset[str] = frozenset()
 
 
 def run_training(
@@ -154,6 +158,8 @@ def _start(training: Training[Batch], say: Say | None) -> Position:
     state = load_state(training.state, recipe=training.recipe, processes=distributed.world())
     position = Position()
     if state is not None:
+        if training.split and distributed.rank() > 0:
+            state |= load_own(training.state, step=state["step"], rank=distributed.rank())
         for name, part in training.parts.items():
             if part is not None:
                 part.load_state_dict(state[name])
@@ -183,8 +189,14 @@ def _save(training: Training[Batch], position: Position) -> None:
         "plan": None if position.plan is None else torch.from_numpy(position.plan),
         "recipe": training.recipe,
     }
+    if training.split:
+        if distributed.rank() > 0:
+            own = {name: parts[name] for name in training.split}
+            save_own(training.state, own, step=position.step, rank=distributed.rank())
+        distributed.from_first(None)
     if distributed.rank() == 0:
         save_state(training.state, state)
+        clear_own(training.state, step=position.step)
 
 
 def _log(training: Training[Batch], entry: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vitret.core.errors import UserError
 from vitret.core.recipes import OptimiserSpec
+from vitret.learn.split_classes import is_split, total_norm
 
 
 def lr_at(step: int, *, total: int, epoch: int, spec: OptimiserSpec) -> float:
@@ -115,7 +116,11 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 def clip_gradients(optimiser: torch.optim.Optimizer, limit: float) -> Tensor:
     """Scale all gradients down to a common norm of at most `limit`; returns the norm before."""
     learned = [weight for group in optimiser.param_groups for weight in group["params"]]
-    return nn.utils.clip_grad_norm_(learned, limit)
+    if not any(is_split(weight) for weight in learned):
+        return nn.utils.clip_grad_norm_(learned, limit)
+    norm = total_norm(learned)
+    nn.utils.clip_grads_with_norm_(learned, limit, norm)
+    return norm
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor, *, clip: float | None) -> None:

@@ -34,6 +34,7 @@ from vitret.learn.loading import (
 from vitret.learn.loop import Outcome, Position, Progress, Say, Training, run_training
 from vitret.learn.optimise import lr_at, set_lr
 from vitret.learn.sampling import Facts, Sampler
+from vitret.learn.split_classes import split_size
 from vitret.learn.step_clock import OFF, StepClock
 from vitret.models.model import Retriever, save_model
 from vitret.models.origin import record_start
@@ -82,8 +83,13 @@ def train(
     """
     require_trainable(recipe)
     _check_tuples(recipe)
+    assert (recipe.exclude is None) == (trainset.excluded is None), (
+        "recipe and training set leave out the same"
+    )
     if distributed.rank() == 0:
         run.record_data(trainset.name, trainset.digest)
+        if trainset.excluded is not None:
+            run.record_excluded([trainset.images.name(int(row)) for row in np.flatnonzero(trainset.excluded)])
         record_start(run, recipe)
     if distributed.from_first(run.finished):
         clear_state(run.state)
@@ -91,6 +97,12 @@ def train(
     learned, held_out = holdout.split(trainset, recipe.track.validation)
     workers = default_workers(device) if workers is None else workers
     course = _course(recipe, learned, device=device, precision=precision, workers=workers, clock=clock)
+    if say is not None and course.learner.split:
+        numbers = split_size(course.learner.objective.parameters())
+        say(
+            f"{run.id}: each of {distributed.world()} processes holds about {numbers:,} numbers of the class centres; "
+            f"with gradients and AdamW's moments {16 * numbers / 2**20:,.0f} MiB."
+        )
     with _tensor_cores(course.learner):
         run_training(_training(course, run, held_out), say=say, progress=progress, save_seconds=save_seconds)
     return run.checkpoint
@@ -142,6 +154,7 @@ def _training(course: _Course, run: Run, held_out: TrainSet | None) -> Training[
         marks=_marks(course.total),
         validate=_validation(course, held_out),
         clock=learner.clock,
+        split=frozenset(("objective", "optimiser")) if learner.split else frozenset(),
     )
 
 

@@ -8,9 +8,11 @@ def title(table: Table) -> str:
     """What the rows were trained on, how they were measured, under which fingerprint."""
     trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
     trained += f", data {table.training_data}" if table.training_data else ""
+    trained += f" {table.left_out}" if table.left_out else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
     trained += "" if table.budget == "track" else ", own budgets"
     trained += f" · ablation study of {table.ablation}" if table.ablation else ""
+    trained += "".join(f" · without {count} queries of {name}" for name, count in table.dropped)
     return f"{trained} · {table.suite} · {table.fingerprint}"
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vitret.compare.claims import ClaimsFile, Tested, claims_files, judge_claims
-from vitret.compare.tables import Entry, Row, Table, read_all
+from vitret.compare.comparable import Entry
+from vitret.compare.tables import Row, Table, read_all
 from vitret.core.config import file_names
 from vitret.core.recipes import Track, read_track
 from vitret.pages.leaderboard import number

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitret.compare.overlap.affected import affected_by, said_of
+from vitret.compare.overlap.known import known
 from vitret.compare.published import PublishedRow, published_rows, targets_of
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
@@ -55,9 +57,9 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
         for row in table.rows
     ]
     if with_test:
-        heads += ["rank", f"{table.primary} vs first"]
+        heads += ["rank", f"{table.primary} vs first", "overlap", "zero-shot %"]
         for cells, row in zip(rows, table.rows, strict=True):
-            cells += [rank(row), against(row)]
+            cells += [rank(row), against(row), row.overlap.word, row.overlap.cell]
     return heads, rows
 
 
@@ -123,6 +125,11 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                     "starts_from": row.starts_from,
                     "rank_first": row.ranks[0] if row.ranks else None,
                     "rank_last": row.ranks[1] if row.ranks else None,
+                    "left_out": table.left_out,
+                    "dropped_queries": dict(table.dropped).get(name.partition("+")[0], 0),
+                    "overlap": row.overlap.word,
+                    "zero_shot_training": row.overlap.training,
+                    "zero_shot_pretraining": row.overlap.pretraining,
                 }
 
 
@@ -193,22 +200,28 @@ RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
 }
 
 
-def measured_tables(root: Path) -> list[Table]:
+def measured_tables(root: Path, *, without: str = "") -> list[Table]:
     """The tables of a results folder.
 
+    With `without` (a file of overlap, or "auto"), behind them the tables without the queries that overlap concerns.
     Raises `EmptyError` where there are no rows.
     """
-    found = tables(read_all(root))
+    entries, known_here = read_all(root), known(root)
+    found = tables(entries, known=known_here)
     if not found:
         raise EmptyError(
             f"{root}: no measured rows. Run `vitret bench --train-set SET` or `vitret demo` first."
         )
+    if without:
+        affected = affected_by(without, root)
+        said_of(affected, [row for _, row in entries])  # refuses a file that is about none of the rows
+        found += tables(entries, known=known_here, without=affected)
     return found
 
 
-def render(root: Path, form: str) -> str:
-    """The tables of a results folder in one of the forms of `RENDERERS`."""
-    return RENDERERS[form](measured_tables(root), root)
+def render(root: Path, form: str, *, without: str = "") -> str:
+    """The tables of a results folder in one of the forms of `RENDERERS`; `without` as in `measured_tables`."""
+    return RENDERERS[form](measured_tables(root, without=without), root)
 
 
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vitret.compare.overlap.known import NOTHING_TRAINED
 from vitret.compare.standing import FEW_GROUPS, ONE_RUN, ROUGH
 from vitret.compare.tables import Row, Table
 
@@ -44,7 +45,27 @@ def above(table: Table) -> list[str]:
             f"Fewer than {FEW_GROUPS} groups in {', '.join(few)}: the intervals are rough. Where a few "
             f"groups carry the number, they hold the truth {ROUGH} of the time, not 95 %."
         )
+    lines += [
+        f"Without {count} queries of {name}, which overlap with the training set."
+        for name, count in table.dropped
+    ]
+    lines += _overlap(table)
     return lines
+
+
+def _overlap(table: Table) -> list[str]:
+    """What is known of overlap, where it is the same for all rows that were trained."""
+    words = {row.overlap.word for row in table.rows} - {NOTHING_TRAINED}
+    shares = {row.overlap.training for row in table.rows if row.overlap.word in words}
+    if len(words) != 1 or len(shares) != 1:
+        return []
+    share = shares.pop()
+    known = (
+        ""
+        if share is None
+        else f"; {100 * share:.0f} % of the queries are known not to be in the training set"
+    )
+    return [f"Overlap of training and evaluation: {words.pop()}{known}."]
 
 
 def below(table: Table) -> list[str]:

@@ -11,7 +11,7 @@ _BLOCK = re.compile(r"(<!-- simulation: (\w+) -->\n).*?(<!-- end -->)", flags=re
 
 
 def with_tables(text: str, found: dict[str, Any]) -> str:
-    """The page with each marked block made anew."""
+    """The page with each marked block made again."""
     makers = {"beta": beta_table, "real": real_table, "intervals": interval_table, "tests": test_table}
     return _BLOCK.sub(lambda match: f"{match[1]}\n{makers[match[2]](found)}\n\n{match[3]}", text)
 

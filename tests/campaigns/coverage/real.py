@@ -1,6 +1,6 @@
-"""The second population: per-query values of committed rows, drawn anew group by group, three queries of each.
+"""The second population: per-query values of committed rows, drawn again group by group, three queries of each.
 
-Each simulated seed takes the values of one of the real rows for each group, drawn anew, so what seeds and groups do
+Each simulated seed takes the values of one of the real rows for each group, drawn again, so what seeds and groups do
 together is real. Where a system has several seeds, each seed moreover raises or lowers all values by a normal power,
 with a standard deviation of one point of the mean: three real seeds are too few to draw that from.
 """

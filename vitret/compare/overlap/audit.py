@@ -218,26 +218,18 @@ def _verify(
     parts = {}
     for row in sorted(found.keys() | bits.keys()):
         other = read(audit.trainset.images.file(row))
-        agreed, mirror = _best(shown, turned, other)
+        agreed = geometry.Agreement()
+        if shown is not None and turned is not None and other is not None:
+            agreed = geometry.compare_with_mirror(other, shown, turned)
         parts[row] = Parts(
             cosines=tuple(found.get(row, [None] * len(audit.requests))),
             bits=bits.get(row),
             inliers=agreed.inliers,
             matches=agreed.matches,
             pixels=agreed.pixels,
-            mirrored=mirror,
+            mirrored=agreed.mirrored,
         )
     return parts
-
-
-def _best(
-    shown: geometry.Keypoints | None, turned: geometry.Keypoints | None, other: geometry.Keypoints | None
-) -> tuple[geometry.Agreement, bool]:
-    """The better agreement of a probe and of its mirror image, and whether it is the mirror image's."""
-    if shown is None or turned is None or other is None:
-        return geometry.Agreement(), False
-    straight, mirrored = geometry.compare(other, shown), geometry.compare(other, turned)
-    return (mirrored, True) if mirrored.inliers > straight.inliers else (straight, False)
 
 
 def _pairs(audit: Audit, probe: _Probe, parts: Mapping[int, Parts]) -> Iterator[Pair]:

@@ -4,7 +4,7 @@ An affine map is fitted to matched keypoints; the keypoints that agree with it (
 pixels that agree under the map speak for one and the same photograph.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,12 @@ def compare(one: Keypoints, other: Keypoints) -> Agreement:
     return Agreement(
         inliers=int(mask.sum()), matches=len(rows), pixels=_correlation(one.grey, other.grey, affine)
     )
+
+
+def compare_with_mirror(one: Keypoints, other: Keypoints, turned: Keypoints) -> Agreement:
+    """The better agreement of `one` with an image and with its mirror image `turned`."""
+    straight, mirror = compare(one, other), compare(one, turned)
+    return replace(mirror, mirrored=True) if mirror.inliers > straight.inliers else straight
 
 
 def _plausible(affine: NDArray[np.float64]) -> bool:

@@ -157,20 +157,20 @@ def _labels(path: Path, table: Any) -> NDArray[Any]:
     return np.array(column.to_pylist(), dtype=np.str_)
 
 
-def _group_column(path: Path, columns: Sequence[str]) -> str:
-    """Which column tells the groups of queries; empty for none."""
+def _group_column(path: Path, columns: Sequence[str]) -> str | None:
+    """Which column tells the groups of queries. A column without a name, as pandas writes its index, is none."""
     found = [name for name in GROUPS if name in columns]
     if len(found) > 1:
         raise DataError(
             f"{path}: the columns {' and '.join(repr(name) for name in found)} both say which queries ask about one "
             "thing. Keep one of them, or give the other another name."
         )
-    return found[0] if found else ""
+    return found[0] if found else None
 
 
-def _named(path: Path, table: Any, column: str) -> Int64 | None:
+def _named(path: Path, table: Any, column: str | None) -> Int64 | None:
     """A number for each word of a column, −1 where it is empty, (n,); None where no row has one."""
-    if column not in table.column_names:
+    if column is None or column not in table.column_names:
         return None
     try:
         cells = table[column].cast(pa.string()).to_pylist()
@@ -195,7 +195,7 @@ def _said_of_sequences(sequences: Int64, labels: NDArray[Any]) -> str:
     )
 
 
-def _said_of_groups(groups: Int64, column: str) -> str:
+def _said_of_groups(groups: Int64, column: str | None) -> str:
     """What a user should know of the groups of queries."""
     known, alone = groups[groups >= 0], int((groups < 0).sum())
     more = f" and {alone} that stand alone" if alone else ""

@@ -1,0 +1,104 @@
+"""One verdict against a baseline, and the exit code that follows from it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vitret.compare.baseline import read_baseline, verdict
+from vitret.compare.results import read_result
+from vitret.compare.work import Task, Work
+from vitret.core.errors import CheckError, DataError, UserError
+from vitret.core.protocol import Protocol, Suite
+
+BEST, GOOD, BAD = [0] * 30, [0] * 29 + [1], [9] * 30
+
+
+def _work(*rows: Path, sets: tuple[str, ...] = ("east",)) -> Work:
+    """A bench whose rows are there already."""
+    suite = Suite(
+        name="s", sets=sets, metrics=("mAP", "mP@10"), levels=("medium", "hard"), primary="mAP (hard)"
+    )
+    tasks: dict[str, Task] = {}
+    for path in rows:
+        row = read_result(path)
+        task = tasks.setdefault(row.recipe.digest, Task(recipe=row.recipe, rows={}))
+        task.rows[row.eval_name] = path
+    return Work(
+        suite=suite,
+        tasks=tuple(tasks.values()),
+        evaluations={},
+        distractors=None,
+        whitening_source=None,
+        learned={},
+    )
+
+
+def test_a_clear_difference_is_better_and_the_other_way_round_worse(write):
+    good, bad = write("good", GOOD), write("bad", BAD)
+    better = verdict(read_baseline(bad, _work(good)), _work(good))
+    better.require("better")
+    assert "+92.5 points" in better.lines[1]
+    worse = verdict(read_baseline(good, _work(bad)), _work(bad))
+    with pytest.raises(CheckError, match="Found: worse"):
+        worse.require("not-worse")
+
+
+def test_a_tie_is_not_better_but_not_worse(write):
+    best, good = write("best", BEST), write("good", GOOD)
+    tie = verdict(read_baseline(good, _work(best)), _work(best))
+    tie.require("not-worse")
+    with pytest.raises(CheckError, match=r"Required: better\. Found: tie"):
+        tie.require("better")
+    assert "no proof" in tie.lines[2]
+
+
+def test_seeds_and_sets_of_both_sides_count(write):
+    ours = [write("ours", GOOD, seed=s, eval_set=e) for s in (0, 1) for e in ("east", "west")]
+    theirs = [write("theirs", BAD, seed=s, eval_set=e) for s in (0, 1, 2) for e in ("east", "west")]
+    work = _work(*ours, sets=("east", "west"))
+    found = verdict(read_baseline(theirs[0], work), work)
+    assert (
+        found.lines[0] == "OURS, trained on town, seeds 0, 1 against THEIRS, trained on town, seeds 0, 1, 2"
+    )
+    assert found.lines[1].startswith("mAP (hard) on east, west: +")
+    assert found.word == "better"
+
+
+def test_a_baseline_that_lacks_a_set_is_told(write):
+    ours, theirs = write("ours", GOOD), write("theirs", BAD)
+    with pytest.raises(DataError, match="no row beside it on west"):
+        read_baseline(theirs, _work(ours, sets=("east", "west")))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"protocol": Protocol(size=512)}, "was measured under protocol"),
+        ({"train_set": "city"}, "training.set: city / town"),
+        ({"budget": "own"}, "training.budget: own / track"),
+        ({"left_out": "0123456789"}, "training data: t without list 01234567 / t"),
+        ({"manifest": "n"}, "data.manifest: n / m"),
+    ],
+)
+def test_what_may_not_stand_in_one_table_gets_no_verdict(write, options, words):
+    ours, theirs = write("ours", GOOD), write("theirs", BAD, **options)
+    with pytest.raises(UserError, match=words):
+        verdict(read_baseline(theirs, _work(ours)), _work(ours))
+
+
+def test_several_systems_and_the_baseline_itself_are_refused(write):
+    a, b = write("a", GOOD), write("b", BAD)
+    with pytest.raises(UserError, match="Name one: --systems NAME"):
+        read_baseline(a, _work(a, b))
+    with pytest.raises(UserError, match="the very recipe"):
+        read_baseline(a, _work(a))
+    with pytest.raises(DataError, match="is not there"):
+        read_baseline(a.with_name("none.json"), _work(b))
+
+
+def test_a_frozen_network_may_be_the_baseline(write):
+    ours, frozen = write("ours", GOOD), write("frozen", BAD, trained_on="")
+    assert verdict(read_baseline(frozen, _work(ours)), _work(ours)).word == "better"
+    without = replace(_work(ours), tasks=_work(write("ours", GOOD, left_out="0123456789")).tasks)
+    assert verdict(read_baseline(frozen, without), without).word == "better"

@@ -1,0 +1,165 @@
+"""What tables say of overlap: measured or declared, the share of queries that are new, numbers without the others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitret.compare.arena import compare_rows
+from vitret.compare.overlap.affected import affected_by, read_affected
+from vitret.compare.overlap.known import known, read_measured, write_measured
+from vitret.compare.results import read_result
+from vitret.compare.tables import read_all, tables
+from vitret.core.errors import DataError, UserError
+from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES
+from vitret.core.store import digest
+from vitret.pages import leaderboard
+from vitret.pages.captions import title
+
+FACTS = """facts:
+  - {train: town, evaluation: east, affected: 3, queries: 4, basis: literature, source: a page}
+  - {train: town, evaluation: west, affected: 0, basis: construction, source: a page}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "overlap.yaml").write_text(FACTS)
+    monkeypatch.setenv("VITRET_CONFIGS", str(tmp_path / "configs"))
+    return tmp_path / "results"
+
+
+def _evidence(*pairs: tuple[str, list[int], str, str | None], manifest: str = "m") -> dict:
+    """An audit of town and east (four queries); pairs are (training image, queries, proposal, verdict)."""
+    return {
+        "train": {"name": "town", "digest": "t", "images": 9},
+        "evaluation": {"name": "east", "digest": manifest, "queries": 4, "positives": 7},
+        "descriptors": [{"name": "a", "identity": "x", "protocol": "p"}],
+        "settings": {"neighbours": 5},
+        "compared": 50,
+        "code": {"commit": "c"},
+        "pairs": [
+            {
+                "id": name,
+                "train": name,
+                "image": "i.jpg",
+                "role": "query",
+                "queries": queries,
+                "proposal": proposal,
+                "verdict": verdict,
+                "parts": {},
+            }
+            for name, queries, proposal, verdict in pairs
+        ],
+    }
+
+
+def _status(root: Path, *paths: Path) -> tuple[str, str]:
+    found = known(root).status([read_result(path) for path in paths])
+    return found.word, found.cell
+
+
+def test_a_measurement_counts_more_than_a_declared_fact_and_only_for_its_bytes(write, root: Path):
+    row, other = write("a", [0] * 4), write("a", [0] * 4, manifest="n", seed=1)
+    assert _status(root, row) == ("known from literature", "25 / 100")
+    write_measured(root, _evidence(("a.jpg", [1], PLACE, None), ("b.jpg", [2], UNCLEAR, None)))
+    assert _status(root, row) == ("measured", "75 / 100")
+    assert _status(root, other) == ("known from literature", "25 / 100")
+
+
+def test_of_two_sets_the_lesser_knowledge_speaks_and_their_shares_are_averaged(write, root: Path):
+    east, west, far = (write("a", [0] * 4, eval_set=name) for name in ("east", "west", "far"))
+    assert _status(root, east, west) == ("known from literature", "62 / 100")
+    assert _status(root, east, west, far) == ("unknown", "? / 100")
+
+
+def test_a_network_that_learned_nothing_and_a_row_without_the_images_have_no_overlap(write, root: Path):
+    write_measured(root, _evidence(("a.jpg", [0], PLACE, YES), ("b.jpg", [1, 2], PLACE, NO)))
+    assert _status(root, write("frozen", [0] * 4, trained_on="")) == ("nothing trained", "100 / 100")
+    assert _status(root, write("a", [0] * 4)) == ("measured", "75 / 100")
+    assert _status(root, write("a", [0] * 4, left_out=digest(["a.jpg"]))) == ("measured", "100 / 100")
+    assert _status(root, write("a", [0] * 4, left_out="another list")) == ("unknown", "? / 100")
+
+
+def test_nothing_is_known_of_what_pretrained_weights_have_seen(write, root: Path):
+    row = read_result(write("a", [0] * 4))
+    row.recipe.system.model.backbone.options["pretrained"] = True
+    assert known(root).status([row]).cell == "25 / ?"
+
+
+def test_a_record_holds_what_counts_and_no_more(root: Path):
+    path = write_measured(root, _evidence(("a.jpg", [0], PHOTOGRAPH, None), ("b.jpg", [1], UNCLEAR, None)))
+    assert path == root / "overlap" / "town--east.json"
+    found = read_measured(path)
+    assert [pair.train for pair in found.pairs] == ["a.jpg"]
+    assert (found.judged, found.proposed) == (False, {PHOTOGRAPH: 1, PLACE: 0})
+    assert read_affected(path).rows.tolist() == [0]
+    path.write_text(json.dumps({"train": {}}))
+    with pytest.raises(DataError, match="no record of overlap"):
+        read_measured(path)
+
+
+def test_tables_are_made_anew_without_the_affected_queries(write, root: Path):
+    # One positive a query: average precision 1 at rank 0, 1/4 at rank 1, 1/20 at rank 9.
+    write("a", [0, 0, 1, 1])
+    write("b", [1, 1, 0, 9], distractors=None)
+    write_measured(root, _evidence(("x.jpg", [0, 1], PLACE, None)))
+    (whole,) = tables(read_all(root))
+    (rest,) = tables(read_all(root), without=affected_by("auto", root))
+    assert [row.system for row in whole.rows] == ["a", "b"]
+    assert [(row.system, row.primary) for row in rest.rows] == [
+        ("b", pytest.approx((1 + 0.05) / 2)),
+        ("a", pytest.approx(0.25)),
+    ]
+    assert rest.dropped == (("east", 2),)
+    assert len(rest.groups[0][1].numbers) == 2
+    text = leaderboard.render(root, "md", without="auto")
+    assert title(whole) in text
+    assert "without 2 queries of east" in text
+    assert "| measured | 50 / 100 |" in text
+
+
+def test_where_every_query_is_affected_no_number_is_left(write, root: Path):
+    write("a", [0] * 4)
+    write_measured(root, _evidence(("x.jpg", [0, 1, 2, 3], PLACE, None)))
+    (rest,) = tables(read_all(root), without=affected_by("auto", root))
+    assert rest.rows[0].cells == {}
+    assert rest.rows[0].rank_mark == "incomplete"
+
+
+def test_two_rows_are_compared_with_and_without(write, root: Path):
+    a, b = write("a", [0, 0, 1, 1]), write("b", [1, 1, 0, 0])
+    write_measured(root, _evidence(("x.jpg", [0, 1], PLACE, None)))
+    found = compare_rows(a, b, without=affected_by("auto", root))
+    (whole,) = (cells for cells in found.cells if cells[0] == "mAP (hard)")
+    (rest,) = (cells for cells in found.without if cells[0] == "mAP (hard)")
+    assert whole[1:4] == ("62.5", "62.5", "+0.0")
+    assert rest[1:4] == ("25.0", "100.0", "+75.0")
+    assert any("2 of 4 queries of east" in words for words in found.words)
+
+
+def test_what_does_not_fit_is_said(write, root: Path, tmp_path: Path):
+    a, b = write("a", [0] * 4), write("b", [1] * 4)
+    with pytest.raises(DataError, match="no overlap was recorded"):
+        affected_by("auto", root)
+    with pytest.raises(DataError, match="is not there"):
+        affected_by(str(tmp_path / "none.json"), root)
+    other = {**_evidence(("x.jpg", [0], PLACE, None)), "train": {"name": "city"}}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="no row here is of"):
+        compare_rows(a, b, without=affected_by(str(tmp_path / "other.json"), root))
+    write_measured(root, _evidence(("x.jpg", [0], PLACE, None), manifest="n"))
+    found = compare_rows(a, b, without=affected_by("auto", root))
+    assert found.without == ()
+    assert any("other bytes of east" in words for words in found.words)
+
+
+def test_the_shipped_facts_are_readable_and_say_where_they_are_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("VITRET_CONFIGS", raising=False)
+    facts = known(tmp_path).facts
+    assert np.isclose(facts["gldv2-clean", "roxford5k"].clean, 32 / 70)
+    assert all(fact.source for fact in facts.values())

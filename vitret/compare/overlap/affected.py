@@ -1,0 +1,117 @@
+"""The queries that overlap concerns, as a file of overlap tells them: `--without-overlap FILE` or `auto`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitret.compare.overlap.known import FOLDER
+from vitret.core.errors import DataError, UserError
+from vitret.core.pairs import confirmed, read_pairs
+from vitret.core.store import read_json_object
+
+if TYPE_CHECKING:
+    from vitret.compare.results import Result
+    from vitret.core.records import Int64
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affected:
+    """Rows of the queries of an evaluation set, (n,) ascending, that a training set concerns; of one file."""
+
+    train: str
+    evaluation: str
+    manifest: str
+    queries: int
+    rows: Int64
+    file: Path
+
+    @property
+    def words(self) -> str:
+        """What is left out.
+
+        >>> Affected(train="t", evaluation="e", manifest="", queries=9, rows=np.array([1, 4]), file=Path("f")).words
+        '2 of 9 queries of e, which overlap with t'
+        """
+        return f"{len(self.rows)} of {self.queries} queries of {self.evaluation}, which overlap with {self.train}"
+
+    def concerns(self, row: Result) -> bool:
+        """Whether a row was trained on that set, or stands beside such rows, and was measured on those queries."""
+        return bool(len(self.rows)) and (self.train, self.evaluation, self.manifest) == (
+            row.training.set,
+            row.data.set,
+            row.data.manifest,
+        )
+
+
+def read_affected(file: Path) -> Affected:
+    """The queries that a file's pairs concern: evidence, verdicts of its page, or a record below results/overlap.
+
+    Raises `UserError` for a file of another kind, `DataError` for one that is not there.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: is not there. Write it: vitret overlap TRAINSET EVALSET")
+    pairs = confirmed(read_pairs(file))
+    about = read_json_object(file)
+    train, evaluation = about.get("train"), about.get("evaluation")
+    if not isinstance(train, dict) or not isinstance(evaluation, dict) or "queries" not in evaluation:
+        raise UserError(
+            f"{file}: does not say which sets it is about. Take the file that `vitret overlap` writes."
+        )
+    rows = np.array(sorted({int(query) for pair in pairs for query in pair["queries"]}), np.int64)
+    queries = int(evaluation["queries"])
+    if len(rows) and not 0 <= rows[0] <= rows[-1] < queries:
+        raise UserError(f"{file}: names query {rows[-1]} of {queries}.")
+    return Affected(
+        train=str(train.get("name")),
+        evaluation=str(evaluation.get("name")),
+        manifest=str(evaluation.get("digest")),
+        queries=queries,
+        rows=rows,
+        file=file,
+    )
+
+
+def affected_by(choice: str, results: Path) -> list[Affected]:
+    """What `--without-overlap` means: one file, or with `auto` every record below a results folder.
+
+    Raises `DataError` where there is no record.
+    """
+    if choice != AUTO:
+        return [read_affected(Path(choice))]
+    found = [read_affected(path) for path in sorted((results / FOLDER).glob("*--*.json"))]
+    if not found:
+        raise DataError(
+            f"{results / FOLDER}: no overlap was recorded. Run: vitret overlap TRAINSET EVALSET --record"
+        )
+    return found
+
+
+def said_of(affected: Sequence[Affected], rows: Sequence[Result]) -> list[str]:
+    """For each file what it leaves out of these rows, in a sentence.
+
+    Raises `UserError` where no file is about them.
+    """
+    about = [
+        one
+        for one in affected
+        if any((one.train, one.evaluation) == (row.training.set, row.data.set) for row in rows)
+    ]
+    if not about:
+        names = ", ".join(str(one.file) for one in affected)
+        raise UserError(f"--without-overlap: no row here is of the training and evaluation set of {names}.")
+    return [_sentence(one, rows) for one in about]
+
+
+def _sentence(one: Affected, rows: Sequence[Result]) -> str:
+    if not len(one.rows):
+        return f"{one.file}: no query of {one.evaluation} overlaps with {one.train}; the numbers stay as they are."
+    if not any(one.concerns(row) for row in rows):
+        return f"{one.file}: is of other bytes of {one.evaluation} than these rows; nothing is left out."
+    return f"{one.file}: {one.words}, are left out below."

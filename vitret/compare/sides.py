@@ -1,0 +1,114 @@
+"""One side of a comparison: the rows of one recipe on one evaluation set, all its seeds; and what must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitret.compare.comparable import Entry, data_of, family, learned_from, own_budget
+from vitret.compare.results import Result, per_query, read_result
+from vitret.core.errors import UserError
+from vitret.core.protocol import differences
+from vitret.core.records import Float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """Rows that differ in their seed alone, in its order."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.entries[0][0]
+
+    @property
+    def row(self) -> Result:
+        """The first of them: all say the same but for the seed and what follows from it."""
+        return self.entries[0][1]
+
+    @property
+    def one_run(self) -> bool:
+        """True where other seeds would give other networks, and only one was run."""
+        return self.row.recipe.varies and len(self.entries) == 1
+
+    @property
+    def words(self) -> str:
+        """Title, training set and seeds."""
+        numbers = [str(row.training.seed) for _, row in self.entries]
+        seeds = f"seeds {', '.join(numbers)}" if len(numbers) > 1 else f"seed {numbers[0]}"
+        left_out = self.row.recipe.exclude
+        without = f" {left_out.words}" if left_out else ""
+        return f"{self.row.model.title}, trained on {self.row.training.set}{without}, {seeds}"
+
+    def values(self, key: str) -> Float64:
+        """Per-query values (S, Q) of one metric, NaN for queries without positives."""
+        return np.stack([per_query(path, key) for path, _ in self.entries])
+
+
+def side_of(paths: Iterable[Path]) -> Side:
+    """The side that these rows of one recipe make."""
+    entries = [(path, read_result(path)) for path in paths]
+    return Side(entries=tuple(sorted(entries, key=lambda entry: entry[1].training.seed)))
+
+
+def with_seeds(path: Path) -> Side:
+    """A row and those beside it that differ from it in their seed alone; where two have one seed, the row itself."""
+    row = read_result(path)
+    kept = {row.training.seed: (path, row)}
+    wanted = _recipe_and_data(path, row)
+    for other in sorted(path.parent.glob(f"{row.fingerprint}-*.json")):
+        beside = read_result(other)
+        if beside.training.seed not in kept and _recipe_and_data(other, beside) == wanted:
+            kept[beside.training.seed] = (other, beside)
+    return Side(entries=tuple(kept[seed] for seed in sorted(kept)))
+
+
+def _recipe_and_data(path: Path, row: Result) -> tuple[Any, ...]:
+    return row.fingerprint, family(row), learned_from(row), row.eval_name, data_of(path, row)
+
+
+def require_same_measurement(left: Result, right: Result) -> None:
+    """Raise `UserError` where two rows were measured on other data or by another protocol, naming every switch."""
+    apart = {
+        f"{part}.{key}": values
+        for part in ("protocol", "data")
+        for key, values in differences(
+            getattr(left, part).model_dump(mode="json"), getattr(right, part).model_dump(mode="json")
+        ).items()
+    }
+    apart.pop("data.failed_images", None)
+    _refuse(apart)
+
+
+def require_same_training(left: Result, right: Result) -> None:
+    """Raise `UserError` where two rows may not stand in one table for what they learned from, or under which budget."""
+    apart = {
+        key: (was, now)
+        for key, was, now in (
+            ("training.set", left.training.set, right.training.set),
+            ("track", left.recipe.track.name, right.recipe.track.name),
+            ("training.budget", left.training.budget, right.training.budget),
+            ("what the budget allows", own_budget(left)[:8], own_budget(right)[:8]),
+        )
+        if was != now
+    }
+    one, other = learned_from(left), learned_from(right)
+    if ("", "") not in (one, other) and one != other:
+        apart["training data"] = (_words(one), _words(other))
+    _refuse(apart)
+
+
+def _words(learned: tuple[str, str]) -> str:
+    manifest, left_out = learned
+    return manifest[:8] + (f" without list {left_out[:8]}" if left_out else "")
+
+
+def _refuse(apart: dict[str, tuple[Any, Any]]) -> None:
+    if apart:
+        listed = "; ".join(f"{key}: {was} / {now}" for key, (was, now) in apart.items())
+        raise UserError(f"These rows may not be compared: {listed}.")
