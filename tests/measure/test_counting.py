@@ -1,11 +1,14 @@
+from hashlib import sha256
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_rows import unit_rows
 
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, MachineError
 from vitret.core.records import Ragged, Ranking, Truth
+from vitret.measure import engines
 from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.scoring import Rows, exact_scores
@@ -50,13 +53,76 @@ def test_counting_equals_sorting_with_many_ties(seed, queries, images, dim, bloc
     database = unit_rows(rng, images, dim, dtype)[rng.integers(0, images, images)]  # many exact duplicates
     asked = unit_rows(rng, queries, dim, dtype)
     truth = revisited(rng, queries, images)
-    counted = count_ranks(asked, database, truth, block=block)
+    counted = count_ranks(asked, database, truth, block=block, threads=1 + seed % 2)
     for level in truth.levels:
         same(counted[level], by_sorting(asked, database, truth, level))
 
 
+def noisy(rng, images, noise):
+    """Numbers on a grid, so that every product is exact and many tie; classes of about five, all against all."""
+    labels = np.sort(rng.integers(0, images // 5, images))
+    rows = np.rint(rng.standard_normal((labels.max() + 1, 24)) * 8)[labels]
+    rows += np.rint(rng.standard_normal(rows.shape) * 8 * noise)
+    positive = [np.flatnonzero((labels == labels[i]) & (np.arange(images) != i)) for i in range(images)]
+    own = Ragged.of(np.arange(images)[:, None])
+    return (rows / 16).astype(np.float32), Truth(judgements={"positive": Ragged.of(positive), "junk": own})
+
+
+# Of the implementation before blocks were counted for many queries at once, query after query.
+@pytest.mark.parametrize(
+    ("noise", "digest"), [(0.2, "0eecf670285df3bc"), (1.0, "834619b4d61649d1"), (6.0, "0b45f2111d2e79d4")]
+)
+def test_ranks_are_those_of_counting_query_after_query(noise, digest):
+    rows, truth = noisy(np.random.default_rng(4), 700, noise)
+    for block, threads in ((8192, 1), (8192, 2), (97, 2)):
+        found = count_ranks(rows, rows, truth, block=block, threads=threads)["all"]
+        assert sha256(found.values.tobytes() + found.offsets.tobytes()).hexdigest()[:16] == digest
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(2, 70),
+    st.sampled_from([1, 2, 17, 40]),
+    st.sampled_from([7, 33, 8192]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([np.float16, np.float32, np.float64]),
+    st.sampled_from(["numpy", "torch"]),
+)
+def test_queries_that_are_the_database_are_counted_as_any_others(
+    seed, images, dim, block, threads, dtype, engine
+):
+    rng = np.random.default_rng(seed)
+    database = unit_rows(rng, images, dim, dtype)[rng.integers(0, images, images)]  # many exact duplicates
+    extra = unit_rows(rng, 30, dim, dtype)
+    truth = revisited(rng, images, images)
+    for rows in (Rows.of(database), Rows.of(database, extra)):
+        counted = count_ranks(
+            database.copy(), rows, truth, block=block, threads=threads, engine=engine, device="cpu"
+        )
+        for level in truth.levels:
+            same(counted[level], by_sorting(database, np.concatenate(rows.parts), truth, level))
+
+
+def test_descriptors_that_are_all_alike_are_ranked_by_index():
+    # A collapsed network: every score is a close call.
+    alike = np.tile(unit_rows(np.random.default_rng(0), 1, 12), (60, 1))
+    truth = revisited(np.random.default_rng(1), 60, 60)
+    counted = count_ranks(alike, alike, truth, block=16, threads=2)
+    for level in truth.levels:
+        same(counted[level], by_sorting(alike, alike, truth, level))
+
+
+def test_a_product_in_lower_precision_is_noticed_at_the_judged_images(monkeypatch):
+    rows = unit_rows(np.random.default_rng(0), 20, 64)
+    truth = Truth(judgements={"positive": Ragged.of([[i] for i in range(20)])})
+    monkeypatch.setattr("vitret.measure.engines.widened", lambda rows, **_: (rows + np.float32(1e-3), 1.0))
+    with pytest.raises(MachineError, match="lower precision"):
+        count_ranks(rows, rows, truth)
+
+
 @pytest.mark.parametrize("dim", [16, 512])
-def test_neither_block_nor_engine_changes_a_rank(dim):
+def test_neither_block_nor_engine_changes_a_rank(dim, monkeypatch):
     rng = np.random.default_rng(0)
     # Near-duplicates a rounding error apart: any order the matrix product gives them is chance.
     database = unit_rows(rng, 50, dim)[rng.integers(0, 50, 3000)]
@@ -64,6 +130,7 @@ def test_neither_block_nor_engine_changes_a_rank(dim):
     queries = unit_rows(rng, 70, dim)
     truth = revisited(rng, 70, 400)
     expected = by_sorting(queries, database, truth, "medium")
+    monkeypatch.setattr(engines, "WIDE", 100 * dim)
     for engine, block in (("numpy", 3000), ("numpy", 1), ("numpy", 333), ("torch", 512)):
         if block == 1:
             some = Truth(

@@ -4,15 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitret.core.errors import DataError, MachineError, UserError
+from vitret.measure.engines import scorer
 from vitret.measure.scoring import (
     Rows,
     confirm,
+    exact_pairs,
     exact_scores,
     key_indices,
     key_scores,
     largest_norm,
     order_keys,
-    scorer,
     tolerance,
 )
 
@@ -43,6 +44,17 @@ def test_the_exact_score_of_a_row_does_not_depend_on_its_neighbours(dim, n, seed
         assert exact_scores(query, np.asfortranarray(among))[place] == alone
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3000), st.integers(1, 40), st.integers(0, 2**32), st.sampled_from([np.float16, np.float32])
+)
+def test_the_exact_score_of_a_pair_does_not_depend_on_how_it_is_asked_for(dim, n, seed, dtype):
+    rng = np.random.default_rng(seed)
+    queries, rows = rng.standard_normal((2, n, dim)).astype(dtype)
+    expected = [exact_scores(query, row[None])[0] for query, row in zip(queries, rows, strict=True)]
+    assert exact_pairs(queries, rows).tolist() == expected
+
+
 @pytest.mark.parametrize("dim", [2, 64, 512, 2048])
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_the_matrix_product_stays_well_inside_its_tolerance(dim, engine):
@@ -51,7 +63,7 @@ def test_the_matrix_product_stays_well_inside_its_tolerance(dim, engine):
     rows = np.abs(rng.standard_normal((500, dim))).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     with scorer(rows[:20], engine=engine, device="cpu") as score:
-        proposed = score(slice(0, 20), rows)
+        proposed = score(rows, 0).scores(slice(0, 20))
     exact = np.stack([exact_scores(rows[q], rows) for q in range(20)])
     assert np.abs(proposed - exact).max() < tolerance(dim, 1.0) / 2
 

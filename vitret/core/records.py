@@ -190,8 +190,16 @@ class Truth:
         present = [self.judgements[kind] for kind in kinds if kind in self.judgements]
         if not present:
             return Ragged(values=np.empty(0, np.int64), offsets=np.zeros(self.queries + 1, np.int64))
-        return Ragged.of(
-            [np.unique(np.concatenate([r.row(q) for r in present])) for q in range(self.queries)]
+        span = max(1 + int(rows.values.max(initial=-1)) for rows in present)
+        # One integer for each (query, database index).
+        pairs = np.unique(
+            np.concatenate(
+                [np.repeat(np.arange(self.queries), r.lengths()) * span + r.values for r in present]
+            )
+        )
+        owners, values = np.divmod(pairs, max(span, 1))
+        return Ragged(
+            values=values, offsets=np.searchsorted(owners, np.arange(self.queries + 1)).astype(np.int64)
         )
 
 

@@ -3,31 +3,41 @@
 The rank of a positive is the number of database images that beat it: a higher score, or the same score and a smaller
 index. Junk that beats it is subtracted per level, so all levels cost one pass, and memory does not grow with the
 number of distractors. Radenović et al., CVPR 2018, section 3, for the levels; `scoring` for what a score is.
+
+Judged images are scored exactly beforehand and left out of the stream, which counts the others. Threads own a block
+of the database each. Where the queries are the database, a block of scores serves its rows and its columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Int64, Ragged, Ranks, Truth
+from vitret.measure.engines import WIDE, Engine, query_slices, scorer
+from vitret.measure.judged import Asked, Judged
 from vitret.measure.scoring import (
     BLOCK,
     Float32,
     Rows,
     confirm,
-    exact_scores,
-    key_indices,
-    key_scores,
+    exact_pairs,
     largest_norm,
     order_keys,
-    query_slices,
-    scorer,
     tolerance,
 )
+from vitret.measure.tally import beating
+from vitret.measure.threads import each, thread_count
+
+_SQUARE = 1000  # queries and images of a block; rows 4,096 bytes apart would share places in the cache
+_WIDE = (
+    2**20
+)  # numbers of a float32 block, or of its scores: 4 MiB, which the last-level cache holds for each core
+_NARROWEST = 512
 
 
 def count_ranks(
@@ -39,15 +49,17 @@ def count_ranks(
     block: int = BLOCK,
     engine: str = "numpy",
     device: str | None = None,
+    threads: int | None = None,
 ) -> dict[str, Ranks]:
     """The ranks of every query's positives at each level, in one pass over the database.
 
     `queries` (Q, D), `database` (M, D); `truth` speaks of the first database rows, those after them are distractors.
-    `block` database rows are held at a time and do not change the result. `engine` is "numpy" or "torch".
+    A thread holds at most `block` database rows at a time; neither this nor `threads` (all cores that the matrix
+    product may use) changes the result. `engine` is "numpy" or "torch".
     Raises `DataError` for rows that are not finite or do not fit each other.
     """
     judged = {level: truth.at(level) for level in (levels or truth.levels)}
-    return count_judged(queries, database, judged, block=block, engine=engine, device=device)
+    return count_judged(queries, database, judged, block=block, engine=engine, device=device, threads=threads)
 
 
 def count_judged(
@@ -58,81 +70,102 @@ def count_judged(
     block: int = BLOCK,
     engine: str = "numpy",
     device: str | None = None,
+    threads: int | None = None,
 ) -> dict[str, Ranks]:
     """As `count_ranks`, with the lists themselves: name → (positives, junk), each sorted within a query."""
     rows = database if isinstance(database, Rows) else Rows.of(database)
     Rows.of(queries, *rows.parts)
-    # Every judged image of a query, by index, with the key that orders it among all database images.
-    known: list[Int64] = []
-    keys: list[Int64] = []
-    wanted: list[Int64] = []
-    for q in range(len(queries)):
-        positive = [good.row(q) for good, _ in judged.values()]
-        known.append(np.unique(np.concatenate([*positive, *(junk.row(q) for _, junk in judged.values())])))
-        keys.append(order_keys(exact_scores(queries[q], rows.take(known[q])), known[q]))
-        asked = np.unique(np.concatenate(positive))
-        wanted.append(np.sort(keys[q][np.searchsorted(known[q], asked)]))
-    beaten_by = _stream(queries, rows, wanted, block=block, engine=engine, device=device)
-
-    counted: dict[str, Ranks] = {}
-    for level, (good, junk) in judged.items():
-        ranks: list[Int64] = []
-        for q in range(len(queries)):
-            mine = keys[q][np.searchsorted(known[q], good.row(q))]
-            spoilt = np.sort(keys[q][np.searchsorted(known[q], junk.row(q))])
-            above = beaten_by[q][np.searchsorted(wanted[q], mine)]
-            junk_above = len(spoilt) - np.searchsorted(spoilt, mine, side="right")
-            ranks.append(np.sort(above - junk_above))
-        counted[level] = Ranks.of(ranks, good.lengths())
-    return counted
-
-
-def _stream(
-    queries: NDArray[Any],
-    rows: Rows,
-    wanted: Sequence[Int64],
-    *,
-    block: int,
-    engine: str,
-    device: str | None,
-) -> list[Int64]:
-    """How many database images beat each wanted key (ascending per query)."""
-    above = [np.zeros(len(keys), dtype=np.int64) for keys in wanted]
-    query_norm = largest_norm(queries, what="queries")
+    norm = largest_norm(queries, what="queries")
+    threads = threads or thread_count()
+    known = Judged.of(queries, rows, judged, threads=threads)
     with scorer(queries, engine=engine, device=device) as score:
-        for offset, part in rows.blocks(block):
-            tau = tolerance(rows.dim, query_norm * largest_norm(part, what="database", offset=offset))
-            for some in query_slices(len(queries)):
-                proposed = score(some, part)
-                for q in range(some.start, some.stop):
-                    if len(wanted[q]):
-                        above[q] += _beating(
-                            wanted[q], proposed[q - some.start], part, queries[q], tau, offset
-                        )
-    return above
+        stream = _Stream(queries, rows, norm, score, known)
+        if _same(queries, rows.parts[0]):
+            stream.square(block=block, threads=threads)
+        else:
+            stream.whole(block=block, threads=threads)
+    return known.ranks(stream.strangers)
 
 
-def _beating(
-    wanted: Int64, proposed: Float32, part: NDArray[Any], query: NDArray[Any], tau: float, offset: int
-) -> Int64:
-    """How many images of a block beat each wanted key (ascending); close calls are scored exactly."""
-    limits = key_scores(wanted)
-    contenders = np.flatnonzero(proposed >= limits[0] - tau)
-    if not len(contenders):
-        return np.zeros(len(wanted), dtype=np.int64)
-    found = np.sort(order_keys(proposed[contenders], contenders))
-    # With the index at its extreme, a key lies below, or above, all images of its score.
-    low = np.searchsorted(found, order_keys(limits - np.float32(tau), np.array([0xFFFFFFFF])))
-    high = np.searchsorted(found, order_keys(limits + np.float32(tau), np.array([0])), side="right")
-    if np.array_equal(low, high):
-        return len(found) - high
-    opened = np.bincount(low, minlength=len(found) + 1) - np.bincount(high, minlength=len(found) + 1)
-    close = np.cumsum(opened[:-1]) > 0
-    clear, unclear = found[~close], found[close]
-    local = key_indices(unclear)
-    exact = exact_scores(query, part[local])
-    confirm(key_scores(unclear), exact, tau)
-    settled = np.sort(order_keys(exact, local + offset))
-    # A clear image lies outside every window, so its proposed score decides as its exact one would.
-    ahead = len(clear) - np.searchsorted(clear, wanted, side="right")
-    return ahead + len(settled) - np.searchsorted(settled, wanted, side="right")
+def _same(queries: NDArray[Any], database: NDArray[Any]) -> bool:
+    """Whether the queries are the database, row by row."""
+    return (
+        len(queries) > 0
+        and queries.shape == database.shape
+        and queries.dtype == database.dtype
+        and all(
+            np.array_equal(queries[i : i + BLOCK], database[i : i + BLOCK])
+            for i in range(0, len(queries), BLOCK)
+        )
+    )
+
+
+class _Stream:
+    """Counts, per limit, the unjudged database images that beat it; threads add to `strangers`."""
+
+    def __init__(self, queries: NDArray[Any], rows: Rows, norm: float, score: Engine, judged: Judged) -> None:
+        self.queries, self.rows, self.norm, self.score, self.judged = queries, rows, norm, score, judged
+        limits = judged.limits()
+        self.offsets = limits.offsets
+        self.strangers = np.zeros(len(limits.keys), dtype=np.int64)
+        self.adding = Lock()
+
+    def whole(self, *, block: int, threads: int) -> None:
+        """Every query against every block."""
+        asked = self.judged.split(query_slices(len(self.queries), _SQUARE))
+        width = _width(self.rows.dim, len(self.queries))
+        each(lambda one: self._block(*one, asked), self.rows.blocks(min(width, block)), threads=threads)
+
+    def square(self, *, block: int, threads: int) -> None:
+        """As `whole` where the queries are the first database rows: its rows and columns are both counted."""
+        slices = query_slices(len(self.queries), min(_SQUARE, block))
+        asked = self.judged.split(slices)
+
+        def work(one: tuple[int, NDArray[Any]]) -> None:
+            offset, part = one
+            if offset >= len(self.queries):
+                self._block(offset, part, asked)
+                return
+            own = offset // (slices[0].stop)
+            self._block(offset, part, asked[: own + 1], own=asked[own])
+
+        # The longest work first, so that threads end together.
+        blocks = sorted(self.rows.blocks(slices[0].stop), key=lambda one: -min(one[0], len(self.queries)))
+        each(work, blocks, threads=threads)
+
+    def _block(
+        self, offset: int, part: NDArray[Any], asked: Sequence[Asked], *, own: Asked | None = None
+    ) -> None:
+        """One block for some queries, and those queries for the block's `own` images where these ask too."""
+        block = self.score(part, offset)
+        tau = tolerance(self.rows.dim, self.norm * block.norm)
+        for some in asked:
+            if not len(some.limits.keys) and (own is None or not len(own.limits.keys)):
+                continue
+            scores = block.scores(some.queries)
+            self._count(some, scores, offset, part, tau)
+            if own is not None and some is not own:
+                self._count(own, scores.T, some.queries.start, self.queries[some.queries], tau)
+
+    def _count(self, some: Asked, scores: Float32, offset: int, part: NDArray[Any], tau: float) -> None:
+        rows, images, known = some.among(offset, len(part))
+        proposed = scores[rows, images]
+        confirm(proposed, known, tau)
+        scores[rows, images] = -np.inf
+
+        def exact(which: Int64, found: Int64, close: Float32) -> Int64:
+            decided = exact_pairs(self.queries[some.queries.start + which], part[found])
+            confirm(close, decided, tau)
+            return order_keys(decided, found + offset)
+
+        ahead = beating(scores, some.limits, tau, exact)
+        scores[rows, images] = proposed
+        here = slice(self.offsets[some.queries.start], self.offsets[some.queries.stop])
+        with self.adding:
+            self.strangers[here] += ahead
+
+
+def _width(dim: int, queries: int) -> int:
+    """How many images a block holds: its scores, and its rows where query after query needs them, stay in the cache."""
+    numbers = queries if queries <= _SQUARE else max(dim, _SQUARE)
+    return min(max(WIDE // max(1, numbers), _NARROWEST), BLOCK)

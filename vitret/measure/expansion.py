@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vitret.core.protocol import ExpansionSpec
 from vitret.core.records import Int64
-from vitret.measure.scoring import QUERY_BLOCK, Float32, Rows
+from vitret.measure.engines import QUERY_BLOCK
+from vitret.measure.scoring import Float32, Rows
 from vitret.measure.search import search
 
 

@@ -11,24 +11,21 @@ is the probabilistic one of Higham and Mary, SIAM J. Sci. Comput. 41 (2019), wit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError, MachineError, UserError, did_you_mean
+from vitret.core.errors import DataError, MachineError
 from vitret.core.records import Int64
 
 Float32 = NDArray[np.float32]
-Scorer = Callable[[slice, NDArray[Any]], Float32]
 
-ENGINES = ("numpy", "torch")
 BLOCK = 8192  # database rows a block: its scores stay in the second-level cache while they are counted
-QUERY_BLOCK = 1024
 _INDEX = 0xFFFFFFFF
+_PAIRED = 2**18  # numbers of both sides that are widened to float64 at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +86,17 @@ def exact_scores(query: NDArray[Any], rows: NDArray[Any]) -> Float32:
     return scores
 
 
+def exact_pairs(queries: NDArray[Any], rows: NDArray[Any]) -> Float32:
+    """As `exact_scores`, of pairs: `queries` (n, D), `rows` (n, D); returns (n,), the same bits."""
+    some = max(1, _PAIRED // max(1, rows.shape[1]))
+    scores = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), some):
+        pair = slice(start, start + some)
+        wide = (np.ascontiguousarray(side[pair], dtype=np.float64) for side in (queries, rows))
+        scores[pair] = np.einsum("nd,nd->n", *wide)
+    return scores
+
+
 def order_keys(scores: Float32, indices: Int64) -> Int64:
     """One integer per (score, database index) that orders them: higher score first, then the smaller index.
 
@@ -97,8 +105,7 @@ def order_keys(scores: Float32, indices: Int64) -> Int64:
     >>> np.argsort(keys)[::-1].tolist()
     [2, 0, 1]
     """
-    bits = (scores + np.float32(0)).view(np.int32)  # adding zero makes −0 into 0
-    return (_rising(bits).astype(np.int64) << 32) | (_INDEX - indices)
+    return (rising(scores).astype(np.int64) << 32) | (_INDEX - indices)
 
 
 def key_indices(keys: Int64) -> Int64:
@@ -109,6 +116,11 @@ def key_indices(keys: Int64) -> Int64:
 def key_scores(keys: Int64) -> Float32:
     """The scores inside `order_keys`."""
     return _rising((keys >> 32).astype(np.int32)).view(np.float32)
+
+
+def rising(scores: Float32) -> NDArray[np.int32]:
+    """One integer per score, in the same order."""
+    return _rising((scores + np.float32(0)).view(np.int32))  # adding zero makes −0 into 0
 
 
 def _rising(bits: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -144,36 +156,3 @@ def confirm(proposed: Float32, exact: Float32, tau: float) -> None:
             f"scores are off by {worst:.1e}, float32 allows {tau:.1e}: the matrix product runs in a lower precision. "
             "Unset NVIDIA_TF32_OVERRIDE and the like, or measure with `--engine numpy`."
         )
-
-
-@contextmanager
-def scorer(queries: NDArray[Any], *, engine: str, device: str | None) -> Iterator[Scorer]:
-    """Gives the function (slice of the queries, rows (n, D)) → float32 scores (q, n) of an engine."""
-    if engine == "numpy":
-        narrow = np.ascontiguousarray(queries, dtype=np.float32)
-        yield lambda some, rows: narrow[some] @ np.asarray(rows, dtype=np.float32).T
-    elif engine == "torch":
-        import torch
-
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        there = torch.from_numpy(np.array(queries, dtype=np.float32)).to(device or "cpu")
-
-        def scores(some: slice, rows: NDArray[Any]) -> Float32:
-            # float16 rows travel as they are stored, in half the bytes; float64 is not known to every device.
-            narrow = np.array(rows, dtype=np.float32 if rows.dtype.itemsize > 4 else rows.dtype)
-            block = torch.from_numpy(narrow).to(there.device).float()
-            found: Float32 = (there[some] @ block.T).cpu().numpy()
-            return found
-
-        try:
-            yield scores
-        finally:
-            torch.set_float32_matmul_precision(before)
-    else:
-        raise UserError(f"There is no engine called '{engine}'. {did_you_mean(engine, ENGINES)}")
-
-
-def query_slices(queries: int) -> Sequence[slice]:
-    """Slices of at most `QUERY_BLOCK` queries."""
-    return [slice(i, min(i + QUERY_BLOCK, queries)) for i in range(0, queries, QUERY_BLOCK)]

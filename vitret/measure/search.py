@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitret.core.errors import UserError
 from vitret.core.records import Int64, Ranking
+from vitret.measure.engines import query_slices, scorer
 from vitret.measure.scoring import (
     BLOCK,
     Float32,
@@ -23,8 +24,6 @@ from vitret.measure.scoring import (
     key_scores,
     largest_norm,
     order_keys,
-    query_slices,
-    scorer,
     tolerance,
 )
 
@@ -64,9 +63,10 @@ def _from_blocks(
     query_norm = largest_norm(queries, what="queries")
     with scorer(queries, engine=engine, device=device) as score:
         for offset, part in rows.blocks(block):
-            tau = tolerance(rows.dim, query_norm * largest_norm(part, what="database", offset=offset))
+            found = score(part, offset)
+            tau = tolerance(rows.dim, query_norm * found.norm)
             for some in query_slices(len(queries)):
-                proposed = score(some, part)
+                proposed = found.scores(some)
                 for q in range(some.start, some.stop):
                     best[q] = _merge(best[q], proposed[q - some.start], part, queries[q], k, tau, offset)
     return best
