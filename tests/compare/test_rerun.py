@@ -34,7 +34,7 @@ def measured(places: Places, name: str, protocol: str) -> Path:
     (places.suites / f"{name}.yaml").write_text(
         f"name: {name}\nsets: [test]\nlevels: [all]\nmetrics: [mAP, R@1]\nprimary: mAP\nprotocol: {protocol}\n"
     )
-    work = resolve(places, Request(train_set="none", suite=name))
+    work = resolve(places, Request(train_set="none", suite=name, seeds=1))
     (path,) = bench(places, work, machine=CPU, command="vitret bench --train-set none", say=lambda _: None)
     return path
 
