@@ -24,6 +24,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,9 @@ class Bare:
 
     def operations(self) -> float:
         """Floating-point operations of a step for one image: a backward pass costs two forward ones."""
-        found = [count_flops(self.learner.model, *size).attention for size in self.sizes]
-        return 3 * statistics.mean(found)
+        often = Counter(self.sizes)
+        each = {size: count_flops(self.learner.model, *size).attention for size in often}
+        return 3 * sum(count * each[size] for size, count in often.items()) / len(self.sizes)
 
 
 class Alternation:
@@ -223,6 +225,7 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
     middle = {name: statistics.median(found) for name, found in seconds.items()}
     each = a.batch * a.block
     rates = {name: each / statistics.median(t["clock"] for t in f) for name, f in alternation.times.items()}
+    operations = bare.operations()
     return {
         "time": which,
         "seconds_of_a_block": {name: [round(v, 4) for v in found] for name, found in seconds.items()},
@@ -230,8 +233,8 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
         "share_of_bare_step": round(middle["bare step"] / middle["loop"], 4),
         "share_of_forward_backward": round(middle["forward-backward"] / middle["loop"], 4),
         "sizes": sorted(set(bare.sizes)),
-        "operations_per_image": bare.operations(),
-        "tflops_of_the_loop": round(bare.operations() * rates["loop"] / 1e12, 3),
+        "operations_per_image": operations,
+        "tflops_of_the_loop": round(operations * rates["loop"] / 1e12, 3),
         "peak_memory_bytes": alternation.peak,
         "workers": workers,
     }

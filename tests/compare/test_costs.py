@@ -1,6 +1,7 @@
 """Rows carry their cost, dimensions are reduced in tables of their own, and the efficient rows are marked."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from vitret.compare.asked import Places, Request
 from vitret.compare.bench import bench
 from vitret.compare.costs import cost_tables, measured_now, pareto_front
 from vitret.compare.machine import Machine
-from vitret.compare.tables import read_all, tables
+from vitret.compare.tables import Table, read_all, tables
 from vitret.compare.work import Work, resolve
+from vitret.core.cost import NetworkCost
 from vitret.core.errors import UserError
 from vitret.data.layout.write import LayoutWriter
 from vitret.pages import cost as page
@@ -52,8 +54,12 @@ def places(tmp_path: Path) -> Places:
     return found
 
 
+def replace_costs(table: Table, cost: NetworkCost) -> Table:
+    return replace(table, rows=tuple(replace(row, cost=cost) for row in table.rows))
+
+
 def measured(places: Places, dims: tuple[int | None, ...]) -> list[Work]:
-    works = [resolve(places, Request(train_set="town", dim=dim)) for dim in dims]
+    works = [resolve(places, Request(train_set="town", dim=dim, seeds=1)) for dim in dims]
     for work in works:
         bench(places, work, machine=CPU, command="test", say=lambda _: None)
     return works
@@ -82,6 +88,9 @@ def test_costs_stand_in_rows_and_reduced_descriptors_in_tables_of_their_own(plac
     assert len(page.cells(table)[0]) == len(page.HEADS)
     assert max(map(len, page.cells(table)[1])) < 40
     assert any("fp32" in line for line in page.notes(table))
+    busy = whole.network.model_copy(update={"latency_p50": 4.0, "latency_p95": 5.0, "processor_seconds": 1.0})
+    (waited,) = cost_tables([replace_costs(one, busy) for one in found[:1]], lambda table, row: None)
+    assert any("up to 4.0 times as long" in line for line in page.notes(waited))
 
 
 def test_a_row_of_before_keeps_its_bytes_and_is_given_a_cost_for_the_page(places: Places):
@@ -99,7 +108,7 @@ def test_a_row_of_before_keeps_its_bytes_and_is_given_a_cost_for_the_page(places
         json.dumps(old.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n" == text
     )
 
-    again = resolve(places, Request(train_set="town"))
+    again = resolve(places, Request(train_set="town", seeds=1))
     known = measured_now([again], CPU, home=places.home)
     (table,) = cost_tables(tables(read_all(places.results)), known)
     assert table.rows[0].cost is not None

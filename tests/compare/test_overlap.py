@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,11 +110,21 @@ def test_a_killed_audit_continues_with_the_same_evidence(planted, monkeypatch):
 
 
 def test_one_descriptor_is_refused(planted):
-    from dataclasses import replace
-
     one = replace(planted, requests=dict(list(planted.requests.items())[:1]))
     with pytest.raises(UserError, match="--by twice"):
         overlap(one, say=print, steps=_silent)
+
+
+def test_what_is_near_the_whole_query_is_a_candidate_beside_what_is_near_its_box(planted):
+    one = replace(planted, settings=Settings(neighbours=1))
+    trained = np.eye(3, dtype=np.float32)
+    found: list = [{}, {}]
+    box, whole = np.array([[1, 0, 0], [0.6, 0.8, 0]], np.float32), np.array([[0, 0, 1]], np.float32)
+    audit_module._add_nearest(found, 0, box, trained, audit=one)
+    audit_module._add_nearest(found, 0, whole, trained, audit=one)
+    audit_module._add_nearest(found, 0, np.array([[0.6, 0, 0]], np.float32), trained, audit=one)
+    assert [sorted(rows) for rows in found] == [[0, 2], [1]]
+    assert found[0][0] == [1.0, None]  # the greater cosine stays
 
 
 def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):

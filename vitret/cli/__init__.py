@@ -75,6 +75,7 @@ def build_app() -> typer.Typer:
         metrics,
         overlap,
         prepare,
+        report,
         results,
         search,
         train,
@@ -100,6 +101,7 @@ def build_app() -> typer.Typer:
     app.command()(metrics.metrics)
     app.command()(bench.bench)
     app.command()(leaderboard.leaderboard)
+    app.command()(report.report)
     app.command()(look.compare)
     app.command()(look.explain)
     app.command()(look.diff)

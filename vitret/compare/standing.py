@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vitret.compare.intervals import Units, answered, spread
+from vitret.compare.intervals import Units, answered, score_interval, spread
 from vitret.compare.paired import PairedTest, holm, paired_over, rank_intervals
 from vitret.core.records import Float64, Int64
 
@@ -44,13 +44,24 @@ class Answers:
         """Mean of the sets' means over seeds: a set with more queries counts no more."""
         return float(spread(self.values, self.units).mean)
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of `mean`."""
+        low, high = score_interval(spread(self.values, self.units), groups=self.units.groups)
+        return float(low), float(high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One row among others: its test against the first row, and the first and last rank that it may have."""
+    """One row among others: its test against each row above, in their order, and its first and last rank."""
 
-    against_best: PairedTest | None
+    against: tuple[PairedTest, ...]
     ranks: tuple[int, int]
+
+    @property
+    def against_best(self) -> PairedTest | None:
+        """The test against the first row; None for the first row itself."""
+        return self.against[0] if self.against else None
 
 
 def standings(rows: Sequence[Answers]) -> tuple[list[Standing], float | None]:
@@ -69,9 +80,11 @@ def standings(rows: Sequence[Answers]) -> tuple[list[Standing], float | None]:
     for (i, j), test in zip(pairs, corrected, strict=True):
         differences[j, i], differences[i, j] = test.difference, -test.difference
         p_values[i, j] = p_values[j, i] = test.p_value
-    against = {j: test for (i, j), test in zip(pairs, corrected, strict=True) if i == 0}
+    against: list[list[PairedTest]] = [[] for _ in range(count)]
+    for (_, j), test in zip(pairs, corrected, strict=True):
+        against[j].append(test)
     found = [
-        Standing(against_best=against.get(row), ranks=ranks)
-        for row, ranks in enumerate(rank_intervals(differences, p_values))
+        Standing(against=tuple(tests_above), ranks=ranks)
+        for tests_above, ranks in zip(against, rank_intervals(differences, p_values), strict=True)
     ]
     return found, float(np.median([test.detectable for test in tests])) if tests else None

@@ -21,7 +21,7 @@ from vitret.compare.overlap.affected import Affected
 from vitret.compare.overlap.known import Known, Status
 from vitret.compare.paired import PairedTest
 from vitret.compare.results import Result, per_query, read_result, result_files
-from vitret.compare.standing import Answers, standings
+from vitret.compare.standing import Answers, Standing, standings
 from vitret.core.ablations import base_of
 from vitret.core.cost import NetworkCost
 from vitret.core.protocol import metric_key, split_key
@@ -55,17 +55,27 @@ class Row:
     seeds: tuple[int, ...]
     cells: dict[tuple[str, str], Cell]
     primary: float | None
-    against_best: PairedTest | None
+    # What `primary` is the mean of; None where it is.
+    answers: Answers | None
+    # Its tests against each row above, in their order; none for the first row and for rows without a primary number.
+    against: tuple[PairedTest, ...]
     # First and last place that the row may have among those with a primary number.
     ranks: tuple[int, int] | None
     # True where other seeds would give other networks, and only one was run.
     one_run: bool
     medal: bool
     dirty: bool
+    # What was measured: a row of each seed and evaluation set.
+    entries: tuple[Entry, ...]
     # What is known of the overlap of its training with the evaluation sets.
     overlap: Status
     # What an image costs the network, where one of the rows says it.
     cost: NetworkCost | None = None
+
+    @property
+    def against_best(self) -> PairedTest | None:
+        """The test against the first row."""
+        return self.against[0] if self.against else None
 
     @property
     def rank_mark(self) -> str:
@@ -225,8 +235,8 @@ class _Found:
     answers: Answers | None
     overlap: Status
 
-    def row(self, *, against_best: PairedTest | None, ranks: tuple[int, int] | None, medal: bool) -> Row:
-        """The row as it stands among others."""
+    def row(self, stands: Standing | None, *, medal: bool) -> Row:
+        """The row as it stands among others; None for one that is not ranked."""
         first = self.entries[0][1]
         seeds = tuple(sorted({r.training.seed for _, r in self.entries}))
         return Row(
@@ -242,11 +252,13 @@ class _Found:
             seeds=seeds,
             cells=self.cells,
             primary=None if self.answers is None else self.answers.mean,
-            against_best=against_best,
-            ranks=ranks,
+            answers=self.answers,
+            against=stands.against if stands else (),
+            ranks=stands.ranks if stands else None,
             one_run=self.one_run,
             medal=medal,
             dirty=any(r.environment.dirty for _, r in self.entries),
+            entries=tuple(self.entries),
             overlap=self.overlap,
             cost=next((r.cost.network for _, r in self.entries if r.cost.network is not None), None),
         )
@@ -331,10 +343,10 @@ def _ranked(found: Sequence[_Found]) -> tuple[list[Row], float | None]:
     stand, detectable = standings([own for _, own in answers])
     several = len(answers) > 1 and not any(one.one_run for one, _ in answers)
     rows = [
-        one.row(against_best=own.against_best, ranks=own.ranks, medal=several and own.ranks == (1, 1))
+        one.row(own, medal=several and own.ranks == (1, 1))
         for (one, _), own in zip(answers, stand, strict=True)
     ]
-    rest = [one.row(against_best=None, ranks=None, medal=False) for one in found if one.answers is None]
+    rest = [one.row(None, medal=False) for one in found if one.answers is None]
     return rows + rest, detectable
 
 

@@ -21,6 +21,9 @@ class NetworkCost(Strict):
     flops_linear: int | None = Field(default=None, ge=0, description="linear layers and convolutions alone")
     latency_p50: float = Field(gt=0, description="seconds of one image, alone in its batch")
     latency_p95: float = Field(gt=0)
+    processor_seconds: float | None = Field(
+        default=None, ge=0, description="of one image, over all threads of a CPU; None on other devices"
+    )
     passes: int = Field(gt=0, description="of which the latencies are percentiles")
     images_per_second: float = Field(gt=0, description="at the best size of a batch")
     batch: int = Field(gt=0, description="the best size of a batch")
@@ -30,6 +33,13 @@ class NetworkCost(Strict):
     device: str
     precision: str
     threads: int = Field(gt=0, description="of a CPU")
+
+    @property
+    def waited(self) -> float:
+        """How many times longer an image took than it kept a CPU busy; well above one the machine had other work."""
+        if not self.processor_seconds:
+            return 1.0
+        return self.latency_p50 / self.processor_seconds
 
     @model_validator(mode="after")
     def _is_in_order(self) -> NetworkCost:

@@ -6,6 +6,8 @@ from vitret.compare.costs import Costed, CostTable
 from vitret.core.cost import NetworkCost
 
 HEADS = ("bytes", "system", "primary", "GFLOPs", "p50 ms", "p95 ms", "img/s", "MB", "front")
+# An image that takes so many times its processor time was measured beside other work.
+BUSY = 1.5
 RIGHT = ("bytes", "primary", "GFLOPs", "p50 ms", "p95 ms", "img/s", "MB")
 
 
@@ -48,6 +50,12 @@ def notes(table: CostTable) -> list[str]:
         "neither do differences that a paired test cannot tell: see the tables.",
         *_images(costs),
     ]
+    waited = max((cost.waited for cost in costs), default=1.0)
+    if waited > BUSY:
+        lines.append(
+            f"The machine had other work while it was measured: an image took up to {waited:.1f} times as long as it "
+            "kept the processor busy. Measure times again on a quiet machine."
+        )
     places = sorted({_place(cost) for cost in costs})
     if len(places) > 1:
         lines.append(f"Times are of several machines and may not be compared: {'; '.join(places)}.")

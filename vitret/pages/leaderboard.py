@@ -1,7 +1,6 @@
 """The leaderboard: the fair tables as Markdown, CSV, JSON, LaTeX and HTML; the same results give the same bytes."""
 
 import difflib
-import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vitret.compare.overlap.affected import affected_by, said_of
 from vitret.compare.overlap.known import known
-from vitret.compare.published import PublishedRow, published_rows, targets_of
+from vitret.compare.published import PublishedRow, published_files, published_rows, targets_of
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
@@ -150,45 +149,12 @@ def as_json(found: Sequence[Table], root: Path) -> str:
     return json.dumps(list(rows_long(found)), indent=2, ensure_ascii=False) + "\n"
 
 
-_STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem;color:#1b1f24}"
-    "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;font-size:14px}"
-    "th,td{padding:.35rem .7rem;border-bottom:1px solid #d7dce1;text-align:right;white-space:nowrap}"
-    "th:nth-child(-n+3),td:nth-child(-n+3){text-align:left}"
-    "th{background:#f4f6f8;position:sticky;top:0}tr.best td{font-weight:600}tr.tie td:first-child::after{content:' ='}"
-    "small{color:#667;font-weight:400}.wide{overflow-x:auto}p.note{background:#fff6dd;padding:.4rem .8rem}"
-)
-
-
 def as_html(found: Sequence[Table], root: Path) -> str:
-    """One page without scripts or outside files."""
-    parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-        f"<title>vitret leaderboard</title><style>{_STYLE}</style><h1>Leaderboard</h1>",
-    ]
-    for table in found:
-        parts.append(f"<h2>{html.escape(title(table))}</h2>")
-        for line in caption(table):
-            cls = " class='note'" if line.startswith("Note:") else ""
-            parts.append(f"<p{cls}>{html.escape(line)}</p>")
-        for index, keys in enumerate(metric_groups(table)):
-            parts.append(_html_table(table, *grid(table, keys, with_test=index == 0)))
-        parts += [f"<p>{html.escape(line)}</p>" for line in below(table)]
-    return "\n".join(parts) + "\n</html>\n"
+    """The page that people look at: one file without outside files."""
+    # Inside, because the page groups its columns as this module does.
+    from vitret.pages.board.page import as_page
 
-
-def _html_table(table: Table, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    body = []
-    for cells, row in zip(rows, table.rows, strict=True):
-        shown = "".join(f"<td>{_small(html.escape(cell))}</td>" for cell in cells)
-        body.append(f"<tr class='{row.rank_mark}'>{shown}</tr>")
-    top = "".join(f"<th>{html.escape(h)}</th>" for h in heads)
-    return f"<div class='wide'><table><tr>{top}</tr>{''.join(body)}</table></div>"
-
-
-def _small(cell: str) -> str:
-    value, bracket, rest = cell.partition(" [")
-    return f"{value} <small>[{rest}</small>" if bracket else cell
+    return as_page(found, published_files(root))
 
 
 RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {

@@ -32,13 +32,18 @@ def rank(row: Row) -> str:
 
 def above(table: Table) -> list[str]:
     """How numbers and marks of a table are to be read, for the lines above it."""
-    lines = [
+    return [
         "Values in per cent, 95 % intervals over groups of queries and over seeds in brackets. Sorted by "
         f"{table.primary}, the mean over the plain evaluation sets; beside it the ranks that a row may have, and the "
         "paired difference to the first row. A tie is a row that no test tells from the first, after Holm's "
         "correction over all pairs of rows.",
-        f"Queries: {'; '.join(groups.words(name) for name, groups in table.groups)}.",
+        *asked(table),
     ]
+
+
+def asked(table: Table) -> list[str]:
+    """The queries of a table, their groups, and whether those are few."""
+    lines = [f"Queries: {'; '.join(groups.words(name) for name, groups in table.groups)}."]
     few = [name for name, groups in table.groups if len(np.unique(groups.numbers)) < FEW_GROUPS]
     if few:
         lines.append(
@@ -51,6 +56,32 @@ def above(table: Table) -> list[str]:
     ]
     lines += _overlap(table)
     return lines
+
+
+def conclusion(table: Table) -> str:
+    """Which row is best, as far as the tests can tell, in one sentence."""
+    ranked = [row for row in table.rows if row.primary is not None]
+    if not ranked:
+        return "No row has all numbers of the suite yet."
+    first, others = ranked[0], ranked[1:]
+    if not others:
+        return f"{first.title} stands alone: it is compared with nothing."
+    ties = sum(row.rank_mark == "tie" for row in others)
+    if not ties:
+        ahead = -others[0].against_best.difference if others[0].against_best else 0.0
+        return f"{first.title} is better than {_rows(len(others), 'other')}, {100 * ahead:.1f} points before the next."
+    behind = len(others) - ties
+    better = f", and it is better than the remaining {_rows(behind)}" if behind else ""
+    return f"{first.title} is highest, but no test tells it from {_rows(ties, 'other')}{better}."
+
+
+def _rows(count: int, kind: str = "") -> str:
+    """A count of rows in words.
+
+    >>> _rows(1, "other"), _rows(2)
+    ('1 other row', '2 rows')
+    """
+    return " ".join(word for word in (str(count), kind, "row" if count == 1 else "rows") if word)
 
 
 def _overlap(table: Table) -> list[str]:
@@ -74,7 +105,6 @@ def below(table: Table) -> list[str]:
 
 
 def _below(table: Table) -> Iterator[str]:
-    ranked = [row for row in table.rows if row.primary is not None]
     if table.detectable is not None:
         if table.detectable >= 1:
             yield "No difference between two rows can be shown with so few groups of queries or seeds."
@@ -84,10 +114,14 @@ def _below(table: Table) -> Iterator[str]:
                 f"{100 * table.detectable:.1f} points (median over the pairs, before Holm's correction)."
             )
     if table.one_run:
-        trained_once = ", ".join(row.title for row in table.one_run)
-        all_once = all(len(row.seeds) == 1 for row in ranked)
-        yield (
-            ONE_RUN
-            if all_once
-            else f"One run of {trained_once}: such a row tells of a checkpoint, not of a method."
-        )
+        yield seeds_sentence(table)
+
+
+def seeds_sentence(table: Table) -> str:
+    """What rows of one run tell; empty where every method was run several times or is frozen."""
+    if not table.one_run:
+        return ""
+    if all(len(row.seeds) == 1 for row in table.rows if row.primary is not None):
+        return ONE_RUN
+    trained_once = ", ".join(row.title for row in table.one_run)
+    return f"One run of {trained_once}: such a row tells of a checkpoint, not of a method."

@@ -27,7 +27,7 @@ from vitret.describe.request import Request, extraction_key
 from vitret.measure.search import search
 
 # Raise it when a change makes other evidence of the same images.
-VERSION = 1
+VERSION = 2
 # Bits within which two hashes make a candidate, and how many training images a hash may name for one image.
 RADIUS, MOST_BY_HASH = 10, 5
 
@@ -138,14 +138,24 @@ def _by_descriptors(audit: Audit, positives: Int64, *, say: Say, steps: Steps) -
         database = _described(
             audit, name, request, evalset.database, f"{evalset.digest}/database", say, steps
         )
-        rows = np.concatenate([queries, database[positives]])
-        ranking = search(rows, trained, k=audit.settings.neighbours)
-        assert ranking.scores is not None
-        for probe in range(count):
-            for row, cosine in zip(ranking.indices[probe], ranking.scores[probe], strict=True):
-                cosines = found[probe].setdefault(int(row), [None] * len(audit.requests))
-                cosines[number] = float(cosine)
+        _add_nearest(found, number, np.concatenate([queries, database[positives]]), trained, audit=audit)
+        if evalset.queries.boxes is not None:
+            # A copy of a query's photograph shows all of it, and may be far from what its box holds.
+            uncut = replace(evalset.queries, boxes=None)
+            whole = _described(audit, name, request, uncut, f"{evalset.digest}/whole", say, steps)
+            _add_nearest(found, number, whole, trained, audit=audit)
     return found
+
+
+def _add_nearest(found: _Candidates, number: int, rows: Any, trained: Any, *, audit: Audit) -> None:
+    """The training images nearest to the first probes, described by `rows`, with the greater of two cosines."""
+    ranking = search(rows, trained, k=audit.settings.neighbours)
+    assert ranking.scores is not None
+    for probe in range(len(rows)):
+        for row, cosine in zip(ranking.indices[probe], ranking.scores[probe], strict=True):
+            cosines = found[probe].setdefault(int(row), [None] * len(audit.requests))
+            before = cosines[number]
+            cosines[number] = float(cosine) if before is None else max(before, float(cosine))
 
 
 def _described(

@@ -1,0 +1,30 @@
+"""The bundle of `vitret report`, and the page of what changed between two results folders."""
+
+from pathlib import Path
+
+from vitret.compare.deltas import deltas
+from vitret.compare.published import published_files
+from vitret.compare.tables import read_all, tables
+from vitret.core.errors import UserError
+from vitret.core.store import write_text
+from vitret.pages.board.curves import log_curves
+from vitret.pages.board.page import as_page
+from vitret.pages.deltas import deltas_page
+from vitret.pages.leaderboard import FILES, RENDERERS, measured_tables
+
+
+def write_bundle(root: Path, out: Path, *, home: Path) -> list[Path]:
+    """Write index.html and the tables for programs into a folder; runs below `home` add their curves."""
+    found = measured_tables(root)
+    written = {out / "index.html": as_page(found, published_files(root), curves=log_curves(found, home))}
+    written |= {out / FILES[form]: RENDERERS[form](found, root) for form in ("md", "csv")}
+    for path, text in written.items():
+        write_text(path, text)
+    return list(written)
+
+
+def changes(root: Path, before: Path) -> str:
+    """How the rows of a results folder differ from those of another, in Markdown."""
+    if not before.is_dir():
+        raise UserError(f"--against {before}: there is no such folder.")
+    return deltas_page(deltas(tables(read_all(before)), measured_tables(root)))
