@@ -3,19 +3,18 @@
 import os
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from vitret.cli import completions, console
+from vitret.cli import bench_options as options
+from vitret.cli import console
 from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vitret.compare.asked import Places
+    from vitret.compare.asked import Places, Request
     from vitret.compare.comparable import Entry
     from vitret.compare.jobs import Job
     from vitret.compare.machine import Machine
@@ -25,95 +24,31 @@ if TYPE_CHECKING:
 
 
 def bench(
-    train_set: Annotated[
-        str,
-        typer.Option(
-            "--train-set",
-            help="Training set; its track fixes the budget: `vitret list tracks`.",
-            autocompletion=completions.tracks,
-        ),
-    ],
-    systems: Annotated[
-        str,
-        typer.Option(
-            help="Names, comma-separated; default: the track's systems.", autocompletion=completions.systems
-        ),
-    ] = "",
-    suite: Annotated[
-        str,
-        typer.Option(
-            help="How to measure; default: the suite of the track, or of the recipe with --published alone.",
-            autocompletion=completions.suites,
-        ),
-    ] = "",
-    eval_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--eval-set",
-            help="Measure on this dataset instead of those of the suite; repeatable.",
-            autocompletion=completions.datasets,
-        ),
-    ] = None,
-    without_distractors: Annotated[
-        bool,
-        typer.Option("--without-distractors", help="Leave out the distractors of the suite, such as R1M."),
-    ] = False,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")
-    ] = None,
-    published: Annotated[str, typer.Option(help="Recipes of papers to run as well, comma-separated.")] = "",
-    ablate: Annotated[
-        str, typer.Option(help="Run an ablation study, e.g. dtop; `vitret list ablations`.")
-    ] = "",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(metavar="ROW", help="A result file; print one verdict against it and exit with 0 or 1."),
-    ] = None,
-    require: Annotated[
-        str,
-        typer.Option(help="With --baseline, what exits with 0: better, or not-worse (better or a tie)."),
-    ] = "better",
-    without_overlap: Annotated[
-        str,
-        typer.Option(
-            "--without-overlap",
-            metavar="FILE|auto",
-            help="Print the tables a second time, without the queries that overlap.",
-        ),
-    ] = "",
+    train_set: options.TrainSet,
+    systems: options.Systems = "",
+    suite: options.Suite = "",
+    eval_set: options.EvalSet = None,
+    without_distractors: options.WithoutDistractors = False,
+    seeds: options.Seeds = None,
+    published: options.Published = "",
+    ablate: options.Ablate = "",
+    set_: options.Assignments = None,
+    exclude: options.Exclude = None,
+    baseline: options.Baseline = None,
+    require: options.Require = "better",
+    without_overlap: options.WithoutOverlap = "",
     device: Device = "auto",
     precision: Precision = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
-    ] = None,
-    run: Annotated[
-        list[str] | None, typer.Option("--run", help="Only this run of those that --plan names; repeatable.")
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at the same time; GPUs or cores are divided among them.")
-    ] = 1,
-    launcher: Annotated[str, typer.Option(help="slurm: submit one job for each run, and wait.")] = "",
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option(help="With --launcher slurm: an option of sbatch, e.g. partition=gpu; repeatable."),
-    ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
-    cost: Annotated[
-        bool, typer.Option("--cost", help="Print accuracy against cost: FLOPs, latency, memory, bytes.")
-    ] = False,
-    dims: Annotated[
-        str, typer.Option(help="Measure also descriptors reduced to these dimensions, e.g. 128,512.")
-    ] = "",
-    form: Annotated[str, typer.Option("--format", help="Print the tables as csv, json, latex or md.")] = "",
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
-    ] = False,
+    workers: options.Workers = None,
+    run: options.Run = None,
+    jobs: options.Jobs = 1,
+    launcher: options.Launcher = "",
+    slurm: options.Slurm = None,
+    plan: options.Plan = False,
+    cost: options.Cost = False,
+    dims: options.Dims = "",
+    form: options.Form = "",
+    wide: options.Wide = False,
 ) -> None:
     """Train, measure and compare systems on one training set.
 
@@ -129,21 +64,8 @@ def bench(
       vitret bench --train-set sop --launcher slurm --slurm partition=gpu
     """
     from vitret.compare.asked import Places, Request
-    from vitret.compare.baseline import REQUIREMENTS, read_baseline, verdict
-    from vitret.compare.jobs import jobs_of
-    from vitret.compare.overlap.affected import affected_by
-    from vitret.compare.work import resolve
-    from vitret.core.errors import PartialError
-    from vitret.core.recipes import unalias
 
-    if unalias(train_set) != train_set:
-        console.say(f"{train_set} stands for {unalias(train_set)}.")
-    if form:
-        from vitret.pages.formats import FORMS
-
-        console.require_choice("--format", form, FORMS)
-    if launcher:
-        console.require_choice("--launcher", launcher, ("slurm",))
+    _check(train_set, form=form, launcher=launcher, require=require)
     request = Request(
         train_set=train_set,
         systems=_names(systems),
@@ -157,45 +79,116 @@ def bench(
         runs=run or (),
         exclude=exclude,
     )
-    console.require_choice("--require", require, REQUIREMENTS)
     reduced = _numbers("--dims", dims)
-    requests = [request, *(replace(request, dim=dim) for dim in reduced)]
-    places = Places.default()
     if plan:
-        from vitret.compare.plan import plan as planned
-        from vitret.describe.devices import device_label, pick_device
-
-        label = device_label(pick_device(device))
-        console.put("\n".join(line for one in requests for line in planned(places, one, device=label)))
+        _plan(Places.default(), request, reduced, device=device)
         return
-    works = [resolve(places, one) for one in requests]
-    against = None if baseline is None else read_baseline(baseline, works[0])
-    affected = affected_by(without_overlap, places.results) if without_overlap else []
+    way = _Way(device, precision, workers=workers, jobs=jobs, launcher=launcher, slurm=slurm or ())
+    wanted = _Wanted(
+        cost, form=form, wide=wide, without_overlap=without_overlap, baseline=baseline, require=require
+    )
+    _carry_out(Places.default(), request, reduced, way=way, wanted=wanted)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """On what the work is done: here one run after the other or side by side, or on a cluster."""
+
+    device: str
+    precision: str
+    _: KW_ONLY
+    workers: int | None
+    jobs: int
+    launcher: str
+    slurm: "Sequence[str]"
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is printed when the work is done, and against what it is judged."""
+
+    cost: bool
+    _: KW_ONLY
+    form: str
+    wide: bool
+    without_overlap: str
+    baseline: Path | None
+    require: str
+
+
+def _check(train_set: str, *, form: str, launcher: str, require: str) -> None:
+    """Refuse unknown words before anything is done, and say what an alias stands for."""
+    from vitret.compare.baseline import REQUIREMENTS
+    from vitret.core.recipes import unalias
+    from vitret.pages.formats import FORMS
+
+    if unalias(train_set) != train_set:
+        console.say(f"{train_set} stands for {unalias(train_set)}.")
+    if form:
+        console.require_choice("--format", form, FORMS)
+    if launcher:
+        console.require_choice("--launcher", launcher, ("slurm",))
+    console.require_choice("--require", require, REQUIREMENTS)
+
+
+def _requests(request: "Request", dims: "Sequence[int]") -> "list[Request]":
+    """The request, and once more for each reduced dimension."""
+    return [request, *(replace(request, dim=dim) for dim in dims)]
+
+
+def _plan(places: "Places", request: "Request", dims: "Sequence[int]", *, device: str) -> None:
+    from vitret.compare.plan import plan as planned
+    from vitret.describe.devices import device_label, pick_device
+
+    label = device_label(pick_device(device))
+    every = _requests(request, dims)
+    console.put("\n".join(line for one in every for line in planned(places, one, device=label)))
+
+
+def _carry_out(
+    places: "Places", request: "Request", dims: "Sequence[int]", *, way: _Way, wanted: _Wanted
+) -> None:
+    """Do what is missing, print the tables, and end with what failed or with the verdict."""
+    from vitret.compare.baseline import read_baseline, verdict
+    from vitret.compare.overlap.affected import affected_by
+    from vitret.compare.work import resolve
+    from vitret.core.errors import PartialError
+
+    works = [resolve(places, one) for one in _requests(request, dims)]
+    against = None if wanted.baseline is None else read_baseline(wanted.baseline, works[0])
+    affected = affected_by(wanted.without_overlap, places.results) if wanted.without_overlap else []
     # A login node may have no such device.
-    machine = machine_of("cpu" if launcher else device, precision, workers)
-    options = ["--device", device, "--precision", precision]
-    options += [] if workers is None else ["--workers", str(workers)]
+    machine = machine_of("cpu" if way.launcher else way.device, way.precision, way.workers)
     failed: list[Job] = []
-    if jobs > 1 or launcher:
-        waiting = jobs_of(
-            works, request, dims=reduced, options=[*options, *_folders()], logs=places.home / "jobs"
-        )
-        failed = _launch(waiting, places, launcher=launcher, slots=jobs, device=device, slurm=slurm or ())
+    if way.jobs > 1 or way.launcher:
+        failed = _as_jobs(places, works, request, dims, way=way)
     else:
         for work in works:
             do(places, work, machine=machine)
-    if cost:
-        show_costs(places, works, machine=machine, form=form)
+    if wanted.cost:
+        show_costs(places, works, machine=machine, form=wanted.form)
     else:
-        show(places, works, form=form, wide=wide, affected=affected)
+        show(places, works, form=wanted.form, wide=wanted.wide, affected=affected)
     if failed:
         raise PartialError(
             f"{len(failed)} runs failed: {', '.join(job.run for job in failed)}; the logs say why."
         )
     if against is not None:
         found = verdict(against, works[0])
-        (console.say if form else console.put)("\n".join(found.lines))
-        found.require(require)
+        (console.say if wanted.form else console.put)("\n".join(found.lines))
+        found.require(wanted.require)
+
+
+def _as_jobs(
+    places: "Places", works: "Sequence[Work]", request: "Request", dims: "Sequence[int]", *, way: _Way
+) -> "list[Job]":
+    """Hand each run to a process of its own; those that failed."""
+    from vitret.compare.jobs import jobs_of
+
+    words = ["--device", way.device, "--precision", way.precision]
+    words += [] if way.workers is None else ["--workers", str(way.workers)]
+    waiting = jobs_of(works, request, dims=dims, options=[*words, *_folders()], logs=places.home / "jobs")
+    return _launch(waiting, places, launcher=way.launcher, slots=way.jobs, device=way.device, slurm=way.slurm)
 
 
 def _folders() -> list[str]:

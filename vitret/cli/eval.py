@@ -16,63 +16,74 @@ if TYPE_CHECKING:
     from vitret.measure.evaluate import Measurement
 
 
+Queries = Annotated[
+    str,
+    typer.Option(
+        help="Query descriptors: .npy, .npz, .h5, .mat, .safetensors, .pt; FILE:NAME selects one of several arrays."
+    ),
+]
+Database = Annotated[
+    str, typer.Option(help="Database descriptors, one row per image in the order of the dataset.")
+]
+EvalSetName = Annotated[str, typer.Option("--set", help="A prepared evaluation set; `vitret list datasets`.")]
+Truth = Annotated[
+    Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")
+]
+QueryImage = Annotated[
+    str,
+    typer.Option(
+        help="With --truth, for a query that is in imlist too: junk (it is ignored) or as_listed; default: junk, "
+        "for oxford5k and paris6k as_listed, as their protocol says."
+    ),
+]
+Distractors = Annotated[str, typer.Option(help="More descriptors to search; negatives of every query.")]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k and others (docs/metrics.md); "
+        "default: the usual ones of the dataset."
+    ),
+]
+Levels = Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")]
+Rerank = Annotated[str, typer.Option(help="Re-rank the top results (superglobal needs no network).")]
+Depth = Annotated[
+    int | None, typer.Option(min=1, help="Number of results to re-rank; default: that of the re-ranker.")
+]
+Shortlist = Annotated[
+    str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
+]
+WithoutOverlap = Annotated[
+    Path | None,
+    typer.Option(
+        "--without-overlap",
+        metavar="FILE",
+        help="Print the numbers a second time, without the queries that overlap.",
+    ),
+]
+Form = Annotated[
+    str,
+    typer.Option("--format", help="table, csv, latex or md (per cent), or json (fractions)."),
+]
+Engine = Annotated[str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")]
+Device = Annotated[str, typer.Option(help="With --engine torch: cpu, cuda or mps.")]
+
+
 def eval_(
-    queries: Annotated[
-        str,
-        typer.Option(
-            help="Query descriptors: .npy, .npz, .h5, .mat, .safetensors, .pt; FILE:NAME selects one of several arrays."
-        ),
-    ],
-    database: Annotated[
-        str, typer.Option(help="Database descriptors, one row per image in the order of the dataset.")
-    ],
-    set_: Annotated[
-        str, typer.Option("--set", help="A prepared evaluation set; `vitret list datasets`.")
-    ] = "",
-    truth: Annotated[
-        Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")
-    ] = None,
-    query_image: Annotated[
-        str,
-        typer.Option(
-            help="With --truth, for a query that is in imlist too: junk (it is ignored) or as_listed; default: junk, "
-            "for oxford5k and paris6k as_listed, as their protocol says."
-        ),
-    ] = "",
-    distractors: Annotated[
-        str, typer.Option(help="More descriptors to search; negatives of every query.")
-    ] = "",
-    metrics: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated: mAP, mP@k, R@k, R-precision, MAP@R, mAP@k and others (docs/metrics.md); "
-            "default: the usual ones of the dataset."
-        ),
-    ] = "",
-    levels: Annotated[str, typer.Option(help="Comma-separated: easy, medium, hard; default: all.")] = "",
-    rerank: Annotated[str, typer.Option(help="Re-rank the top results (superglobal needs no network).")] = "",
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="Number of results to re-rank; default: that of the re-ranker.")
-    ] = None,
-    shortlist: Annotated[
-        str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
-    ] = "plain",
-    without_overlap: Annotated[
-        Path | None,
-        typer.Option(
-            "--without-overlap",
-            metavar="FILE",
-            help="Print the numbers a second time, without the queries that overlap.",
-        ),
-    ] = None,
-    form: Annotated[
-        str,
-        typer.Option("--format", help="table, csv, latex or md (per cent), or json (fractions)."),
-    ] = "table",
-    engine: Annotated[
-        str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")
-    ] = "numpy",
-    device: Annotated[str, typer.Option(help="With --engine torch: cpu, cuda or mps.")] = "cpu",
+    queries: Queries,
+    database: Database,
+    set_: EvalSetName = "",
+    truth: Truth = None,
+    query_image: QueryImage = "",
+    distractors: Distractors = "",
+    metrics: Metrics = "",
+    levels: Levels = "",
+    rerank: Rerank = "",
+    depth: Depth = None,
+    shortlist: Shortlist = "plain",
+    without_overlap: WithoutOverlap = None,
+    form: Form = "table",
+    engine: Engine = "numpy",
+    device: Device = "cpu",
 ) -> None:
     """Measure given descriptors with the official metrics.
 

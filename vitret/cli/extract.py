@@ -23,58 +23,68 @@ if TYPE_CHECKING:
 _STEMS = ("queries", "database")
 
 
+Model = Annotated[
+    str,
+    typer.Argument(help="A run, a system, timm:ARCH for any timm network, or a checkpoint file of a run."),
+]
+Dataset = Annotated[str, typer.Argument(help="A prepared dataset; `vitret list datasets`.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file with its weights.")
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        help="With timm:ARCH: one of `vitret list heads`; "
+        "default: the one that fits it, `vitret list backbones`."
+    ),
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help="With a system or timm:ARCH: a checkpoint of another project; needs --layout."),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`."),
+]
+Suite = Annotated[
+    str,
+    typer.Option(
+        help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`."
+    ),
+]
+Size = Annotated[
+    int | None, typer.Option(min=1, help="Longer side in pixels; default: that of the protocol.")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a protocol setting, e.g. interpolation=bilinear; repeatable."),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="I/N: do share I of N; the others run elsewhere and see the same $VITRET_HOME."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for queries.npy, database.npy and card.json; default: DATASET-MODEL."),
+]
+
+
 def extract(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A run, a system, timm:ARCH for any timm network, or a checkpoint file of a run."
-        ),
-    ],
-    dataset: Annotated[str, typer.Argument(help="A prepared dataset; `vitret list datasets`.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file with its weights.")
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            help="With timm:ARCH: one of `vitret list heads`; "
-            "default: the one that fits it, `vitret list backbones`."
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(help="With a system or timm:ARCH: a checkpoint of another project; needs --layout."),
-    ] = None,
-    layout: Annotated[
-        str | None,
-        typer.Option(help="The project whose tensor names the checkpoint uses; `vitret list layouts`."),
-    ] = None,
-    suite: Annotated[
-        str,
-        typer.Option(
-            help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`."
-        ),
-    ] = "",
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Longer side in pixels; default: that of the protocol.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a protocol setting, e.g. interpolation=bilinear; repeatable."),
-    ] = None,
+    model: Model,
+    dataset: Dataset,
+    weights: Weights = None,
+    head: Head = None,
+    checkpoint: Checkpoint = None,
+    layout: Layout = None,
+    suite: Suite = "",
+    size: Size = None,
+    set_: Assignments = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads; default: one per core.")
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(help="I/N: do share I of N; the others run elsewhere and see the same $VITRET_HOME."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for queries.npy, database.npy and card.json; default: DATASET-MODEL."),
-    ] = None,
+    workers: Workers = None,
+    shard: Shard = None,
+    out: Out = None,
 ) -> None:
     """Write the descriptors of a dataset as .npy files.
 

@@ -13,42 +13,49 @@ if TYPE_CHECKING:
     from vitret.core.records import TrainSet
 
 
+System = Annotated[
+    str,
+    typer.Option(
+        "--system",
+        help="A system, by name or file; `vitret list systems`.",
+        autocompletion=completions.systems,
+    ),
+]
+TrainSetOption = Annotated[
+    str,
+    typer.Option(
+        "--train-set",
+        help="Training set; its track fixes the budget.",
+        autocompletion=completions.tracks,
+    ),
+]
+Published = Annotated[str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of the training.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
+]
+Exclude = Annotated[
+    Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
+]
+Profile = Annotated[bool, typer.Option("--profile", help="Print where a step's time went; a little slower.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")]
+
+
 def train(
-    system: Annotated[
-        str,
-        typer.Option(
-            "--system",
-            help="A system, by name or file; `vitret list systems`.",
-            autocompletion=completions.systems,
-        ),
-    ] = "",
-    train_set: Annotated[
-        str,
-        typer.Option(
-            "--train-set",
-            help="Training set; its track fixes the budget.",
-            autocompletion=completions.tracks,
-        ),
-    ] = "",
-    published: Annotated[
-        str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")
-    ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the training.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
-    ] = None,
+    system: System = "",
+    train_set: TrainSetOption = "",
+    published: Published = "",
+    seed: Seed = 0,
+    set_: Assignments = None,
+    exclude: Exclude = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
-    ] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Print where a step's time went; a little slower.")
-    ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")] = False,
+    workers: Workers = None,
+    profile: Profile = False,
+    plan: Plan = False,
 ) -> None:
     """Train one system on one training set.
 

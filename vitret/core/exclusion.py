@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from vitret.core.errors import DataError, UserError, said
+from vitret.core.left_out import Exclusion
 from vitret.core.pairs import confirmed, read_pairs
-from vitret.core.recipes import Exclusion, Recipe
+from vitret.core.recipes import Recipe
 from vitret.core.records import TrainSet
 from vitret.core.store import digest, read_json_object
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_serializer, model_validator
 from vitret.core import plugins
 from vitret.core.config import Model, Strict, assign, file_names, location, named_file, read_yaml, validate
 from vitret.core.errors import UserError
+from vitret.core.left_out import Exclusion
 from vitret.core.store import digest
 
 RANDOM_WEIGHTS = "random weights"
@@ -273,17 +274,6 @@ class Track(Strict):
     seeds: tuple[int, ...] = (0, 1, 2)
     systems: tuple[str, ...] = ()
     suite: str = "landmarks"
-
-
-class Exclusion(Strict):
-    """Training images that nothing learns from; the run's folder lists them."""
-
-    images: int = Field(gt=0, description="how many names were given")
-    digest: str = Field(description="of the sorted names")
-
-    @property
-    def words(self) -> str:
-        return f"without {self.images:,} image{'s' if self.images > 1 else ''} (list {self.digest[:8]})"
 
 
 class Recipe(Strict):
