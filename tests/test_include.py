@@ -100,6 +100,7 @@ TRACK = """
 name: stripes
 train_set: stripes
 images_seen: 64
+seeds: [0]
 batch: 8
 image: {size: 32}
 validation: 0.0

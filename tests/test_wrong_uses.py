@@ -215,7 +215,7 @@ def test_two_benches_on_one_run_share_the_work(photos: Path, tmp_path: Path):
     for name, text in {
         "systems/tiny.yaml": "name: tiny\ntitle: Tiny\nlosses: [{name: arcface}]\nmodel:\n  head: cls\n  backbone: "
         "{name: timm_model, arch: test_vit, pretrained: false, img_size: 32}\n",
-        "tracks/mine.yaml": "name: mine\ntrain_set: mine\nimages_seen: 40\nbatch: 4\n"
+        "tracks/mine.yaml": "name: mine\ntrain_set: mine\nimages_seen: 40\nbatch: 4\nseeds: [0]\n"
         "image: {size: 32}\nvalidation: 0.0\n"
         "systems: [tiny]\nsuite: own-classes\n",
     }.items():

@@ -31,7 +31,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         f"name: moved\ntitle: Moved\nmodel: {model}\nlosses: [{{name: arcface}}]\noptimiser: {{lr: 1.0e-3}}\n"
     )
     (found.configs / "tracks" / "town.yaml").write_text(
-        "name: town\ntrain_set: town\nimages_seen: 16\nbatch: 8\nvalidation: 0\nsuite: plain\n"
+        "name: town\ntrain_set: town\nimages_seen: 16\nseeds: [0]\nbatch: 8\nvalidation: 0\nsuite: plain\n"
         "image: {policy: square, size: 32}\nsystems: [frozen, moved]\n"
     )
     (found.suites / "plain.yaml").write_text(

@@ -121,6 +121,8 @@ def test_a_row_of_before_keeps_its_bytes_and_is_given_a_cost_for_the_page(places
 def test_dimensions_that_cannot_be(places: Places):
     assert resolve(places, Request(train_set="town", dim=64)).tasks == ()  # the network has no more
     track = places.configs / "tracks" / "none.yaml"
-    track.write_text("name: none\ntrain_set: none\nimages_seen: 0\nsystems: [frozen]\nsuite: plain\n")
+    track.write_text(
+        "name: none\ntrain_set: none\nimages_seen: 0\nseeds: [0]\nsystems: [frozen]\nsuite: plain\n"
+    )
     with pytest.raises(UserError, match="fitted on a training set"):
         resolve(places, Request(train_set="none", dim=8))

@@ -71,9 +71,13 @@ def test_each_variant_is_another_system_that_can_be_built(name: str):
     assert len({recipe.digest for recipe in recipes}) == len(read_ablation(CONFIGS, name).changes) + 1
     for recipe in recipes:
         spec = recipe.system.model
-        backbone = plugins.build("backbones", spec.backbone.name, **spec.backbone.options)
+        options = {
+            **spec.backbone.options,
+            **({"pretrained": False} if "pretrained" in spec.backbone.options else {}),
+        }
+        backbone = plugins.build("backbones", spec.backbone.name, **options)
         head = plugins.build("heads", spec.head.name, backbone.widths, **spec.head.options)
-        assert head.dim == 128
+        assert head.dim == (192 if name == "irt_r" else 128)
 
 
 def test_the_switches_named_in_the_papers_are_there():
