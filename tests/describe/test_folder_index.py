@@ -102,6 +102,15 @@ def test_an_image_that_cannot_be_read_is_named_once_it_is_mended_described(folde
     assert rows(found) == plain(folder)
 
 
+def test_parts_that_are_joined_keep_why_a_row_has_no_image(folder: Path, tmp_path: Path):
+    (folder / "b.jpg").write_bytes(b"no image")
+    index(folder, tmp_path)
+    draw(folder, "a.jpg", seed=5)
+    found = index(folder, tmp_path)
+    assert (len(found.parts), found.described, list(found.failed)) == (1, 1, ["b.jpg"])
+    assert rows(found) == plain(folder)
+
+
 class Killed(BaseException):
     """Ends an update as a signal would."""
 

@@ -64,6 +64,10 @@ class Ragged:
         """How many values each row has, (rows,)."""
         return np.diff(self.offsets)
 
+    def pairs(self, span: int) -> Int64:
+        """One integer for each (row, value): `divmod(pair, span)` gives both back. Values are below `span`."""
+        return np.repeat(np.arange(len(self)), self.lengths()) * span + self.values
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Images:
@@ -190,14 +194,8 @@ class Truth:
         present = [self.judgements[kind] for kind in kinds if kind in self.judgements]
         if not present:
             return Ragged(values=np.empty(0, np.int64), offsets=np.zeros(self.queries + 1, np.int64))
-        span = max(1 + int(rows.values.max(initial=-1)) for rows in present)
-        # One integer for each (query, database index).
-        pairs = np.unique(
-            np.concatenate(
-                [np.repeat(np.arange(self.queries), r.lengths()) * span + r.values for r in present]
-            )
-        )
-        owners, values = np.divmod(pairs, max(span, 1))
+        span = max(1, *(1 + int(rows.values.max(initial=-1)) for rows in present))
+        owners, values = np.divmod(np.unique(np.concatenate([rows.pairs(span) for rows in present])), span)
         return Ragged(
             values=values, offsets=np.searchsorted(owners, np.arange(self.queries + 1)).astype(np.int64)
         )

@@ -23,8 +23,8 @@ from vitret.core.cost import NetworkCost
 from vitret.core.errors import VitretError
 from vitret.core.protocol import Protocol
 from vitret.core.store import digest, read_json, write_json
-from vitret.describe.devices import cast, pick_precision, rounded_products
-from vitret.describe.extract import LARGEST_BATCH, PIXELS, evaluating
+from vitret.describe.devices import cast, device_label, pick_precision, rounded_products
+from vitret.describe.extract import LARGEST_BATCH, PIXELS, convolutional, evaluating
 from vitret.describe.folding import folded
 from vitret.describe.framing import frame
 from vitret.describe.scales import describe, scaled_sides
@@ -94,10 +94,8 @@ def photograph_size(protocol: Protocol, *, patch: int) -> tuple[int, int]:
 
 def device_name(device: torch.device) -> str:
     """The device as its maker calls it, as far as it can be known."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
     if device.type != "cpu":
-        return device.type
+        return device_label(device)
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -110,12 +108,12 @@ def measure(model: Retriever, protocol: Protocol, *, device: torch.device, preci
     height, width = photograph_size(protocol, patch=model.patch)
     flops = _flops(model, protocol, height=height, width=width)
     model = model.to(device)
-    convolutional = model.patch == 1
+    plain = convolutional(model)
     with (
         torch.inference_mode(),
         evaluating(model),
-        rounded_products(precision, device, convolutional=convolutional),
-        cast(precision, device, convolutional=convolutional),
+        rounded_products(precision, device, convolutional=plain),
+        cast(precision, device, convolutional=plain),
     ):
         network = folded(model)
 

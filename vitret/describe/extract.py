@@ -189,7 +189,7 @@ def _ready(request: Request, precision: str) -> Iterator[_Work]:
     frame = frame_finder(request.images, request.protocol, patch=model.patch)
     with (
         evaluating(model),
-        rounded_products(precision, request.device, convolutional=_convolutional(model)),
+        rounded_products(precision, request.device, convolutional=convolutional(model)),
         _threads(request.device, request.workers) as (pool, threads),
     ):
         yield _Work(
@@ -315,11 +315,11 @@ def _describe(work: _Work, pixels: list[Tensor], plan: Frame) -> Tensor:
     batch = batch.to(device, non_blocking=True)
     images = padded(work.model.normalised(batch), plan.final)
     scales, how = protocol.scales, protocol.aggregation
-    with cast(work.precision, device, convolutional=_convolutional(work.model)):
+    with cast(work.precision, device, convolutional=convolutional(work.model)):
         return describe(work.model, images, scales=scales, aggregation=how, patch=work.model.patch)
 
 
-def _convolutional(model: Retriever) -> bool:
+def convolutional(model: Retriever) -> bool:
     """Whether a network takes pixels as they are, without a patch embedding."""
     return model.patch == 1
 

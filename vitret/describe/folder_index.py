@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from vitret.core.errors import DataError
 from vitret.core.locks import locked
 from vitret.core.records import Images
-from vitret.core.store import digest, read_json_object, write_json, writing
-from vitret.describe.blocks import failed_file
+from vitret.core.store import digest, read_json_object, write_json
+from vitret.describe.blocks import RowFile, failed_file
 from vitret.describe.extract import Progress, extract
 from vitret.describe.request import Request, extraction_key
 
 # Rows between two saves: a killed update loses at most so many.
 BLOCK = 256
-# More parts than this are joined.
-MOST_PARTS = 8
+# More parts than this are joined, so many rows at a time.
+MOST_PARTS, _JOINED = 8, 1 << 14
 
 Stamp = tuple[int, int]
 """Size in bytes and time of change in nanoseconds."""
@@ -168,25 +168,20 @@ def _tidy(place: Path, stamps: Mapping[str, Stamp]) -> None:
         [path, *stamp] for part, rows in zip(parts, kept, strict=True) for path, stamp in _of(part, rows)
     ]
     number = parts[-1].number + 1
-    failed: dict[str, str] = {}
+    shape = (len(files), parts[0].rows().shape[1])
+    joined = RowFile(_array(place, number), shape, digest([files, [part.number for part in parts]]))
     before = 0
-    with writing(_array(place, number)) as handle:
-        shape = (len(files), parts[0].rows().shape[1])
-        about = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(handle, about)
-        for part, rows in zip(parts, kept, strict=True):
-            chosen, array = np.flatnonzero(rows), part.rows()
-            for start in range(0, len(chosen), 1 << 14):
-                handle.write(np.ascontiguousarray(array[chosen[start : start + (1 << 14)]], "<f4").data)
-            failed |= {
-                str(before + new): part.failed[old]
-                for new, old in enumerate(chosen.tolist())
-                if old in part.failed
-            }
-            before += len(chosen)
-    failed_file(_array(place, number)).unlink(missing_ok=True)
-    if failed:
-        write_json(failed_file(_array(place, number)), failed)
+    for part, rows in zip(parts, kept, strict=True):
+        chosen, array = np.flatnonzero(rows), part.rows()
+        for start in range(0, len(chosen), _JOINED):
+            some = chosen[start : start + _JOINED].tolist()
+            if before >= joined.done:
+                reasons = {
+                    str(before + i): part.failed[row] for i, row in enumerate(some) if row in part.failed
+                }
+                joined.append(array[some], reasons)
+            before += len(some)
+    joined.finish()
     # Last, because a list makes a part: killed before, nothing has changed; killed after, a file stands in two parts,
     # of which the newer counts.
     write_json(_list(place, number), {"files": files})

@@ -34,9 +34,6 @@ from vitret.measure.tally import beating
 from vitret.measure.threads import each, thread_count
 
 _SQUARE = 1000  # queries and images of a block; rows 4,096 bytes apart would share places in the cache
-_WIDE = (
-    2**20
-)  # numbers of a float32 block, or of its scores: 4 MiB, which the last-level cache holds for each core
 _NARROWEST = 512
 
 

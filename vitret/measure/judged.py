@@ -63,8 +63,8 @@ class Judged:
         """From name of a level → (positives, junk); scores every pair exactly."""
         ends = [int(one.values.max(initial=-1)) + 1 for lists in judged.values() for one in lists]
         span = max(len(rows), *ends)
-        positive = [_pairs(good, span) for good, _ in judged.values()]
-        pairs = np.unique(np.concatenate([*positive, *(_pairs(junk, span) for _, junk in judged.values())]))
+        positive = [good.pairs(span) for good, _ in judged.values()]
+        pairs = np.unique(np.concatenate([*positive, *(junk.pairs(span) for _, junk in judged.values())]))
         owners, images = np.divmod(pairs, span)
         scores = np.empty(len(pairs), dtype=np.float32)
 
@@ -129,13 +129,8 @@ class Judged:
         return counted
 
     def _find(self, lists: Ragged) -> Int64:
-        places: Int64 = self.places[np.searchsorted(self.pairs, _pairs(lists, self.span))]
+        places: Int64 = self.places[np.searchsorted(self.pairs, lists.pairs(self.span))]
         return places
-
-
-def _pairs(lists: Ragged, span: int) -> Int64:
-    """One integer for each (query, database index)."""
-    return np.repeat(np.arange(len(lists)), lists.lengths()) * span + lists.values
 
 
 def _offsets(owners: Int64, queries: int) -> Int64:
