@@ -84,11 +84,11 @@ def _dropped(sides: Sequence[Side], without: Sequence[Affected]) -> Int64:
 
 def _sides(a: Path, b: Path, *, seeds: bool) -> tuple[Side, Side]:
     """Both sides; two rows that differ in their seed alone are one run each."""
-    left, right = with_seeds(a), with_seeds(b)
-    same = {path.resolve() for path, _ in left.entries} & {path.resolve() for path, _ in right.entries}
-    if not seeds or same:
-        return side_of([a]), side_of([b])
-    return left, right
+    if seeds:
+        left, right = with_seeds(a), with_seeds(b)
+        if not {path.resolve() for path, _ in left.entries} & {path.resolve() for path, _ in right.entries}:
+            return left, right
+    return side_of([a]), side_of([b])
 
 
 def _cells(

@@ -20,6 +20,7 @@ from vitret.compare.results import Result, read_result
 from vitret.compare.sides import (
     Side,
     require_same_measurement,
+    require_same_track,
     require_same_training,
     side_of,
     with_seeds,
@@ -27,7 +28,6 @@ from vitret.compare.sides import (
 from vitret.compare.standing import ONE_RUN
 from vitret.compare.work import Task, Work
 from vitret.core.errors import CheckError, DataError, UserError, listed
-from vitret.core.recipes import Recipe
 
 REQUIREMENTS = ("better", "not-worse")
 
@@ -80,33 +80,19 @@ def read_baseline(path: Path, work: Work) -> Baseline:
             f"{path}: was measured under protocol {row.fingerprint}, this bench measures under "
             f"{work.suite.protocol.fingerprint}. Choose its suite: --suite {row.suite.name}"
         )
-    sides = {name: _side(path, name) for name in work.suite.sets}
+    sides = {name: _side(path, row, name) for name in work.suite.sets}
     ours = _ours(work)
     for name, side in sides.items():
         if not set(side.row.metrics) >= {work.suite.primary}:
             raise UserError(f"{side.path}: has no {work.suite.primary}, which {name} is compared by.")
-    _require_same_track(row, ours[0].recipe)
+    require_same_track(row.recipe, ours[0].recipe)
     if recipe_family(row.recipe) == recipe_family(ours[0].recipe):
         raise UserError(f"{path}: is a row of the very recipe that this bench measures.")
     return Baseline(sides=sides)
 
 
-def _require_same_track(row: Result, recipe: Recipe) -> None:
-    """What can be known before anything is trained; the bytes and images left out are compared with the rows."""
-    theirs = (row.training.set, row.recipe.track.name, row.training.budget)
-    ours = (recipe.track.train_set, recipe.track.name, recipe.budget)
-    if theirs != ours:
-        apart = "; ".join(
-            f"{name}: {was} / {now}"
-            for name, was, now in zip(("training.set", "track", "training.budget"), theirs, ours, strict=True)
-            if was != now
-        )
-        raise UserError(f"These rows may not be compared: {apart}.")
-
-
-def _side(path: Path, name: str) -> Side:
+def _side(path: Path, row: Result, name: str) -> Side:
     """The baseline's rows on one evaluation set, found beside the row that was named."""
-    row = read_result(path)
     if row.eval_name == name:
         return with_seeds(path)
     for other in sorted((path.resolve().parents[1] / name).glob(f"{row.fingerprint}-*.json")):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,20 +75,11 @@ def bench(
 
 def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -> list[Path]:
     """Train one run if it is not trained, then write its missing rows."""
-    from vitret.models.model import load_model
     from vitret.models.origin import recorded_start
 
-    train_seconds = _train(job, task.recipe, run=run)
-    model, _ = load_model(run.checkpoint)
-    network = Network(
-        recipe=task.recipe,
-        model=model,
-        whitening=_whitening(job, model, run=run),
-        matcher=_matcher(job, model, run=run, recipe=task.recipe),
-        train_seconds=train_seconds,
-        start_sha256=recorded_start(run),
-        cost=job.machine.cost(model, job.work.suite.protocol, home=job.places.home),
-    )
+    trained = _network(job, task.recipe, run=run)
+    cost = job.machine.cost(trained.model, job.work.suite.protocol, home=job.places.home)
+    network = replace(trained, start_sha256=recorded_start(run), cost=cost)
     facts = network.facts()
     written = []
     for name in missing:
@@ -108,23 +99,27 @@ def measure_again(
 
     A frozen network's checkpoint is made where it is not there; another run raises `DataError`.
     """
-    from vitret.models.model import load_model
-
     job = _Bench(places=places, work=work, machine=machine, command="", say=say, steps=silent)
     run = Run(path=places.home / "runs" / recipe.run_id)
     if not recipe.system.frozen and not run.finished:
         raise DataError(f"{run.path}: the run is not here, and it is needed to measure again.")
     with locked(open_run(places.home, recipe).path / "run.lock", say):
-        _train(job, recipe, run=run)
-        model, _ = load_model(run.checkpoint)
-        network = Network(
-            recipe=recipe,
-            model=model,
-            whitening=_whitening(job, model, run=run),
-            matcher=_matcher(job, model, run=run, recipe=recipe),
-            train_seconds=None,
-        )
-        return _measure(job, network, name=name)
+        return _measure(job, _network(job, recipe, run=run), name=name)
+
+
+def _network(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> Network:
+    """The network of a run, trained where it is not, with what the protocol fits to it."""
+    from vitret.models.model import load_model
+
+    train_seconds = _train(job, recipe, run=run)
+    model, _ = load_model(run.checkpoint)
+    return Network(
+        recipe=recipe,
+        model=model,
+        whitening=_whitening(job, model, run=run),
+        matcher=_matcher(job, model, run=run, recipe=recipe),
+        train_seconds=train_seconds,
+    )
 
 
 def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from vitret.compare.comparable import Entry, family
 from vitret.compare.groups import groups_beside
 from vitret.compare.paired import PairedTest, holm, paired_over
+from vitret.compare.sides import Side as Measured
 from vitret.compare.standing import Answers
 from vitret.compare.tables import by_seed
 from vitret.core.config import Strict, read_yaml, validate
@@ -119,7 +120,7 @@ def _tested(claim: Claim, better: Sequence[Entry], worse: Sequence[Entry]) -> Te
         means=(a.mean, b.mean),
         seeds=(_seeds(better), _seeds(worse)),
         test=paired_over(a.values, b.values, a.units),
-        one_run=any(len(side) == 1 and side[0][1].recipe.varies for side in (better, worse)),
+        one_run=any(Measured(entries=tuple(side)).one_run for side in (better, worse)),
     )
 
 

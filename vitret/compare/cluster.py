@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitret.compare.jobs import LOOK_EVERY, PATIENCE, Job
+from vitret.compare.jobs import LOOK_EVERY, PATIENCE, Job, start
 from vitret.compare.machine import Say
 from vitret.core.errors import MachineError, UserError
 from vitret.core.store import read_json_object, write_json
@@ -56,10 +55,7 @@ class RunJob:
 
     def __call__(self) -> str:
         """The name of the run; raises where its command failed."""
-        with self.job.log.open("ab") as log:
-            process = subprocess.Popen(
-                self.job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+        process = start(self.job, {})
         self.pid = process.pid
         # A plain wait would hold a lock that `checkpoint`, which interrupts it, could not pass.
         while process.poll() is None:
@@ -174,7 +170,6 @@ def _submitted(executor: Any, job_class: Any, job: Job, *, folder: Path, say: Sa
         if known.state.split()[0] in _ALIVE:
             say(f"{job.run}: is in the queue as {known.job_id} ({known.state})")
             return known
-    job.log.parent.mkdir(parents=True, exist_ok=True)
     handle = executor.submit(RunJob(job))
     write_json(record, {"job": handle.job_id})
     say(f"{job.run}: submitted as {handle.job_id}, {job.log}")

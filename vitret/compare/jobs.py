@@ -104,7 +104,7 @@ def run_side_by_side(jobs: Sequence[Job], environments: Sequence[Mapping[str, st
                 if slot not in running and waiting:
                     job = waiting.popleft()
                     say(f"{job.run}: started, {job.log}")
-                    running[slot] = job, _start(job, environment), time.monotonic()
+                    running[slot] = job, start(job, environment), time.monotonic()
             time.sleep(LOOK_EVERY)
             for slot, (job, process, began) in list(running.items()):
                 code = process.poll()
@@ -120,7 +120,8 @@ def run_side_by_side(jobs: Sequence[Job], environments: Sequence[Mapping[str, st
     return failed
 
 
-def _start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The job's command, with more in its environment; what it prints goes behind what is in its log."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
         return subprocess.Popen(

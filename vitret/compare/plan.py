@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from vitret.compare.work import Task, Work, missing_rows, other_weights, resolve
 from vitret.core import plugins
 from vitret.core.recipes import ResolvedRecipe
 from vitret.core.runs import Run
+from vitret.core.store import free_space
 from vitret.data import layout
 from vitret.data.prepare.disk_budget import readable
 from vitret.data.prepare.plan import make_plan
@@ -97,7 +97,7 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
     )
     size = sum(4 * descriptor_dim(recipe) * counts[recipe.run_id] for recipe in busy)
     lines.append(
-        f"Descriptors: at most {readable(size)} in {places.home}, {readable(_free(places.home))} free."
+        f"Descriptors: at most {readable(size)} in {places.home}, {readable(free_space(places.home))} free."
     )
     works = [
         (
@@ -136,10 +136,6 @@ def _count(data: Path, name: str, part: str) -> int:
     return expected[part].value if part in expected else 0
 
 
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(next(p for p in (folder, *folder.absolute().parents) if p.exists())).free
-
-
 def _preparations(places: Places, asked: Asked, missing: Sequence[str]) -> Iterator[str]:
     """What is to be prepared first, its cost, and the command."""
     for i, name in enumerate(missing):
@@ -149,5 +145,5 @@ def _preparations(places: Places, asked: Asked, missing: Sequence[str]) -> Itera
             + (", by hand" if cost.by_hand else "")
         )
     if missing:
-        yield f"Free in {places.data}: {readable(_free(places.data))}."
+        yield f"Free in {places.data}: {readable(free_space(places.data))}."
         yield from preparing(asked, missing).splitlines()

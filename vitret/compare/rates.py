@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 from vitret.core.errors import VitretError
@@ -58,8 +59,8 @@ def _at(row: Mapping[str, Any], *keys: str) -> Any:
 
 
 def _median(values: Iterable[float | None]) -> float | None:
-    known = sorted(value for value in values if value)
-    return known[len(known) // 2] if known else None
+    known = [value for value in values if value]
+    return median_high(known) if known else None
 
 
 def duration(seconds: float) -> str:

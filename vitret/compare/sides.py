@@ -13,6 +13,7 @@ from vitret.compare.comparable import Entry, data_of, family, learned_from, own_
 from vitret.compare.results import Result, per_query, read_result
 from vitret.core.errors import UserError
 from vitret.core.protocol import differences
+from vitret.core.recipes import Recipe
 from vitret.core.records import Float64
 
 
@@ -87,20 +88,28 @@ def require_same_measurement(left: Result, right: Result) -> None:
 
 def require_same_training(left: Result, right: Result) -> None:
     """Raise `UserError` where two rows may not stand in one table for what they learned from, or under which budget."""
-    apart = {
-        key: (was, now)
-        for key, was, now in (
-            ("training.set", left.training.set, right.training.set),
-            ("track", left.recipe.track.name, right.recipe.track.name),
-            ("training.budget", left.training.budget, right.training.budget),
-            ("what the budget allows", own_budget(left)[:8], own_budget(right)[:8]),
-        )
-        if was != now
-    }
+    apart = _other_track(left.recipe, right.recipe)
+    budgets = own_budget(left)[:8], own_budget(right)[:8]
+    if budgets[0] != budgets[1]:
+        apart["what the budget allows"] = budgets
     one, other = learned_from(left), learned_from(right)
     if ("", "") not in (one, other) and one != other:
         apart["training data"] = (_words(one), _words(other))
     _refuse(apart)
+
+
+def require_same_track(left: Recipe, right: Recipe) -> None:
+    """Raise `UserError` where two recipes are of other training sets, tracks or budgets: known before any training."""
+    _refuse(_other_track(left, right))
+
+
+def _other_track(left: Recipe, right: Recipe) -> dict[str, tuple[Any, Any]]:
+    sides = (
+        ("training.set", left.track.train_set, right.track.train_set),
+        ("track", left.track.name, right.track.name),
+        ("training.budget", left.budget, right.budget),
+    )
+    return {key: (was, now) for key, was, now in sides if was != now}
 
 
 def _words(learned: tuple[str, str]) -> str:

@@ -125,10 +125,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def free_space(folder: Path) -> int:
+    """Bytes free on the disk of a folder, which need not be there yet."""
+    whole = folder.absolute()
+    return shutil.disk_usage(next(p for p in (whole, *whole.parents) if p.exists())).free
+
+
 def require_space(folder: Path, needed: int) -> None:
     """Raise `MachineError` before work starts when `folder`'s disk has fewer than `needed` bytes free."""
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_space(folder)
     if free < needed:
         raise MachineError(
             f"{folder}: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free. Free some space or choose another "

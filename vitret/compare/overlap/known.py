@@ -16,6 +16,7 @@ from vitret.compare.results import Result
 from vitret.core.config import Strict, location, read_yaml, validate
 from vitret.core.errors import DataError
 from vitret.core.pairs import PHOTOGRAPH, PLACE, confirmed
+from vitret.core.recipes import RANDOM_WEIGHTS
 from vitret.core.store import digest, read_json_object, write_json
 
 FOLDER = "overlap"
@@ -141,7 +142,7 @@ class Known:
             return Status(word=UNKNOWN, training=None, pretraining=None)
         found = [self._of(row) for row in plain.values()]
         shares = [share for _, share in found if share is not None]
-        random = next(iter(plain.values())).recipe.system.model.starts_from == "random weights"
+        random = next(iter(plain.values())).recipe.system.model.starts_from == RANDOM_WEIGHTS
         return Status(
             word=min((word for word, _ in found), key=_WORDS.index),
             training=float(np.mean(shares)) if len(shares) == len(found) else None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vitret.core import plugins
+from vitret.core.store import free_space
 from vitret.data.card import Card, Shards
 from vitret.data.prepare.disk_budget import affordable, readable
 from vitret.data.prepare.local_shards import LocalFiles, look_into, select
@@ -149,7 +149,6 @@ def _cost_of_hosts(
 
 
 def _plan(card: Card, data_root: Path, cost: _Cost, choices: Choices) -> Plan:
-    existing = next(folder for folder in (data_root, *data_root.absolute().parents) if folder.exists())
     shards = ", ".join(
         f"{len(numbers)} of {series.count} ({series.into})"
         for series, numbers in zip(card.shards, cost.shards, strict=True)
@@ -163,7 +162,7 @@ def _plan(card: Card, data_root: Path, cost: _Cost, choices: Choices) -> Plan:
         fetch_bytes=sum(file.size or 0 for file in cost.files),
         sizes_unknown=sum(file.size is None for file in cost.files),
         disk_needed=cost.disk,
-        disk_free=shutil.disk_usage(existing).free,
+        disk_free=free_space(data_root),
         shards=shards,
         images=cost.images,
         terms=statement(card),
