@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vitret.compare.published import published_files
 from vitret.compare.tables import read_all, tables
 from vitret.pages.formats import FORMS, render, tex
 from vitret.pages.latex import latex
@@ -56,7 +57,7 @@ def test_the_highest_is_bold_ties_are_underlined_and_published_is_in_italics(roo
     suite = found[0].suite
     published = root / "published" / "p.yaml"
     published.write_text(published.read_text().replace("suites: [s]", f"suites: [{suite}]"))
-    text = latex(found, root)
+    text = latex(found, published_files(root))
     lines = {line.split(" & ")[0]: line for line in text.splitlines() if " & " in line}
     marks = {row.title: row.rank_mark for row in found[0].rows}
     assert marks == {"FIRST": "highest", "NEAR": "tie", "FAR": ""}

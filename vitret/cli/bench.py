@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vitret.compare.jobs import Job
     from vitret.compare.machine import Machine
     from vitret.compare.overlap.affected import Affected
-    from vitret.compare.tables import Table
     from vitret.compare.work import Work
 
 
@@ -195,10 +194,10 @@ def _folders() -> list[str]:
     """Options that give a job the folders of this command, whatever its own settings are."""
     from vitret.core.config import locations
 
-    options = {"weights": "--weights-folder"}
+    others = {"weights": "--weights-folder"}
     words = []
     for place in locations():
-        words += [options.get(place.name, f"--{place.name}"), str(place.path.absolute())]
+        words += [others.get(place.name, f"--{place.name}"), str(place.path.absolute())]
     include = os.environ.get("VITRET_INCLUDE")
     return words + (["--include", include] if include else [])
 
@@ -282,26 +281,12 @@ def do(places: "Places", work: "Work", *, machine: "Machine") -> None:
         )
 
 
-def entries_of(places: "Places", works: "Sequence[Work]") -> "list[Entry]":
-    """All rows that a bench is about."""
-    from vitret.compare.tables import read_all
+def entries_of(works: "Sequence[Work]") -> "list[Entry]":
+    """All rows that a bench is about and that are there."""
+    from vitret.compare.results import read_result
 
     rows = {path for work in works for task in work.tasks for path in task.rows.values()}
-    return [entry for entry in read_all(places.results) if entry[0] in rows]
-
-
-def tables_of(
-    places: "Places", works: "Sequence[Work]", *, without: "Sequence[Affected]" = ()
-) -> "list[Table]":
-    """The tables of these rows; with `without`, those without the queries that overlap, after saying which they are."""
-    from vitret.compare.overlap.affected import said_of
-    from vitret.compare.overlap.known import known
-    from vitret.compare.tables import tables
-
-    entries = entries_of(places, works)
-    for sentence in said_of(without, [row for _, row in entries]) if without else ():
-        console.say(sentence)
-    return tables(entries, known=known(places.results), without=without)
+    return [(path, read_result(path)) for path in sorted(rows) if path.is_file()]
 
 
 def show(
@@ -313,23 +298,26 @@ def show(
     affected: "Sequence[Affected]" = (),
 ) -> None:
     """Print the tables of a bench, and only these; with `affected`, those without its queries behind them."""
-    found = tables_of(places, works)
-    shown = found + (tables_of(places, works, without=affected) if affected else [])
-    if form:
-        from vitret.compare.published import published_rows
-        from vitret.pages.leaderboard import RENDERERS, sections
+    from vitret.compare.overlap.affected import said_of
+    from vitret.compare.overlap.known import known
+    from vitret.compare.published import published_files, rows_of
+    from vitret.compare.tables import tables
+    from vitret.pages.leaderboard import RENDERERS, sections
+    from vitret.pages.terminal import print_tables
 
-        text = (
-            "\n\n".join(sections(shown, published_rows(places.results)))
-            if form == "md"
-            else RENDERERS[form](shown, places.results)
-        )
-        console.put(text.rstrip("\n"))
+    entries, known_here, files = entries_of(works), known(places.results), published_files(places.results)
+    found = tables(entries, known=known_here)
+    shown = list(found)
+    if affected:
+        for sentence in said_of(affected, [row for _, row in entries]):
+            console.say(sentence)
+        shown += tables(entries, known=known_here, without=affected)
+    if form == "md":
+        console.put("\n\n".join(sections(shown, rows_of(files))).rstrip("\n"))
+    elif form:
+        console.put(RENDERERS[form](shown, files).rstrip("\n"))
     else:
-        from vitret.compare.published import published_rows
-        from vitret.pages.terminal import print_tables
-
-        print_tables(shown, published_rows(places.results), wide=wide)
+        print_tables(shown, rows_of(files), wide=wide)
     if any(table.one_run for table in found):
         console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
 
@@ -337,10 +325,11 @@ def show(
 def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine", form: str) -> None:
     """Print accuracy against cost; what a row does not say of itself is measured here and now."""
     from vitret.compare.costs import cost_tables, measured_now
+    from vitret.compare.tables import tables
     from vitret.pages import cost
 
     known = measured_now(works, machine, home=places.home)
-    for table in cost_tables(tables_of(places, works), known):
+    for table in cost_tables(tables(entries_of(works)), known):
         tell = console.say if form else console.put
         tell(cost.title(table))
         console.table(cost.cells(table), heads=cost.HEADS, right=cost.RIGHT, form=form)

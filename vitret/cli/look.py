@@ -159,9 +159,7 @@ def _put_rerun(a: Path, b: Path, *, device: str, precision: str, workers: int | 
         ["A, as its row says", *(f"{100 * found.stored[key]:.1f}" for key in found.base)],
     ]
     for one in found.moved:
-        cells = [
-            f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]" for t in one.tests.values()
-        ]
+        cells = [test.points for test in one.tests.values()]
         rows.append([one.what, *(cells or ["not measured"] * len(found.base))])
     console.table(rows, heads=["switch", *found.base], form=form)
     tell = console.say if form else console.put

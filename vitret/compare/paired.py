@@ -35,6 +35,11 @@ class PairedTest:
     df: float
 
     @property
+    def points(self) -> str:
+        """The difference in per cent points, with its interval."""
+        return f"{100 * self.difference:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+
+    @property
     def separated(self) -> bool:
         """True where the systems differ at 5 %."""
         return self.p_value < 1 - LEVEL

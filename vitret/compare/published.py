@@ -4,7 +4,7 @@ results/published/*.yaml holds one entry a table row: method, training set, valu
 the number was read. Only what was read in the primary source or in a repository of its authors is admitted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -53,9 +53,14 @@ def published_files(root: Path) -> list[PublishedFile]:
     ]
 
 
-def published_rows(root: Path) -> list[PublishedRow]:
+def rows_of(files: Iterable[PublishedFile]) -> list[PublishedRow]:
     """The rows of all files."""
-    return [row for file in published_files(root) for row in file.rows]
+    return [row for file in files for row in file.rows]
+
+
+def published_rows(root: Path) -> list[PublishedRow]:
+    """All rows that are kept beside the results."""
+    return rows_of(published_files(root))
 
 
 def gaps(root: Path) -> dict[str, list[str]]:

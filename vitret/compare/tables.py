@@ -78,6 +78,11 @@ class Row:
         return self.against[0] if self.against else None
 
     @property
+    def millions(self) -> str:
+        """Its parameters, in millions."""
+        return f"{self.parameters / 1e6:.2f}M"
+
+    @property
     def rank_mark(self) -> str:
         """One of "best", "highest" (no medal), "tie" (no test tells it from the best), "incomplete", or nothing."""
         if self.primary is None:

@@ -6,7 +6,7 @@ from vitret.pages.verdict import above
 
 def title(table: Table) -> str:
     """What the rows were trained on, how they were measured, under which fingerprint."""
-    trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
+    trained = trained_on(table.train_set)
     trained += f", data {table.training_data}" if table.training_data else ""
     trained += f" {table.left_out}" if table.left_out else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
@@ -16,17 +16,29 @@ def title(table: Table) -> str:
     return f"{trained} · {table.suite} · {table.fingerprint}"
 
 
+def trained_on(train_set: str) -> str:
+    """What rows of a training set were trained on, for the beginning of a title."""
+    return "Frozen networks" if train_set == "none" else f"Trained on {train_set}"
+
+
 def caption(table: Table) -> list[str]:
     """What a reader must know before comparing two rows."""
     budget = "one budget for all" if table.budget == "track" else "each system under its own budget"
     lines = [
         f"Suite {table.suite}, {budget}. Protocol {table.fingerprint}: {table.protocol}.",
         *above(table),
+        *cautions(table),
     ]
+    return lines + [f"Note: {warning}" for warning in table.warnings]
+
+
+def cautions(table: Table) -> list[str]:
+    """What limits the comparison of all rows of a table, or of some."""
+    lines = []
     if table.shortlist == "oracle":
         lines.append(
             "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
         )
     if any(row.dirty for row in table.rows):
         lines.append("Some rows were measured with uncommitted changes.")
-    return lines + [f"Note: {warning}" for warning in table.warnings]
+    return lines

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from vitret.compare.costs import Costed, CostTable
 from vitret.core.cost import NetworkCost
+from vitret.pages.captions import trained_on
 
 HEADS = ("bytes", "system", "primary", "GFLOPs", "p50 ms", "p95 ms", "img/s", "MB", "front")
 # An image that takes so many times its processor time was measured beside other work.
@@ -13,10 +14,9 @@ RIGHT = ("bytes", "primary", "GFLOPs", "p50 ms", "p95 ms", "img/s", "MB")
 
 def title(table: CostTable) -> str:
     """Of which training, and what "primary" is."""
-    trained = "Frozen networks" if table.train_set == "none" else f"Trained on {table.train_set}"
     own = "" if table.budget == "track" else ", own budgets"
     study = f", ablation study of {table.ablation}" if table.ablation else ""
-    return f"{trained}{own}{study}: accuracy against cost. Primary: {table.primary}, per cent."
+    return f"{trained_on(table.train_set)}{own}{study}: accuracy against cost. Primary: {table.primary}, per cent."
 
 
 def cells(table: CostTable) -> list[list[str]]:

@@ -36,7 +36,6 @@ def _cells(one: Delta) -> list[str]:
     if one.test is None:
         return [one.row.title, value, against, "–", "not comparable: other queries or data"]
     t = one.test
-    difference = f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]"
     verdict = "no test tells them apart" if not t.separated else "better" if t.difference > 0 else "worse"
     p_value = "< 0.001" if t.p_value < 0.001 else f"{t.p_value:.3f}"
-    return [one.row.title, value, against, difference, f"{verdict} (p {p_value})"]
+    return [one.row.title, value, against, t.points, f"{verdict} (p {p_value})"]

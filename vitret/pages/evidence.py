@@ -94,7 +94,7 @@ def _pivot(found: Sequence[Table]) -> tuple[list[str], list[list[str]]]:
             rows.setdefault(row.system, row)
     lines = []
     for system, row in rows.items():
-        line = [row.title, str(row.dim), f"{row.parameters / 1e6:.2f}M", _seeds(row)]
+        line = [row.title, str(row.dim), row.millions, _seeds(row)]
         for table in found:
             line += _place(next((one for one in table.rows if one.system == system), None), table)
         lines.append(line)
@@ -224,14 +224,13 @@ def _claims_of(file: ClaimsFile, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _claim_line(one: Tested) -> list[str]:
-    test = one.test
     trained_on = "" if one.train_set == one.eval_set else f", trained on {one.train_set}"
     return [
         one.claim.says,
         one.claim.read,
         f"{one.eval_set} {one.metric}{trained_on}",
         *(f"{100 * mean:.1f}" for mean in one.means),
-        f"{100 * test.difference:+.1f} [{100 * test.low:+.1f}, {100 * test.high:+.1f}]",
+        one.test.points,
         " and ".join(str(count) if count else "frozen" for count in one.seeds),
         one.verdict + (", of checkpoints" if one.one_run else ""),
     ]

@@ -1,9 +1,8 @@
 """The fair tables as LaTeX: booktabs, the highest value of a column bold, ties underlined, published in italics."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from vitret.compare.published import PublishedRow, published_head, published_rows, targets_of
+from vitret.compare.published import PublishedFile, PublishedRow, published_head, rows_of, targets_of
 from vitret.compare.tables import Row, Table, head
 from vitret.pages.captions import caption, title
 from vitret.pages.formats import tabular, tex
@@ -15,9 +14,9 @@ _NOTE = (
 )
 
 
-def latex(found: Sequence[Table], root: Path) -> str:
-    """One tabular a table, captions as comments; `root` is the folder of results, which has the published numbers."""
-    published = published_rows(root)
+def latex(found: Sequence[Table], files: Sequence[PublishedFile]) -> str:
+    """One tabular a table, captions as comments, published rows that fit a table below it."""
+    published = rows_of(files)
     return "\n\n".join([_NOTE, *(_table(table, published) for table in found)]) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vitret.compare.overlap.affected import affected_by, said_of
 from vitret.compare.overlap.known import known
-from vitret.compare.published import PublishedRow, published_files, published_rows, targets_of
+from vitret.compare.published import PublishedFile, PublishedRow, published_files, rows_of, targets_of
 from vitret.compare.tables import Cell, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
@@ -48,7 +48,7 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
             row.backbone,
             row.starts_from,
             str(row.dim),
-            f"{row.parameters / 1e6:.2f}M",
+            row.millions,
             f"{row.images_seen:,}" if row.images_seen else "frozen",
             str(len(row.seeds)),
             *(number(row.cells.get(column)) for column in columns),
@@ -71,10 +71,10 @@ def metric_groups(table: Table) -> list[list[str]]:
     return list(groups.values())
 
 
-def markdown(found: Sequence[Table], root: Path) -> str:
+def markdown(found: Sequence[Table], files: Sequence[PublishedFile]) -> str:
     """LEADERBOARD.md: one section a training set, measured rows only; published numbers apart, at the end."""
     parts = ["# Leaderboard", "Made by `vitret leaderboard` from the rows in this folder. Do not edit.\n"]
-    parts += sections(found, published_rows(root)) + section(root)
+    parts += sections(found, rows_of(files)) + section(files)
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
@@ -139,25 +139,26 @@ def frame(found: Sequence[Table]) -> "DataFrame":
     return pd.DataFrame(rows_long(found))
 
 
-def as_csv(found: Sequence[Table], root: Path) -> str:
+def as_csv(found: Sequence[Table], files: Sequence[PublishedFile] = ()) -> str:
     """One line a number, fractions with all their digits."""
     return frame(found).to_csv(index=False, lineterminator="\n")
 
 
-def as_json(found: Sequence[Table], root: Path) -> str:
+def as_json(found: Sequence[Table], files: Sequence[PublishedFile] = ()) -> str:
     """One object a number; not by pandas, whose JSON keeps 15 digits of a fraction and not all."""
     return json.dumps(list(rows_long(found)), indent=2, ensure_ascii=False) + "\n"
 
 
-def as_html(found: Sequence[Table], root: Path) -> str:
+def as_html(found: Sequence[Table], files: Sequence[PublishedFile]) -> str:
     """The page that people look at: one file without outside files."""
     # Inside, because the page groups its columns as this module does.
     from vitret.pages.board.page import as_page
 
-    return as_page(found, published_files(root))
+    return as_page(found, files)
 
 
-RENDERERS: dict[str, Callable[[Sequence[Table], Path], str]] = {
+# (tables, published numbers, which stand beside the tables that they fit) → text.
+RENDERERS: dict[str, Callable[[Sequence[Table], Sequence[PublishedFile]], str]] = {
     "md": markdown,
     "csv": as_csv,
     "json": as_json,
@@ -187,7 +188,7 @@ def measured_tables(root: Path, *, without: str = "") -> list[Table]:
 
 def render(root: Path, form: str, *, without: str = "") -> str:
     """The tables of a results folder in one of the forms of `RENDERERS`; `without` as in `measured_tables`."""
-    return RENDERERS[form](measured_tables(root, without=without), root)
+    return RENDERERS[form](measured_tables(root, without=without), published_files(root))
 
 
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
@@ -239,8 +240,8 @@ def _expected(root: Path) -> dict[Path, str]:
     """Every generated file and what it should hold; in README and docs/evidence.md only what stands between marks."""
     from vitret.pages import evidence
 
-    found = measured_tables(root)
-    expected = {root / name: RENDERERS[form](found, root) for form, name in FILES.items()}
+    found, files = measured_tables(root), published_files(root)
+    expected = {root / name: RENDERERS[form](found, files) for form, name in FILES.items()}
     project = root.resolve().parent
     readme, page = project / "README.md", project / "docs" / "evidence.md"
     if readme.is_file():

@@ -54,9 +54,8 @@ def part(file: PublishedFile, *, level: int) -> str:
     return "\n".join([f"{'#' * level} {file.title}\n", *notes, markdown_table(heads(file), rows)])
 
 
-def section(root: Path) -> list[str]:
+def section(files: Sequence[PublishedFile]) -> list[str]:
     """The closing section of LEADERBOARD.md; empty when there is nothing to show."""
-    files = published_files(root)
     if not files:
         return []
     elsewhere = [file for file in files if file.own_protocol]

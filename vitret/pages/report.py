@@ -15,9 +15,9 @@ from vitret.pages.leaderboard import FILES, RENDERERS, measured_tables
 
 def write_bundle(root: Path, out: Path, *, home: Path) -> list[Path]:
     """Write index.html and the tables for programs into a folder; runs below `home` add their curves."""
-    found = measured_tables(root)
-    written = {out / "index.html": as_page(found, published_files(root), curves=log_curves(found, home))}
-    written |= {out / FILES[form]: RENDERERS[form](found, root) for form in ("md", "csv")}
+    found, files = measured_tables(root), published_files(root)
+    written = {out / "index.html": as_page(found, files, curves=log_curves(found, home))}
+    written |= {out / FILES[form]: RENDERERS[form](found, files) for form in ("md", "csv")}
     for path, text in written.items():
         write_text(path, text)
     return list(written)

@@ -91,7 +91,7 @@ def _packed(
 def _facts(table: Table, targets: Sequence[PublishedRow]) -> list[_Column]:
     """Size and place of each row, beside its first numbers; of what was published the size alone."""
     found = [
-        _Column(head="dim\nparams", cells=[f"{r.dim}\n{r.parameters / 1e6:.2f}M" for r in table.rows]),
+        _Column(head="dim\nparams", cells=[f"{r.dim}\n{r.millions}" for r in table.rows]),
         _Column(head="seeds", cells=[str(len(r.seeds)) for r in table.rows]),
         _Column(head="rank", cells=[rank(r) for r in table.rows]),
         _Column(

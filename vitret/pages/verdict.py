@@ -13,10 +13,7 @@ def against(row: Row) -> str:
     """The paired difference to the best row in points, with its interval."""
     if row.against_best is None:
         return row.rank_mark
-    t = row.against_best
-    return f"{100 * t.difference:+.1f} [{100 * t.low:+.1f}, {100 * t.high:+.1f}]" + (
-        " tie" if row.rank_mark else ""
-    )
+    return row.against_best.points + (" tie" if row.rank_mark else "")
 
 
 def rank(row: Row) -> str:

@@ -15,16 +15,18 @@ class Measure:
     words: Callable[[float], str]
 
 
+_UNITS = {"G": 1e9, "M": 1e6, "k": 1e3}
+
+
 def short_amount(value: float) -> str:
     """An amount with three digits and a letter for its size.
 
     >>> short_amount(5_524_416), short_amount(768), short_amount(12_800)
     ('5.52M', '768', '12.8k')
     """
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            scaled = value / (1e3 if letter == "k" else size)
-            return f"{scaled:.2f}{letter}" if letter != "k" else f"{scaled:.1f}{letter}"
+    for least, unit, digits in ((1e9, "G", 2), (1e6, "M", 2), (1e4, "k", 1)):
+        if value >= least:
+            return f"{value / _UNITS[unit]:.{digits}f}{unit}"
     return f"{value:g}"
 
 
@@ -44,7 +46,7 @@ def cost_words(row: Row) -> str:
     """What a row costs, for a sentence."""
     flops = _flops(row)
     work = "" if flops is None else f", {short_amount(flops)} FLOPs"
-    return f"{row.descriptor_bytes:,} bytes{work} an image, {row.parameters / 1e6:.2f}M parameters"
+    return f"{row.descriptor_bytes:,} bytes{work} an image, {row.millions} parameters"
 
 
 def cost_sentence(table: Table) -> str:

@@ -7,7 +7,7 @@ from importlib.resources import files
 import yaml
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from vitret.compare.published import PublishedFile, PublishedRow
+from vitret.compare.published import PublishedFile, PublishedRow, rows_of
 from vitret.compare.tables import Row, Table
 from vitret.pages.board import tradeoff
 from vitret.pages.board.cards import anchor, cards, measured_words, trained_words
@@ -16,7 +16,7 @@ from vitret.pages.board.scale import percent
 from vitret.pages.board.sections import Grid, grid
 from vitret.pages.board.tradeoff import Chart, charts
 from vitret.pages.board.versus import versus
-from vitret.pages.captions import title
+from vitret.pages.captions import cautions, title
 from vitret.pages.verdict import asked as asked_words
 from vitret.pages.verdict import below, conclusion
 
@@ -64,8 +64,8 @@ def as_page(
     curves: Mapping[str, str] | None = None,
 ) -> str:
     """The page of some tables; `curves` are drawings of training logs by the anchor of a row."""
-    rows_published = [row for file in published for row in file.rows]
-    sections = [_section(table, rows_published) for table in found]
+    beside = rows_of(published)
+    sections = [_section(table, beside) for table in found]
     rows = [row for table in found for row in table.rows]
     choices = [
         (one, sorted({one.of(row) for row in rows} - {""}))
@@ -108,13 +108,7 @@ def _distinct(words: Iterable[str]) -> list[str]:
 def _section(table: Table, published: Sequence[PublishedRow]) -> Section:
     queries = asked(table)
     protocol = table.rows[0].entries[0][1].protocol
-    notes = [*asked_words(table), *below(table)]
-    if table.shortlist == "oracle":
-        notes.append(
-            "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
-        )
-    if any(row.dirty for row in table.rows):
-        notes.append("Some rows were measured with uncommitted changes.")
+    notes = [*asked_words(table), *below(table), *cautions(table)]
     return Section(
         table=table,
         anchor=anchor(table),

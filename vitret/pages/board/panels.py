@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import yaml
@@ -10,7 +11,7 @@ from vitret.compare.results import per_query
 from vitret.compare.tables import Row, Table, short
 from vitret.core.cost import NetworkCost
 from vitret.core.errors import listed
-from vitret.core.records import Float64
+from vitret.core.records import Float64, Int64
 from vitret.pages.board.cards import row_anchor
 from vitret.pages.board.scale import percent
 
@@ -40,9 +41,15 @@ class Asked:
     """
 
     names: tuple[str, ...]
-    sets: Float64
-    queries: Float64
-    groups: Float64
+    sets: Int64
+    queries: Int64
+    groups: Int64
+
+    @cached_property
+    def members(self) -> tuple[Int64, Int64]:
+        """Set and number of each group, (2, G), and of each query the place of its group there, (Q,)."""
+        keys, member = np.unique(np.stack([self.sets, self.groups]), axis=1, return_inverse=True)
+        return keys, member.reshape(-1)
 
 
 def asked(table: Table) -> Asked | None:
@@ -138,8 +145,7 @@ def _without_none(value: object) -> object:
 
 def _by_group(values: Float64, queries: Asked) -> tuple[Float64, list[str]]:
     """Mean of each group, the worst first, and the groups' names."""
-    keys, member = np.unique(np.stack([queries.sets, queries.groups]), axis=1, return_inverse=True)
-    member = member.reshape(-1)
+    keys, member = queries.members
     sizes = np.bincount(member)
     means = np.bincount(member, weights=values) / sizes
     order = np.lexsort((np.arange(len(means)), np.round(means, 9)))

@@ -85,7 +85,7 @@ FACTS = (
     ),
     Fact(
         head="parameters",
-        words=lambda row: f"{row.parameters / 1e6:.2f}M",
+        words=lambda row: row.millions,
         key=lambda row: str(row.parameters),
     ),
     _text("GFLOPs", _gflops),

@@ -55,8 +55,7 @@ def _points(queries: Asked) -> tuple[Any, Any]:
     """The group of each query and the groups shown; None and all queries where those are few enough."""
     if len(queries.queries) <= MOST_POINTS:
         return None, np.arange(len(queries.queries))
-    _, member = np.unique(np.stack([queries.sets, queries.groups]), axis=1, return_inverse=True)
-    member = member.reshape(-1)
+    _, member = queries.members
     return member, np.arange(0, member.max() + 1, -(-(member.max() + 1) // MOST_POINTS))
 
 
