@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vitret.cli import bench_options as options
 from vitret.cli import console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Precision, Wide, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def bench(
     without_overlap: options.WithoutOverlap = "",
     device: Device = "auto",
     precision: Precision = "auto",
-    workers: options.Workers = None,
+    workers: Workers = None,
     run: options.Run = None,
     jobs: options.Jobs = 1,
     launcher: options.Launcher = "",
@@ -47,7 +47,7 @@ def bench(
     cost: options.Cost = False,
     dims: options.Dims = "",
     form: options.Form = "",
-    wide: options.Wide = False,
+    wide: Wide = False,
 ) -> None:
     """Train, measure and compare systems on one training set.
 

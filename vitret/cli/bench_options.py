@@ -65,9 +65,6 @@ WithoutOverlap = Annotated[
         help="Print the tables a second time, without the queries that overlap.",
     ),
 ]
-Workers = Annotated[
-    int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
-]
 Run = Annotated[
     list[str] | None, typer.Option("--run", help="Only this run of those that --plan names; repeatable.")
 ]
@@ -87,6 +84,3 @@ Dims = Annotated[
     str, typer.Option(help="Measure also descriptors reduced to these dimensions, e.g. 128,512.")
 ]
 Form = Annotated[str, typer.Option("--format", help="Print the tables as csv, json, latex or md.")]
-Wide = Annotated[
-    bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
-]

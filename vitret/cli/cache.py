@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Format
 
 if TYPE_CHECKING:
     from vitret.describe.cache import Entry
@@ -28,7 +29,7 @@ _HEADS = ("entry", "made", "MB", "rows", "dim", "failed", "model", "size", "devi
 
 @app.command()
 def ls(
-    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
+    form: Format = "",
 ) -> None:
     """List the stored descriptors, newest first.
 

@@ -63,10 +63,6 @@ def require_choice(option: str, value: str, known: Sequence[str]) -> None:
         raise UserError(f"{option} {value}: unknown. {did_you_mean(value, known)}")
 
 
-FORMAT_HELP = "Print the table as csv, json, latex or md."
-"""Of the option `--format` of every verb that prints one table."""
-
-
 def table(
     rows: Iterable[Sequence[str]],
     *,

@@ -1,12 +1,9 @@
 """`vitret demo`: the whole pipeline on the synthetic town."""
 
 import os
-from typing import Annotated
-
-import typer
 
 from vitret.cli import console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Precision, Wide, Workers
 
 TRACKS = ("minitown-sfm", "minitown-clean")
 
@@ -14,12 +11,8 @@ TRACKS = ("minitown-sfm", "minitown-clean")
 def demo(
     device: Device = "auto",
     precision: Precision = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
-    ] = None,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
-    ] = False,
+    workers: Workers = None,
+    wide: Wide = False,
 ) -> None:
     """Run the whole pipeline on small synthetic datasets.
 

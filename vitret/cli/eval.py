@@ -95,8 +95,9 @@ def eval_(
       vitret eval --queries q.npy --database db.npy --set sop --metrics R@1,MAP@R
     """
     from vitret.measure.bare import Files, score_files
+    from vitret.pages.formats import FORMS
 
-    console.require_choice("--format", form, ("table", "csv", "json", "latex", "md"))
+    console.require_choice("--format", form, ("table", *FORMS))
     second = _rerank(rerank, depth, shortlist=shortlist)
     evalset, known = evalset_of(set_, truth, query_image)
     scored = score_files(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Format, Precision
 
 if TYPE_CHECKING:
     from vitret.compare.gains import Gain
@@ -32,7 +32,7 @@ def compare(
             help="Compare a second time, without the queries that overlap.",
         ),
     ] = "",
-    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
+    form: Format = "",
 ) -> None:
     """Test whether two results differ (paired).
 
@@ -116,7 +116,7 @@ def diff(
     workers: Annotated[
         int | None, typer.Option(min=0, help="With --rerun: image-loading threads; default: one per core.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
+    form: Format = "",
 ) -> None:
     """Show how the settings of two results differ.
 

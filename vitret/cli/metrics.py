@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vitret.core.records import EvalSet
     from vitret.measure.definitions import Judged
 
-FORMS = ("table", "csv", "json", "latex", "md")
-
 
 def metrics(
     files: Annotated[
@@ -51,7 +49,9 @@ def metrics(
       vitret metrics q.npy db.npy --set sop --format csv
       vitret metrics results/S/gem/E/1a2b.json
     """
-    console.require_choice("--format", form, FORMS)
+    from vitret.pages.formats import FORMS
+
+    console.require_choice("--format", form, ("table", *FORMS))
     chosen = [level.strip() for level in levels.split(",") if level.strip()]
     if len(files) == 1 and files[0].endswith(".json"):
         _refuse_for_rows(set_=set_, truth=truth, distractors=distractors)

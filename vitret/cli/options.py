@@ -4,6 +4,13 @@ from typing import Annotated
 
 import typer
 
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
+]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
+]
+Format = Annotated[str, typer.Option("--format", help="Print the table as csv, json, latex or md.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")]
 Precision = Annotated[
     str,

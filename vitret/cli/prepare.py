@@ -230,8 +230,8 @@ def _prepare(requests: "Sequence[Request]") -> None:
 
 def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     """Prepare a set and print its folder and counts; returns a sentence where broken images were left out."""
-    from vitret.core import plugins
     from vitret.data.layout.read import copies_of, load_manifest
+    from vitret.data.prepare.request import OwnSet
     from vitret.data.prepare.run import carry_out
 
     name = job.request.name
@@ -243,7 +243,7 @@ def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     console.put(f"{folder}: {manifest['images']} images; {counts}")
     for note in copies_of(job.request.data_root, name):
         console.say(f"{name}: {note}")
-    if job.request.source is not None and name not in plugins.names("datasets"):
+    if isinstance(job, OwnSet) and job.data is not None:
         _say_next(job.request, found)
     for image in failed:
         console.say(f"left out: {image['path']} {image['reason']}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Format, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def search(
     ] = 0.95,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures too.")] = None,
     size: Annotated[int, typer.Option(min=16, help="Longer side in pixels for the network.")] = 384,
-    form: Annotated[str, typer.Option("--format", help=console.FORMAT_HELP)] = "",
+    form: Format = "",
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:

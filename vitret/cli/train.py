@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Precision, Workers
 
 if TYPE_CHECKING:
     from vitret.core.recipes import Recipe, ResolvedRecipe
@@ -36,9 +36,6 @@ Assignments = Annotated[
 ]
 Exclude = Annotated[
     Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
-]
-Workers = Annotated[
-    int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
 ]
 Profile = Annotated[bool, typer.Option("--profile", help="Print where a step's time went; a little slower.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")]

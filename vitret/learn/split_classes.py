@@ -82,9 +82,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        whole = gradient.contiguous().clone()
-        dist.all_reduce(whole)
-        return whole
+        return distributed.summed(gradient.contiguous())
 
 
 class _Sum(torch.autograd.Function):
@@ -92,9 +90,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
-        whole = part.clone()
-        dist.all_reduce(whole)
-        return whole
+        return distributed.summed(part)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

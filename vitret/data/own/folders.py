@@ -56,7 +56,7 @@ def _read_classes(listing: Listing, hold_out: float) -> OwnData:
         names=every,
         fill=lambda writer: _fill_classes(writer, train, test),
         source={"kind": "folders", "hold_out": hold_out, "sha256": listing.digest(every)},
-        notes=[*_notes(classes), *listing.notes()],
+        remarks=_notes(classes),
         left_out=listing.notes(),
     )
 
@@ -86,7 +86,7 @@ def _flat(listing: Listing, subfolders: Sequence[str], images: list[str], hold_o
         names=images,
         fill=lambda writer: writer.distractors(images),
         source={"kind": "flat", "sha256": listing.digest(images)},
-        notes=["no class folders: a database without queries", *listing.notes()],
+        remarks=["no class folders: a database without queries"],
         left_out=listing.notes(),
     )
 

@@ -66,7 +66,7 @@ def read_places(listing: Listing, queries: str, database: str) -> OwnData:
         names=every,
         fill=fill,
         source={"kind": "places", "sha256": listing.digest(every)},
-        notes=[*notes, *listing.notes()],
+        remarks=notes,
         left_out=listing.notes(),
     )
 

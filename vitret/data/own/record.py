@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from vitret.data.layout.write import LayoutWriter
 class OwnData:
     """What was found: images (path below `root` or absolute → name in the set), and how they fill the tables.
 
-    `source` identifies the folder by its content; `notes` are for the user, and `left_out` are those of them that tell
-    what was passed over.
+    `source` identifies the folder by its content; `remarks` are for the user, and so is `left_out`, what was passed
+    over.
     """
 
     kind: str
@@ -26,15 +26,20 @@ class OwnData:
     names: Sequence[str]
     fill: Callable[[LayoutWriter], None]
     source: dict[str, Any]
-    notes: Sequence[str] = field(default_factory=tuple)
-    left_out: Sequence[str] = field(default_factory=tuple)
+    remarks: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """All that the user should know."""
+        return [*self.remarks, *self.left_out]
 
     def write(self, writer: LayoutWriter) -> None:
         """Hand everything to the writer."""
         writer.images(self.root, self.paths, self.names)
         self.fill(writer)
         writer.source(self.source)
-        writer.card({"name": writer.name, "title": f"Own data: {self.kind}", "notes": list(self.notes)})
+        writer.card({"name": writer.name, "title": f"Own data: {self.kind}", "notes": self.notes})
 
 
 def _is_file(path: Path) -> bool:

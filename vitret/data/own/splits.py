@@ -89,7 +89,7 @@ def read_splits(listing: Listing, parts: dict[str, str]) -> OwnData:
         names=every,
         fill=fill,
         source={"kind": "splits", "sha256": listing.digest(every)},
-        notes=[*notes, *unused, *listing.notes()],
+        remarks=notes,
         left_out=[*unused, *listing.notes()],
     )
 

@@ -99,7 +99,7 @@ def read_own_table(path: Path) -> OwnData:
         names=names,
         fill=fill,
         source={"kind": "table", "sha256": file_sha256(path)},
-        notes=notes,
+        remarks=notes,
     )
 
 
