@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from small_bench import draw, finish, linked, make_places, write_categories
+from small_bench import make_places, write_town
 
 from vitret.cli import run
 from vitret.compare.asked import Places
 from vitret.compare.tables import read_all, tables
 from vitret.core.runs import find_run, run_names
-from vitret.data.layout.write import LayoutWriter
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +19,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     found = make_places(tmp_path / "places", track="town", suite="plain")
     for name in ("home", "data", "results", "configs", "suites"):
         monkeypatch.setenv(f"VITRET_{name.upper()}", str(getattr(found, name)))
-    images = draw(tmp_path / "drawn", patterns=12, views=3)
-    with LayoutWriter(found.data, "town", workers=1) as writer:
-        writer.train(linked(writer, images[18:]), [i // 3 for i in range(18)])
-        finish(writer)
-    with LayoutWriter(found.data, "test", workers=1) as writer:
-        write_categories(writer, images[:18], views=3)
+    write_town(found, tmp_path / "drawn")
     model = "{backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}"
     (found.configs / "systems" / "moved.yaml").write_text(
         f"name: moved\ntitle: Moved\nmodel: {model}\nlosses: [{{name: arcface}}]\noptimiser: {{lr: 1.0e-3}}\n"

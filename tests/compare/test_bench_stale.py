@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
-from small_bench import draw, finish, linked, make_places, write_categories
+from small_bench import finish, linked, make_places, write_categories, write_town
 
 from vitret.compare import results, validation
 from vitret.compare.asked import Places, Request
@@ -43,12 +43,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.setenv("VITRET_WEIGHTS", str(tmp_path / "w"))
     found = make_places(tmp_path / "places", track="town", suite="plain")
     weights(tmp_path / "w" / "test_vit.safetensors", 0)
-    images = draw(tmp_path / "drawn", patterns=12, views=3)
-    with LayoutWriter(found.data, "town", workers=1) as writer:
-        writer.train(linked(writer, images[18:]), [i // 3 for i in range(18)])
-        finish(writer)
-    with LayoutWriter(found.data, "test", workers=1) as writer:
-        write_categories(writer, images[:18], views=3)
+    images = write_town(found, tmp_path / "drawn")
     with LayoutWriter(found.data, "others", workers=1) as writer:
         writer.distractors(linked(writer, images[18:]))
         finish(writer)

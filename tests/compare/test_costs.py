@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_bench import draw, finish, linked, make_places, write_categories
+from small_bench import make_places, write_town
 
 from vitret.compare import results, validation
 from vitret.compare.asked import Places, Request
@@ -18,7 +18,6 @@ from vitret.compare.tables import Table, read_all, tables
 from vitret.compare.work import Work, resolve
 from vitret.core.cost import NetworkCost
 from vitret.core.errors import UserError
-from vitret.data.layout.write import LayoutWriter
 from vitret.pages import cost as page
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=0)
@@ -41,12 +40,7 @@ def test_the_front_is_what_a_naive_search_finds():
 def places(tmp_path: Path) -> Places:
     """The frozen network of `make_places`, the training set `town`, the evaluation set `test`."""
     found = make_places(tmp_path / "places", track="town", suite="plain")
-    images = draw(tmp_path / "drawn", patterns=12, views=3)
-    with LayoutWriter(found.data, "town", workers=1) as writer:
-        writer.train(linked(writer, images[18:]), [i // 3 for i in range(18)])
-        finish(writer)
-    with LayoutWriter(found.data, "test", workers=1) as writer:
-        write_categories(writer, images[:18], views=3)
+    write_town(found, tmp_path / "drawn")
     (found.suites / "plain.yaml").write_text(
         "name: plain\nsets: [test]\nlevels: [all]\nmetrics: [mAP, R@1]\nprimary: mAP\n"
         "protocol: {size: 32, size_rule: square, query_size: same_size, crop: none}\n"

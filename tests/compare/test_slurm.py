@@ -19,10 +19,9 @@ import time
 from pathlib import Path
 
 import pytest
-from small_bench import draw, finish, linked, make_places, write_categories
+from small_bench import make_places, write_town
 
 from vitret.compare.asked import Places
-from vitret.data.layout.write import LayoutWriter
 
 
 def _answers() -> bool:
@@ -38,12 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not _answers(), reason="no SL
 def places(tmp_path: Path) -> Places:
     """A system that trains for some seconds on the set `town`, measured on `test`."""
     found = make_places(tmp_path / "places", track="town", suite="plain")
-    images = draw(tmp_path / "drawn", patterns=12, views=3)
-    with LayoutWriter(found.data, "town", workers=1) as writer:
-        writer.train(linked(writer, images[18:]), [i // 3 for i in range(18)])
-        finish(writer)
-    with LayoutWriter(found.data, "test", workers=1) as writer:
-        write_categories(writer, images[:18], views=3)
+    write_town(found, tmp_path / "drawn")
     (found.configs / "systems" / "learner.yaml").write_text(
         "name: learner\ntitle: Learner\nlosses: [{name: arcface}]\noptimiser: {lr: 1.0e-3}\n"
         "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"

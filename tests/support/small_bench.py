@@ -26,6 +26,17 @@ def make_places(root: Path, *, track: str, suite: str) -> Places:
     return found
 
 
+def write_town(places: Places, drawn: Path) -> list[Path]:
+    """Sets `town`, which trains, and `test`, which asks: six patterns each of three views. All images, test's first."""
+    images = draw(drawn, patterns=12, views=3)
+    with LayoutWriter(places.data, "town", workers=1) as writer:
+        writer.train(linked(writer, images[18:]), [i // 3 for i in range(18)])
+        finish(writer)
+    with LayoutWriter(places.data, "test", workers=1) as writer:
+        write_categories(writer, images[:18], views=3)
+    return images
+
+
 def draw(folder: Path, *, patterns: int, views: int) -> list[Path]:
     """Some views each of some patterns of coarse noise, as PNG of 32 pixels, by pattern."""
     folder.mkdir()
