@@ -22,7 +22,7 @@ def prepare(folder: Path, *words: str) -> int:
 
 
 def test_the_next_command_is_said_and_a_first_track_written(folder: Path, own_home: Path, capsys):
-    assert prepare(folder, "--hold-out", "0.5") == 0
+    assert prepare(folder) == 0
     said = capsys.readouterr().err
     assert "Next: vitret bench --train-set mine" in said
     track = yaml.safe_load((own_home / "tracks" / "mine.yaml").read_text())
@@ -34,37 +34,26 @@ def test_the_next_command_is_said_and_a_first_track_written(folder: Path, own_ho
 
 
 def test_a_track_that_was_edited_is_kept(folder: Path, own_home: Path, capsys):
-    assert prepare(folder, "--hold-out", "0.5") == 0
+    assert prepare(folder) == 0
     path = own_home / "tracks" / "mine.yaml"
     path.write_text(path.read_text().replace("images_seen: 32", "images_seen: 64"))
-    assert prepare(folder, "--hold-out", "0.5") == 0
+    capsys.readouterr()
+    assert prepare(folder) == 0
     assert "images_seen: 64" in path.read_text()
+    assert f"{path}: kept" in capsys.readouterr().err
 
 
-def test_without_held_out_classes_the_command_that_holds_some_out_is_said(
+def test_where_all_classes_train_the_command_that_holds_some_out_is_said(
     folder: Path, own_home: Path, capsys
 ):
-    assert prepare(folder) == 0
+    assert prepare(folder, "--hold-out", "0") == 0
     assert f"vitret prepare mine --from {folder} --hold-out 0.5 --replace" in capsys.readouterr().err
     assert not (own_home / "tracks").exists()
 
 
-@pytest.mark.slow
-def test_the_first_track_trains_and_measures(folder: Path, tmp_path: Path, capsys):
-    assert prepare(folder, "--hold-out", "0.5") == 0
-    words = [
-        "--systems",
-        "tiny_cls_vit",
-        "--seeds",
-        "1",
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
-        "--format",
-        "csv",
-    ]
-    words += ["--results", str(tmp_path / "rows")]
-    assert run(["bench", "--train-set", "mine", *words]) == 0
-    assert "MAP@R" in capsys.readouterr().out
-    assert len(list((tmp_path / "rows" / "mine" / "tiny_cls_vit" / "mine").glob("*.json"))) == 1
+def test_a_plan_says_the_split_and_what_is_left_out(folder: Path, capsys):
+    (folder / "loose.jpg").write_bytes(b"")
+    assert prepare(folder, "--plan") == 0
+    said = capsys.readouterr().out
+    assert "held out to measure: 2 classes (kind2 to kind3)" in said
+    assert "1 image lies beside the class folders" in said

@@ -168,6 +168,7 @@ def _carry_out(
         show_costs(places, works, machine=machine, form=wanted.form)
     else:
         show(places, works, form=wanted.form, wide=wanted.wide, affected=affected)
+        console.say("These tables as a page: vitret report")
     if failed:
         raise PartialError(
             f"{len(failed)} runs failed: {', '.join(job.run for job in failed)}; the logs say why."
