@@ -61,7 +61,9 @@ def first_track(name: str, counts: Mapping[str, int]) -> Track:
 def write_first_track(home: Path, name: str, counts: Mapping[str, int]) -> tuple[Path, bool]:
     """The set's track, and whether it is the first one: it is written where there is none; another is kept."""
     path = home / "tracks" / f"{name}.yaml"
-    known = first_track(name, counts).model_dump(mode="json", exclude_defaults=True)
+    # With its seeds, though they are the default: what a user may want to change stands there.
+    track = first_track(name, counts)
+    known = {**track.model_dump(mode="json", exclude_defaults=True), "seeds": list(track.seeds)}
     text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
     if not path.is_file():
         write_text(path, text)

@@ -50,13 +50,10 @@ class Contents:
             train = train.keep(np.flatnonzero(inventory.rows(train.paths) >= 0))
         if distractors is not None:
             distractors = distractors[inventory.rows(distractors) >= 0]
-        parts = (
-            train and train.paths,
-            distractors,
-            evaluation and evaluation.queries,
-            evaluation and evaluation.database,
-        )
-        if any(part is not None and len(part) == 0 for part in parts):
+        parts = [] if train is None else [train.paths]
+        parts += [] if evaluation is None else [evaluation.queries, evaluation.database]
+        parts += [] if distractors is None else [distractors]
+        if any(len(part) == 0 for part in parts):
             shown = _listing(sorted(inventory.problems), inventory.problems)
             raise DataError(f"{self.name}: no image can be read: {shown}")
         return replace(self, train=train, evaluation=evaluation, distractors=distractors)
