@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vitret.compare.asked import Places
 from vitret.compare.first_images import WRONG, FirstImages, first_images
 from vitret.compare.machine import Machine, Say
 from vitret.compare.results import per_query
 from vitret.compare.tables import Row, Table, short
-from vitret.compare.work import Places
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.records import EvalSet, Float64, Images
 from vitret.core.store import write_bytes, write_text
