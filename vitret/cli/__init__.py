@@ -65,6 +65,7 @@ def build_app() -> typer.Typer:
     from vitret.cli import (
         bench,
         cache,
+        check,
         demo,
         env,
         extract,
@@ -73,6 +74,7 @@ def build_app() -> typer.Typer:
         list_,
         look,
         metrics,
+        new,
         overlap,
         prepare,
         report,
@@ -107,6 +109,8 @@ def build_app() -> typer.Typer:
     app.command()(look.diff)
     app.command()(overlap.overlap)
     app.command()(search.search)
+    app.command()(new.new)
+    app.command()(check.check)
     app.command("list")(list_.list_)
     app.command()(env.env)
     app.add_typer(results.app, name="results")
