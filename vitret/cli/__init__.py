@@ -79,6 +79,7 @@ def build_app() -> typer.Typer:
         prepare,
         report,
         results,
+        schema,
         search,
         train,
         verify,
@@ -111,6 +112,7 @@ def build_app() -> typer.Typer:
     app.command()(search.search)
     app.command()(new.new)
     app.command()(check.check)
+    app.command()(schema.schema)
     app.command("list")(list_.list_)
     app.command()(env.env)
     app.add_typer(results.app, name="results")

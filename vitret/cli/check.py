@@ -11,7 +11,7 @@ from vitret.cli import console
 def check(
     file: Annotated[Path, typer.Argument(help="A part (.py), or a track, system or suite (.yaml).")],
     kind: Annotated[
-        str, typer.Option(help="head, loss, dataset, …; default: by the file's folder and content.")
+        str, typer.Option(help="What the file is, as head; default: by its folder and content.")
     ] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Value of an option of the part, e.g. k=5; repeatable.")

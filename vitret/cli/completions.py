@@ -26,6 +26,13 @@ def datasets(incomplete: str) -> list[str]:
     return _beginning({*names("datasets"), *list_sets(location("data").path)}, incomplete)
 
 
+def schemas(incomplete: str) -> list[str]:
+    """Kinds of YAML files that have a schema."""
+    from vitret.pages.schemas import MODELS
+
+    return _beginning(set(MODELS), incomplete)
+
+
 def _files(place: str, folder: str, incomplete: str) -> list[str]:
     from vitret.core.config import file_names, location
 
