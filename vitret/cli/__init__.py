@@ -83,6 +83,7 @@ def build_app() -> typer.Typer:
         search,
         train,
         verify,
+        watch,
     )
     from vitret.cli import eval as eval_
 
@@ -99,6 +100,7 @@ def build_app() -> typer.Typer:
     app.command()(prepare.prepare)
     app.command()(verify.verify)
     app.command()(train.train)
+    app.command()(watch.watch)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)
     app.command()(metrics.metrics)

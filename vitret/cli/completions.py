@@ -26,6 +26,14 @@ def datasets(incomplete: str) -> list[str]:
     return _beginning({*names("datasets"), *list_sets(location("data").path)}, incomplete)
 
 
+def runs(incomplete: str) -> list[str]:
+    """Runs of the home in use."""
+    from vitret.core.config import location
+    from vitret.core.runs import run_names
+
+    return _beginning(set(run_names(location("home").path)), incomplete)
+
+
 def schemas(incomplete: str) -> list[str]:
     """Kinds of YAML files that have a schema."""
     from vitret.pages.schemas import MODELS

@@ -168,7 +168,8 @@ def _facts(seed: int) -> Facts:
 def describe(rows: Int64) -> NDArray[np.float32]:
     """A fixed unit descriptor for each image row (n,), in place of a network."""
     drawn = np.random.default_rng(7).standard_normal((len(_LABELS), 8)).astype(np.float32)
-    return drawn[rows] / np.linalg.norm(drawn[rows], axis=1, keepdims=True)
+    unit: NDArray[np.float32] = drawn[rows] / np.linalg.norm(drawn[rows], axis=1, keepdims=True)
+    return unit
 
 
 def plans(name: str, options: Mapping[str, Any]) -> Iterator[str]:

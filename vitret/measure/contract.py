@@ -18,7 +18,7 @@ def random_rankings(n: int, seed: int = 0) -> tuple[list[Int64], list[int]]:
     rows, positives = [], []
     for _ in range(n):
         size = int(rng.integers(1, 60))
-        positive = int(rng.choice([0, 1, size, rng.integers(0, size + 1)]))
+        positive = int(rng.choice([0, 1, size, int(rng.integers(0, size + 1))]))
         ranks = np.sort(rng.choice(size, positive, replace=False)).astype(np.int64)
         if rng.random() < 0.4:
             ranks = ranks[ranks < rng.integers(0, size + 1)]
