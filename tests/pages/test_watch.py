@@ -56,7 +56,7 @@ def test_lines_follow_a_training_until_it_ends(run: Run):
 def test_a_stopped_run_ends_the_watch_and_says_how_to_continue(run: Run, capsys: pytest.CaptureFixture[str]):
     write(run, loss(20))
     assert vitret(["watch", run.id[:20]]) == 0
-    assert "stopped, step 20 of 60; the same `vitret train` continues it" in capsys.readouterr().out
+    assert "stopped at step 20 of 60; `vitret train` continues it" in capsys.readouterr().out
     assert vitret(["watch"]) == 5
     assert "No training is running" in capsys.readouterr().err
 
@@ -98,7 +98,7 @@ def test_curves_fit_the_terminal(run: Run, width: int, height: int):
 
 def test_a_run_without_a_line_is_drawn(run: Run):
     pytest.importorskip("plotext")
-    assert "stopped, step 0 of 400" in watch.picture([watch.look(run)], width=80, height=24, colour=False)
+    assert "stopped at step 0 of 400" in watch.picture([watch.look(run)], width=80, height=24, colour=False)
 
 
 def test_the_log_of_a_resumed_training_stands_once_in_tensorboard(tmp_path: Path):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ _KINDS = (
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
+    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS), autocompletion=completions.one_of(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
         str,

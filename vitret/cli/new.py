@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 
 _KINDS = ("head", "loss", "dataset", "track")
 _TRY = "vitret --include {root} bench --train-set minitown-clean --systems tiny_gem_vit"
@@ -18,7 +18,7 @@ _NEXT = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
+    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS), autocompletion=completions.one_of(_KINDS))],
     name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and '_'.")],
     out: Annotated[
         Path, typer.Option(help="Write below this folder, in heads/, losses/, datasets/, tracks/.")

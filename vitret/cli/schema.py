@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vitret.cli import completions, console
+from vitret.cli.options import Format
 
 
 def schema(
@@ -15,6 +16,7 @@ def schema(
             help="The kind of file, as system; without it, the list.", autocompletion=completions.schemas
         ),
     ] = "",
+    form: Format = "",
     out: Annotated[Path | None, typer.Option(help="Write NAME.schema.json into this folder.")] = None,
 ) -> None:
     """Print the JSON schema of a YAML file, for editors.
@@ -41,4 +43,5 @@ def schema(
         console.table(
             [(known, files) for known, (_, files) in MODELS.items()],
             heads=("schema", "files that it describes"),
+            form=form,
         )

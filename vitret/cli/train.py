@@ -29,7 +29,13 @@ TrainSetOption = Annotated[
         autocompletion=completions.tracks,
     ),
 ]
-Published = Annotated[str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")]
+Published = Annotated[
+    str,
+    typer.Option(
+        help="The recipe of a paper, instead of --system and --train-set.",
+        autocompletion=completions.published,
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of the training.")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")

@@ -14,6 +14,8 @@ from vitret.core.locks import held
 from vitret.core.runs import Run, read_log, run_names
 
 Entry = Mapping[str, Any]
+Curve = Sequence[tuple[int, float]]
+"""Step and value of each line of a log that has one."""
 
 # Lines of the log whose mean speed says how long the rest takes.
 _RECENT = 10
@@ -65,7 +67,7 @@ class Seen:
         if self.run.finished:
             return "finished"
         if not self.running:
-            return f"stopped, {where}; the same `vitret train` continues it"
+            return f"stopped at {where}; `vitret train` continues it"
         left = self.seconds_left
         return where if left is None else f"{where}, about {timedelta(seconds=round(left))} left"
 
@@ -131,29 +133,40 @@ _CURVES: Mapping[str, Callable[[Entry], float | None]] = {
 
 def picture(looks: Sequence[Seen], *, width: int, height: int, colour: bool) -> str:
     """Four curves of one or several runs, and a line on how each stands, in a terminal's columns and lines."""
-    import plotext as plt
-
     several = len(looks) > 1
-    plt.clear_figure()
-    plt.subplots(2, 2)
-    plt.plot_size(width, max(12, height - 1 - 2 * len(looks)))
+    side, above = width // 2, max(6, (height - 1 - 2 * len(looks)) // 2)
+    drawn = []
     for number, (title, value) in enumerate(_CURVES.items()):
-        part = plt.subplot(1 + number // 2, 1 + number % 2)
-        if not colour:
-            part.theme("clear")
         curves = [[(e["step"], v) for e in seen.entries if (v := value(e)) is not None] for seen in looks]
-        highest = max((v for curve in curves for _, v in curve), default=0.0)
-        # An axis of 0.0000290 takes the room of the curve.
-        power = math.floor(math.log10(highest)) if 0 < highest < _SMALL else 0
-        part.title(title if power == 0 else f"{title}, 1e{power}")
-        for name, curve in enumerate(curves, start=1):
-            # Colours say which run it is where there are some; a legend covers the curve.
-            label = str(name) if several and (number == 0 or not colour) else None
-            if curve:
-                shown = [v / 10**power for _, v in curve]
-                part.plot([step for step, _ in curve], shown, label=label, marker="braille")
+        # Colours say which run it is where there are some; a legend covers the curve.
+        legend = several and (number == 0 or not colour)
+        drawn.append(_curve(title, curves, size=(side, above), legend=legend, colour=colour))
+    rows = [
+        left + right
+        for pair in (drawn[:2], drawn[2:])
+        for left, right in zip(*(text.splitlines() for text in pair), strict=True)
+    ]
     states = [
         f"{name}. {seen.run.id}\n   {seen.state}" if several else f"{seen.run.id}\n{seen.state}"
         for name, seen in enumerate(looks, start=1)
     ]
-    return str(plt.build()).rstrip("\n") + "\n" + "\n".join(states)
+    return "\n".join([*rows, *states])
+
+
+def _curve(title: str, curves: Sequence[Curve], *, size: tuple[int, int], legend: bool, colour: bool) -> str:
+    """One drawing of (columns, lines)."""
+    import plotext as plt
+
+    plt.clear_figure()
+    plt.limit_size(False, False)
+    plt.plot_size(*size)
+    highest = max((v for curve in curves for _, v in curve), default=0.0)
+    # An axis of 0.0000290 takes the room of the curve.
+    power = math.floor(math.log10(highest)) if 0 < highest < _SMALL else 0
+    plt.title(title if power == 0 else f"{title}, 1e{power}")
+    for name, curve in enumerate(curves, start=1):
+        if curve:
+            shown = [v / 10**power for _, v in curve]
+            plt.plot([x for x, _ in curve], shown, label=str(name) if legend else None, marker="braille")
+    text = plt.build()
+    return str(text if colour else plt.uncolorize(text))
