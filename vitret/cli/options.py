@@ -12,6 +12,7 @@ Workers = Annotated[
 Wide = Annotated[
     bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
 ]
+OneLine = Annotated[bool, typer.Option("--wide", help="One line for each row, beyond 80 columns.")]
 Format = Annotated[
     str,
     typer.Option(
