@@ -1,4 +1,4 @@
-"""`vitret check`: what a user's own part or track lacks to work with the rest."""
+"""`vitret check`: whether a user's own part or track works with the rest, in words."""
 
 from pathlib import Path
 from typing import Annotated

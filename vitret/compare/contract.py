@@ -61,9 +61,9 @@ def check_file(
 
 def _check_part(file: Path, family: str, options: Mapping[str, Any], source: Path | None) -> Checked:
     what = f"{plugins.one(family)} '{file.stem}'"
-    taken = [*_bad_name(file, family)]
-    if taken:
-        return Checked(what=what, faults=taken)
+    unusable = [*_bad_name(file, family)]
+    if unusable:
+        return Checked(what=what, faults=unusable)
     with plugins.included_file(family, file) as name, _room(family) as room:
         with Raised(file) as raised:
             plugins.load(family, name)
@@ -174,8 +174,8 @@ def _track(file: Path, places: Places) -> Iterator[str]:
     track: Track = read_track(places.configs, str(file))
     yield from _known_sets([track.train_set], places)
     for name in track.systems:
-        yield from _said(lambda name=name: read_system(places.configs, name))  # type: ignore[misc]
-    yield from _said(lambda: read_suite(places.suites, track.suite))
+        yield from _said(functools.partial(read_system, places.configs, name))
+    yield from _said(functools.partial(read_suite, places.suites, track.suite))
     if 0 < track.images_seen < track.batch:
         yield f"images_seen is {track.images_seen}, less than one batch of {track.batch}."
 
@@ -193,7 +193,7 @@ def _suite(file: Path, places: Places) -> Iterator[str]:
     suite = read_suite(places.suites, str(file))
     yield from _known_sets([*suite.sets, *([suite.distractors] if suite.distractors else [])], places)
     for metric in suite.metrics:
-        yield from _said(lambda metric=metric: parse_metric(metric))  # type: ignore[misc]
+        yield from _said(functools.partial(parse_metric, metric))
 
 
 def _known_sets(names: Sequence[str], places: Places) -> Iterator[str]:
