@@ -87,11 +87,15 @@ def names(family: str) -> list[str]:
 
 def installed_names(family: str) -> set[str]:
     """The names of vitret's own parts and of those that installed packages offer."""
+    return {*_own(family), *(point.name for point in _installed(family))}
+
+
+@cache
+def _own(family: str) -> tuple[str, ...]:
+    """Vitret's own parts; kept, because each look lists a folder."""
     package = importlib.import_module(_family(family))
-    own = [
-        _spelt(family, m.name) for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")
-    ]
-    return {*own, *(point.name for point in _installed(family))}
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return tuple(_spelt(family, name) for name in found if not name.startswith("_"))
 
 
 @contextmanager
@@ -102,9 +106,8 @@ def included_file(family: str, file: Path) -> Iterator[str]:
         link = Path(folder) / family / file.name
         link.parent.mkdir()
         link.symlink_to(file.resolve())
-        os.environ["VITRET_INCLUDE"] = os.pathsep.join(
-            [*([before] if before else []), folder]
-        )  # the last one wins
+        # The last one wins.
+        os.environ["VITRET_INCLUDE"] = os.pathsep.join([*([before] if before else []), folder])
         try:
             yield _spelt(family, file.stem)
         finally:
