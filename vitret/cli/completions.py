@@ -12,6 +12,14 @@ def systems(incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in _files("configs", "systems", last)]
 
 
+def networks(incomplete: str) -> list[str]:
+    """Systems, and networks that others publish."""
+    from vitret.core.zoo import read_zoo
+
+    published = {model.network for model in read_zoo()}
+    return sorted({*_files("configs", "systems", incomplete), *_beginning(published, incomplete)})
+
+
 def suites(incomplete: str) -> list[str]:
     """Ways of measuring."""
     return _files("suites", "", incomplete)

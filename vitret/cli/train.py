@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Precision, Workers
+from vitret.cli.options import Device, Precision, Trust, Workers
 
 if TYPE_CHECKING:
     from vitret.core.recipes import Recipe, ResolvedRecipe
@@ -53,6 +53,7 @@ def train(
     workers: Workers = None,
     profile: Profile = False,
     plan: Plan = False,
+    trust: Trust = False,
 ) -> None:
     """Train one system on one training set.
 
