@@ -9,6 +9,7 @@ import yaml
 from torch.nn import functional
 
 from vitret.core.errors import DataError, UserError
+from vitret.models.flops import count_flops
 from vitret.models.foreign.consent import VARIABLE, consenting
 from vitret.models.model import load_model, model_digest, save_model
 from vitret.models.named import named_network, published_network, published_system
@@ -78,7 +79,7 @@ def test_without_consent_nothing_of_it_runs_and_the_message_says_what_would(repo
     said = str(caught.value)
     for words in (
         "with your rights",
-        "nothing was run",
+        "Nothing of it was fetched or run",
         f"call net of {repository / 'hubconf.py'}",
         "add --trust",
     ):
@@ -143,6 +144,17 @@ def test_a_map_goes_to_a_pooling(repository: Path):
     model = network(repository, ":arguments.gives=map:head=mean")
     expected = functional.normalize(model.backbone.model.stem(images()).mean((2, 3)), dim=-1)
     torch.testing.assert_close(model(images()), expected)
+    assert model.backbone(images(8, 8)).grids[0].shape == (3, 6, 1, 1)  # one place, and still a map
+
+
+def test_a_network_that_does_not_run_on_shapes_alone_is_measured_without_flops(repository: Path):
+    reads_numbers = "Net.forward = lambda self, x, given=Net.forward: (x.sum().item(), given(self, x))[1]"
+    (repository / "parts_of_this_test.py").write_text(f"{PARTS}\n{reads_numbers}\n")
+    model = network(repository)
+    assert model(images()).shape == (3, 6)
+    assert model.patch == 8
+    with pytest.raises(RuntimeError, match="does not run on shapes alone"):
+        count_flops(model, 32, 32)
 
 
 @pytest.mark.parametrize(("gives", "output"), [("named", "x_cls"), ("pair", "0")])

@@ -62,7 +62,7 @@ def bench(
       vitret bench --train-set minitown-sfm --ablate dtop
       vitret bench --train-set gldv2 --systems mine --baseline ROW.json
       vitret bench --train-set sop --launcher slurm --slurm partition=gpu
-      vitret bench --train-set none --systems timm:resnet50,hf:google/siglip2-base-patch16-224
+      vitret bench --train-set none --systems timm:resnet50,dinov2_s
     """
     from vitret.compare.asked import Places, Request
 

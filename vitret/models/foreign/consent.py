@@ -23,7 +23,7 @@ def require_trust(name: str, *, fetched: str) -> None:
     if not trusted():
         raise UserError(
             f"{name}: is a network that comes as code of others. Such code runs with your rights: it can read, change "
-            f"and send every file that you can. Nothing was fetched and nothing was run. With your consent, vitret "
+            f"and send every file that you can. Nothing of it was fetched or run. With your consent, vitret "
             f"will {fetched}. Read that code first; to consent, add --trust to the same command."
         )
 

@@ -62,13 +62,17 @@ def kind_of(value: Tensor, *, name: str) -> Kind:
     return _KINDS[value.dim()]
 
 
-def as_tokens(value: Tensor, reading: Reading, *, name: str, images: Tensor) -> Tokens:
-    """What heads read, of the `images` (B, 3, H, W) that were given."""
+def as_tokens(value: Tensor, kind: Kind, reading: Reading, *, name: str, images: Tensor) -> Tokens:
+    """What heads read, of the `images` (B, 3, H, W) that were given; `kind` is what the network gives at its own size.
+
+    A map of a small image may have one place, and is no vector for that.
+    """
     if value.shape[0] != images.shape[0]:
         raise UserError(
             f"{name}: gives {described(value)} for {images.shape[0]} images: one row each is needed."
         )
-    kind = kind_of(value, name=name)
+    if kind not in (kind_of(value, name=name), _KINDS[value.dim()]):
+        raise UserError(f"{name}: gives {described(value)} for images of this size, and a {kind} for others.")
     if kind == "vector":
         vector = value.flatten(1)
         empty = vector.new_zeros(*vector.shape, 0, 0)
