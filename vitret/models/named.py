@@ -27,6 +27,7 @@ from vitret.models.foreign.sources import (
     require_repository,
 )
 from vitret.models.model import Retriever, build_model, load_model
+from vitret.models.weights import note
 
 
 def named_network(
@@ -98,6 +99,10 @@ def published_network(name: str, *, weights: Path | None = None, head: str | Non
         from vitret.models.backbones.hf_model import revision_of
 
         where = {"source": source, "commit": revision_of(source, commit)}
+        if folder_of(source) is None and where["commit"] != commit:
+            note(
+                f"hf:{source} is at commit {where['commit']}; for the same network later: hf:{source}@COMMIT"
+            )
         backbone = Part(name="hf_model", options={**where, **options})
     else:
         where = {"source": source, "entry": entry, "commit": _commit_now(source, entry, commit)}
@@ -112,7 +117,7 @@ def published_system(name: str, assignments: Sequence[str] = ()) -> System:
     source = str(options.get("source", options.get("arch")))
     folder = folder_of(source)
     words = [name.partition(":")[0], folder.name if folder else source, str(options.get("entry", ""))]
-    words += [str(options.get("commit", ""))[:12], model.head.name]
+    words += [str(options.get("commit", ""))[:14], model.head.name]
     words += [field for field in name.split(":")[2:] if "=" in field and not field.startswith("head=")]
     system = System(
         name=re.sub(r"[^\w.]+", "-", "-".join(filter(None, words))).strip("-."),
@@ -157,7 +162,13 @@ def _commit_now(source: str, entry: str, commit: str) -> str:
     folder = folder_of(source)
     if folder is not None:
         return folder_digest(folder)
-    return commit if is_commit(commit) else github_commit(source, commit or "HEAD")
+    if is_commit(commit):
+        return commit
+    found = github_commit(source, commit or "HEAD")
+    note(
+        f"torchhub:{source} is at commit {found}; for the same network later: torchhub:{source}@{found}:{entry}"
+    )
+    return found
 
 
 def _with_weights(

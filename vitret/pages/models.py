@@ -16,8 +16,8 @@ HEAD = """# Networks of others
 
 Made by `vitret list models --format md` from `configs/models.yaml`. Edit that.
 
-Any network that is published as one line of timm, torch.hub or the Hugging Face hub is a frozen system: `vitret
-bench --systems`, `vitret extract`, `vitret search` and `vitret overlap --by` take its name.
+Any network that is published as one line of timm, torch.hub or the Hugging Face hub is a frozen system. Its
+name is taken by `vitret bench --systems`, `vitret extract`, `vitret search` and `vitret overlap --by`.
 
 | name | network |
 |---|---|

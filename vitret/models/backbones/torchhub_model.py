@@ -48,11 +48,16 @@ def build(
     if folder is not None:
         _require_files(folder, commit)
     import_torchvision()
-    place = {"source": "local"} if folder is not None else {"trust_repo": True, "skip_validation": True}
     repository = f"{source}:{commit}" if folder is None else str(folder)
+    given: dict[str, Any] = {"source": "local"}
+    if folder is None:
+        # The user has consented; PyTorch would ask again, and knows the newest commits of branches alone.
+        given = {"trust_repo": True, "skip_validation": True}
     try:
         with _own_modules(folder or Path(torch.hub.get_dir())):
-            model = torch.hub.load(repository, entry, **place, **(arguments or {}))
+            model = torch.hub.load(  # type: ignore[no-untyped-call]
+                repository, entry, **given, **(arguments or {})
+            )
     except FAILURES as error:
         raise UserError(
             f"{name}: its code fails ({type(error).__name__}: {said(error)}). Is ENTRY a function in its hubconf.py, "
