@@ -11,6 +11,7 @@ from small_bench import draw, make_places, write_categories
 from tests.models.test_foreign_networks import HUBCONF, PARTS
 from vitret.cli import run
 from vitret.compare.results import read_result, result_files
+from vitret.compare.validation import contradictions
 from vitret.data.layout.write import LayoutWriter
 from vitret.models.foreign.consent import VARIABLE
 
@@ -80,6 +81,9 @@ def test_a_bench_with_consent_records_where_the_network_came_from(places, capsys
     assert json.loads(capsys.readouterr().out)
     assert VARIABLE not in os.environ  # consent ended with the command
     assert run(["results", "validate"]) == 0
+    other = rows[0].model.foreign.model_copy(update={"commit": "another"})
+    changed = rows[0].model_copy(update={"model": rows[0].model.model_copy(update={"foreign": other})})
+    assert [line for line in contradictions(changed) if line.startswith("model.foreign is ")]
     # Measured again from the code that is there: nothing to do, but the code is still asked about.
     assert run(words) == 2
     capsys.readouterr()

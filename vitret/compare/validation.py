@@ -77,6 +77,9 @@ def _said_twice(result: Result) -> Iterator[tuple[str, Any, Any]]:
     yield "model.title", model.title, system.title
     yield "model.backbone", model.backbone, system.model.architecture
     yield "model.head", model.head, system.model.head.name
+    options = system.model.backbone.options
+    came_from = (None, None) if model.foreign is None else (model.foreign.source, model.foreign.commit)
+    yield "model.foreign", came_from, (options.get("source"), options.get("commit"))
     yield "model.dim", model.dim, _dim(result)
     yield "training.set", training.set, track.train_set
     yield "training.seed", training.seed, recipe.seed

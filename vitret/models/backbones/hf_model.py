@@ -59,7 +59,8 @@ def build(
     if towers and chosen != PROJECTED:
         model = model.vision_model
     _without_pooler(model, chosen)
-    vision = config.get("vision_config") if isinstance(config.get("vision_config"), Mapping) else config
+    inner = config.get("vision_config")
+    vision: Mapping[str, Any] = inner if isinstance(inner, Mapping) else config
     side = _side(vision.get("image_size"))
     pixels = _settings(source, commit, "preprocessor_config.json", optional=True)
     return ForeignNetwork(
