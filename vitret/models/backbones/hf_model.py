@@ -43,22 +43,24 @@ def build(
 
     `commit`: of the repository, or the digest of a folder. `pretrained=False` leaves the weights random.
     `output`: image_features (the projection of a tower that was trained against texts, its default), else a field of
-    the network's output: last_hidden_state (default of all others), pooler_output.
+    the network's output: last_hidden_state (default of all that transformers has itself), pooler_output.
     `patch`, `size`, `mean`, `std`: default: those of its config.json and preprocessor_config.json, else ImageNet's.
     """
     name = f"hf:{source}"
     require_repository("hf", source)
     config = _settings(source, commit, "config.json")
     model = _loaded(name, source, commit, config=config, pretrained=pretrained)
-    towers = hasattr(model, "get_image_features")
-    chosen = output or (PROJECTED if towers else "last_hidden_state")
+    towers, own_code = hasattr(model, "get_image_features"), needs_code(source, config)
+    # What code of others gives is known when it was called: one tensor needs no name.
+    chosen = output or (PROJECTED if towers else None if own_code else "last_hidden_state")
     if chosen == PROJECTED and not towers:
         raise UserError(
             f"{name}: is no tower trained against texts, so it has no {PROJECTED}. Leave output out."
         )
     if towers and chosen != PROJECTED:
         model = model.vision_model
-    _without_pooler(model, chosen)
+    if chosen is not None:
+        _without_pooler(model, chosen)
     inner = config.get("vision_config")
     vision: Mapping[str, Any] = inner if isinstance(inner, Mapping) else config
     side = _side(vision.get("image_size"))
@@ -66,7 +68,7 @@ def build(
     return ForeignNetwork(
         model,
         name=name,
-        origin={"source": source, "commit": commit, "trusted": needs_code(source, config)},
+        origin={"source": source, "commit": commit, "trusted": own_code},
         reading=Reading(
             output=None if chosen == PROJECTED else chosen,
             patch=patch or _side(vision.get("patch_size")),
