@@ -31,7 +31,10 @@ Model = Annotated[
         autocompletion=completions.networks,
     ),
 ]
-Dataset = Annotated[str, typer.Argument(help="A prepared dataset; `vitret list datasets`.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(help="A prepared dataset; `vitret list datasets`.", autocompletion=completions.prepared),
+]
 Weights = Annotated[
     Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file with its weights.")
 ]
@@ -53,7 +56,8 @@ Layout = Annotated[
 Suite = Annotated[
     str,
     typer.Option(
-        help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`."
+        help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`.",
+        autocompletion=completions.suites,
     ),
 ]
 Size = Annotated[
