@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vitret.cli import bench_options as options
 from vitret.cli import console
-from vitret.cli.options import Device, Precision, Wide, Workers
+from vitret.cli.options import Device, Precision, Trust, Wide, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,7 @@ def bench(
     dims: options.Dims = "",
     form: options.Form = "",
     wide: Wide = False,
+    trust: Trust = False,
 ) -> None:
     """Train, measure and compare systems on one training set.
 
@@ -61,6 +62,7 @@ def bench(
       vitret bench --train-set minitown-sfm --ablate dtop
       vitret bench --train-set gldv2 --systems mine --baseline ROW.json
       vitret bench --train-set sop --launcher slurm --slurm partition=gpu
+      vitret bench --train-set none --systems timm:resnet50,dinov2_s
     """
     from vitret.compare.asked import Places, Request
 
@@ -184,9 +186,11 @@ def _as_jobs(
 ) -> "list[Job]":
     """Hand each run to a process of its own; those that failed."""
     from vitret.compare.jobs import jobs_of
+    from vitret.models.foreign.consent import trusted
 
     words = ["--device", way.device, "--precision", way.precision]
     words += [] if way.workers is None else ["--workers", str(way.workers)]
+    words += ["--trust"] if trusted() else []
     waiting = jobs_of(works, request, dims=dims, options=[*words, *_folders()], logs=places.home / "jobs")
     return _launch(waiting, places, launcher=way.launcher, slots=way.jobs, device=way.device, slurm=way.slurm)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Format, Precision
+from vitret.cli.options import Device, Format, Precision, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ def search(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run, a frozen system, timm:ARCH, or a checkpoint file of a run.",
+            help="A run, a frozen system, a network (timm:, torchhub:, hf:; `vitret list models`), or a checkpoint "
+            "file of a run.",
             autocompletion=completions.networks,
         ),
     ],
@@ -46,6 +47,7 @@ def search(
     form: Format = "",
     device: Device = "auto",
     precision: Precision = "auto",
+    trust: Trust = False,
 ) -> None:
     """Find photographs in a folder, or what is alike in it.
 
