@@ -81,7 +81,9 @@ class ModelSpec(Strict):
         """
         options = self.backbone.options
         if self.checkpoint is not None:
-            return f"{self.checkpoint.layout}: {Path(self.checkpoint.file).name}"
+            path = Path(self.checkpoint.file)
+            # Of vitret's own runs all files have one name; the folder says which run it is.
+            return f"{self.checkpoint.layout}: {path.parent.name if self.checkpoint.layout == 'vitret' else path.name}"
         if options.get("weights") is not None:
             return f"file: {Path(options['weights']).name}"
         if not options.get("pretrained"):
@@ -188,6 +190,11 @@ class System(Strict):
     sampler: Part = Part(name="random")
     optimiser: OptimiserSpec = OptimiserSpec()
     memory: MemorySpec | None = None
+    train_on: Literal["images", "descriptors"] = Field(
+        default="images",
+        exclude_if=lambda value: value == "images",
+        description="descriptors: of the frozen network, made once without augmentation; a head linear learns on them",
+    )
 
     @property
     def frozen(self) -> bool:
