@@ -53,6 +53,7 @@ def trained(tiny: ModuleType, folder: Path, home: Path, recipe: Recipe, **option
     return train(recipe, tiny.trainset(folder), tiny.run_of(home, recipe), device=CPU, **options)
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_would_learn_behind_the_network(tiny: ModuleType, patterns: Path, tmp_path: Path):
     backbone = {
         **tiny.TINY_VIT,
