@@ -116,8 +116,9 @@ def described(
     found = cached_extract(request, home=home, progress=progress)
     if len(found.failed):
         raise UserError(
-            f"{trainset.name}: {trainset.images.name(int(found.failed[0]))} and {len(found.failed) - 1} others "
-            f"cannot be read. Prepare the set again: vitret prepare {trainset.name} --replace"
+            f"{trainset.name}: {len(found.failed)} images cannot be read; first: "
+            f"{trainset.images.name(int(found.failed[0]))}. "
+            f"Prepare the set again: vitret prepare {trainset.name} --replace"
         )
     return np.array(found.rows, np.float32)
 

@@ -39,8 +39,8 @@ class Hyperbolic(nn.Module):
     def forward(self, descriptors: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of all (image, positive) pairs of the batch; 0 when no image has a positive.
 
-        Each pair's positive competes with all images of other classes. With two images a class that is the paper's
-        batch; the public code sums instead of averaging: twice this value.
+        Each pair's positive competes with all images of other classes. With two images a class that is the batch
+        of its code, which sums instead of averaging: twice this value.
         """
         same = labels[:, None] == labels[None, :]
         positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
@@ -59,9 +59,9 @@ class Hyperbolic(nn.Module):
 def build(
     dim: int, classes: int, *, curvature: float = 0.1, radius: float = 2.3, temperature: float = 0.2
 ) -> Hyperbolic:
-    """The paper's c, clipping radius and τ. Curvature 0 is its spherical loss (cosines, there with τ 0.1).
+    """Curvature c, clipping radius and temperature τ as its code has them; curvature 0 is its spherical loss.
 
-    Batches need positives: `sampler: {name: pxk, k: 2}`.
+    That is of cosines, and its recipes then take τ 0.1. Batches need positives: `sampler: {name: pxk, k: 2}`.
     """
     if curvature < 0 or radius <= 0 or temperature <= 0:
         raise UserError("loss hyperbolic: curvature must be at least 0, radius and temperature above 0.")

@@ -40,7 +40,7 @@ class ProxyAnchor(nn.Module):
 
 
 def build(dim: int, classes: int, *, margin: float = 0.1, scale: float = 32.0) -> ProxyAnchor:
-    """The paper's δ (`margin`, a cosine) and α (`scale`). Its proxies learn at 100 × the network's rate.
+    """δ (`margin`, a cosine) and α (`scale`) as its code has them, where proxies learn at 100 × the network's rate.
 
     That rate is the recipe's: `optimiser: {head_lr_factor: 100}`.
     """
