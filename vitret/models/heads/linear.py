@@ -35,8 +35,9 @@ class Linear(nn.Module):
 
     def take_from(self, backbone: Any) -> None:
         """Let the base take layers from the backbone, which may change its width."""
-        if hasattr(self.base, "take_from"):
-            self.base.take_from(backbone)
+        take = getattr(self.base, "take_from", None)
+        if callable(take):
+            take(backbone)
             self._make()
 
     def forward(self, tokens: Tokens) -> Tensor:
