@@ -112,11 +112,22 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(
 TINY_CNN = {"name": "timm_model", "arch": "test_efficientnet", "pretrained": False}
 
 
-@pytest.mark.parametrize("model", [None, {"backbone": TINY_CNN, "head": "gem"}], ids=["vit", "cnn"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": {"backbone": TINY_CNN, "head": "gem"}},
+        {
+            "losses": ["proxy_anchor", "madacos", "hyperbolic"],
+            "optimiser": {"lr": 3e-4, "head_lr_factor": 100},
+        },
+    ],
+    ids=["vit", "cnn", "proxies"],
+)
 def test_ctrl_c_saves_and_the_next_call_continues(
-    model: dict[str, Any] | None, tiny: ModuleType, patterns: Path, tmp_path: Path
+    changes: dict[str, Any], tiny: ModuleType, patterns: Path, tmp_path: Path
 ):
-    recipe = tiny.recipe() if model is None else tiny.recipe(model=model)
+    recipe = tiny.recipe(**changes)
     straight = trained(tiny, patterns, tmp_path / "straight", recipe)
 
     def interrupt(done: int, total: int, text: str) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vitret.models.heads import crow, mac, regional_gem, rmac, spoc, superglobal
+from vitret.models.heads import crow, linear, mac, regional_gem, rmac, spoc, superglobal
 from vitret.models.tokens import Tokens
 
 # Two channels, 2 x 2; the second is the colder one.
@@ -112,3 +112,20 @@ def test_regional_gem_of_gem_r_w_ends_in_a_layer_on_the_unit_sum():
     summed = pooled(head, grid)
     head.fc = layer
     assert torch.allclose(pooled(head, grid), layer(summed / summed.norm(dim=1, keepdim=True)), atol=1e-5)
+
+
+def test_linear_starts_as_its_bases_descriptor_and_then_is_a_map_of_it():
+    head = linear.build((2,), base="spoc")
+    unit = torch.tensor([[1.0, 0.75]]) / 1.25
+    assert torch.allclose(pooled(head), unit)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.tensor([[0.0, 2.0], [1.0, 0.0]]))
+        head.linear.bias.fill_(1.0)
+    assert torch.allclose(pooled(head), unit.flip(1) * torch.tensor([[2.0, 1.0]]) + 1)
+
+
+def test_linear_to_fewer_dimensions_starts_as_an_orthogonal_projection():
+    torch.manual_seed(0)
+    head = linear.build((8,), base={"name": "spoc", "rectify": False}, dim=3, bias=False)
+    assert head.dim == 3
+    assert torch.allclose(head.linear.weight @ head.linear.weight.T, torch.eye(3), atol=1e-6)

@@ -44,6 +44,7 @@ HEADS = {
     "superglobal": ({"dim": 12}, ("cnn", "vit")),
     "token": ({"dim": 12, "inner": 16, "heads": 2}, ("cnn", "vit")),
     "unicom": ({"dim": 12, "places": 24}, ("vit",)),
+    "linear": ({"dim": 12}, ("vit",)),
 }
 KINDS = {
     "vit": ("deit_small_distilled_patch16_224", 1),

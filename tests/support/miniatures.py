@@ -84,7 +84,19 @@ class Miniature:
 
 
 # Sets that only a user can get.
-GATED = frozenset({"cars196", "gldv1", "inaturalist2018", "inshop", "landmarks-clean", "nc-noisy"})
+GATED = frozenset(
+    {
+        "cars196",
+        "gldv1",
+        "inaturalist2018",
+        "inshop",
+        "landmarks-clean",
+        "nc-noisy",
+        "product1m",
+        "rp2k",
+        "uned",
+    }
+)
 
 
 def names() -> list[str]:
@@ -684,6 +696,74 @@ def inaturalist2018() -> Content:
 # ------------------------------------------------------------------------------------------------ evaluation sets
 
 
+def gpr1200() -> Content:
+    photos = {
+        f"images/{category}_{'landmark' if category < 2 else 'sop'}_{i}.jpg": photo(9100 + 10 * category + i)
+        for category in range(4)
+        for i in range(3)
+    }
+    return Content(
+        archives={"GPR1200.zip": photos},
+        peer=_moved(photos, "data/GPR1200"),
+        expected={"queries": 12, "database": 12},
+    )
+
+
+def product1m() -> Content:
+    peer: dict[str, bytes] = {}
+    lists = {"test": "", "gallery": ""}
+    items = [("gallery", (str(k),)) for k in range(3) for _ in range(2)]
+    # A gallery image shows its first label; a query asks for all of its own.
+    items += [("gallery", ("3", "0")), ("test", ("0", "2")), ("test", ("1",)), ("test", ("3", "0"))]
+    for n, (part, labels) in enumerate(items):
+        item = 588193613500 + n
+        peer[f"images/{item}.jpg"] = photo(9200 + 10 * n)
+        names = "#;#".join(f"AHC 面霜 {label}" for label in labels)
+        lists[part] += (
+            f"{item}#####AHC黄金水#####https://example.org/{n}.jpg#####https://example.com/{item}.jpg#####{names}\n"
+        )
+    for part, text in lists.items():
+        peer[f"Poudct1M/product1m_{part}_ossurl_v2.txt"] = text.encode()
+    return Content(peer=peer, expected={"queries": 3, "database": 7, "positive": 4 + 2 + 3})
+
+
+def rp2k() -> Content:
+    peer = {
+        f"rp2k/all/{part}/{product}/{product}_{i}.jpg": photo(9400 + 10 * k + i + 5 * (part == "test"))
+        for k, product in enumerate(("7up", "cola zero", "可口可乐", "雪碧"))
+        for part, count in (("train", 4), ("test", 2))
+        for i in range(count)
+    }
+    return Content(peer=peer, expected={"train": 12, "classes": 2, "queries": 4, "database": 4})
+
+
+def uned() -> Content:
+    peer: dict[str, bytes] = {}
+    domains = ("cars", "sop", "inat", "food2k", "rp2k", "inshop", "met", "gldv2")
+    counts = dict.fromkeys(("train", "validation", "queries", "database"), 0)
+    for d, domain in enumerate(domains):
+        indexed = domain in ("inshop", "met", "gldv2")
+        lists: dict[str, list[dict[str, Any]]] = {part: [] for part in ("train", "val", "test", "index")}
+        for label in range(6):
+            for i in range(2):
+                path = f"{domain}/all/{label}/{i}.jpg"
+                peer[f"data/images/{path}"] = photo(10_000 + 100 * d + 10 * label + i)
+                part = "train" if label < 2 else "val" if label < 4 else "index" if indexed and i else "test"
+                # The eight sets number their classes alike; a landmark query may show two.
+                shown: Any = [label, 5] if domain == "gldv2" and part == "test" and label == 4 else label
+                lists[part].append({"path": path, "class_id": shown, "domain": d})
+        if domain == "met":
+            lists["index"] += lists["train"]
+        for part, entries in lists.items():
+            if part != "index" or indexed:
+                peer[f"data/info_files/{domain}/{part}.json"] = json.dumps(entries).encode()
+        counts["train"] += len(lists["train"])
+        counts["validation"] += len(lists["val"]) if domain != "met" else 0
+        counts["queries"] += len(lists["test"])
+        counts["database"] += len(lists["index" if indexed else "test"])
+    return Content(peer=peer, expected=counts)
+
+
 def holidays() -> Content:
     photos = {
         f"jpg/{100000 + 100 * g + i}.jpg": photo(7900 + 10 * g + i)
@@ -798,6 +878,7 @@ BUILDERS: Mapping[str, Callable[[], Content]] = {
     "gldv2-noisy": lambda: _gldv2("train.csv", expected={"train": 40, "classes": 4}),
     "gldv2-retrieval": lambda: _retrieval("Private"),
     "gldv2-retrieval-public": lambda: _retrieval("Public"),
+    "gpr1200": gpr1200,
     "grocery-store": grocery_store,
     "holidays": holidays,
     "ilias": ilias,
@@ -810,13 +891,16 @@ BUILDERS: Mapping[str, Callable[[], Content]] = {
     "nc-noisy": nc_noisy,
     "oxford5k": oxford5k,
     "paris6k": paris6k,
+    "product1m": product1m,
     "revisitop1m": revisitop1m,
     "rgldv2-clean": rgldv2_clean,
     "roxford5k": roxford5k,
+    "rp2k": rp2k,
     "rparis6k": rparis6k,
     "sfm120k": sfm120k,
     "sfm120k-whiten": lambda: _whitening(120),
     "sfm30k": lambda: _whitening(30),
     "sop": sop,
     "ukbench": ukbench,
+    "uned": uned,
 }

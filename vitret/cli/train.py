@@ -72,6 +72,7 @@ def train(
 
     Examples:
       vitret train --system vit_tiny_contrastive --train-set coil20
+      vitret train --system adapted_vit_tiny --train-set coil20
       vitret train --system dtop --train-set sfm120k --set optimiser.lr=1e-4
       vitret train --system dtop --train-set gldv2 --exclude verdicts.json
       vitret train --system dtop --train-set sop --tensorboard tb

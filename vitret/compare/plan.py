@@ -72,7 +72,7 @@ def _line(
     elif run.finished:
         what = "trained already"
     else:
-        what = f"train on {recipe.track.images_seen:,} images"
+        what = f"train on {recipe.track.images_seen:,} {recipe.system.train_on}"
         what += f" {recipe.exclude.words}" if recipe.exclude else ""
     if asked.suite.protocol.rerank.learned:
         what += ", train a matcher of pairs unless it is there"
@@ -90,7 +90,10 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
     lines = [
         f"Runs under suite {suite}: {len(busy)}, of which {len(learners)} train, on {seen:,} images in all."
     ]
-    counts = {recipe.run_id: _described(places, asked, owed[recipe.run_id]) for recipe in busy}
+    counts = {
+        recipe.run_id: _described(places, asked, owed[recipe.run_id]) + _learned_on(places, recipe)
+        for recipe in busy
+    }
     images = sum(counts.values())
     lines.append(
         f"Images to describe: at most {images:,}; descriptors that are there already are not made again."
@@ -126,6 +129,13 @@ def _described(places: Places, asked: Asked, owed: Sequence[str]) -> int:
     if asked.suite.protocol.whitening.data:
         total += _count(places.data, asked.suite.protocol.whitening.data, "train")
     return total
+
+
+def _learned_on(places: Places, recipe: ResolvedRecipe) -> int:
+    """How many training images are described for a head that is still to learn on descriptors."""
+    if recipe.system.train_on != "descriptors" or not _to_train(places, recipe):
+        return 0
+    return sum(_count(places.data, recipe.track.train_set, part) for part in ("train", "validation"))
 
 
 def _count(data: Path, name: str, part: str) -> int:

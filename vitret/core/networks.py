@@ -90,7 +90,9 @@ class ModelSpec(Strict):
         """
         options = self.backbone.options
         if self.checkpoint is not None:
-            return f"{self.checkpoint.layout}: {Path(self.checkpoint.file).name}"
+            path = Path(self.checkpoint.file)
+            # Of vitret's own runs all files have one name; the folder says which run it is.
+            return f"{self.checkpoint.layout}: {path.parent.name if self.checkpoint.layout == 'vitret' else path.name}"
         if options.get("weights") is not None:
             return f"file: {Path(options['weights']).name}"
         if options.get("source") is not None and options.get("pretrained", True):

@@ -110,6 +110,11 @@ class System(Strict):
     sampler: Part = Part(name="random")
     optimiser: OptimiserSpec = OptimiserSpec()
     memory: MemorySpec | None = None
+    train_on: Literal["images", "descriptors"] = Field(
+        default="images",
+        exclude_if=lambda value: value == "images",
+        description="descriptors: of the frozen network, made once without augmentation; a head linear learns on them",
+    )
 
     @property
     def frozen(self) -> bool:

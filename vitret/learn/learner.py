@@ -13,6 +13,7 @@ from vitret.describe.devices import autocast_dtype
 from vitret.learn import distributed
 from vitret.learn.batch_norm import buffers_kept, learns_batch_norm, share_batch_norm
 from vitret.learn.checkpoints import Stateful, random_state, set_random_state
+from vitret.learn.frozen import joined, split_at_head
 from vitret.learn.loading import Batch, forward
 from vitret.learn.objective import Objective, build_objective
 from vitret.learn.optimise import batch_norm_to_eval, clip_gradients, freeze, make_optimiser, update_copy
@@ -25,7 +26,8 @@ from vitret.models.model import Retriever, build_model
 class Learner:
     """The network and what trains it. `average` is its EMA, `slow` the momentum encoder of the memory.
 
-    `clock` is told what a step is at.
+    `frozen` is the network whose descriptors `model` learns on, where it does not learn on images. `clock` is told what
+    a step is at.
     """
 
     model: Retriever
@@ -38,17 +40,25 @@ class Learner:
     dtype: torch.dtype | None
     mean: Tensor
     std: Tensor
+    frozen: Retriever | None = None
     clock: StepClock = OFF
 
     @property
     def best(self) -> Retriever:
-        """The network to validate and to keep."""
+        """The network to validate."""
         return self.model if self.average is None else self.average
 
+    @property
+    def kept(self) -> Retriever:
+        """The network to keep, from images to descriptors."""
+        return self.best if self.frozen is None else joined(self.frozen, self.best)
+
     def encode(self, model: nn.Module, pixels: Tensor) -> Tensor:
-        """Unit descriptors (b, D), float32, of pixels (b, 3, H, W) uint8."""
-        images = pixels.to(torch.float32, memory_format=torch.channels_last)
-        images = (images / 255 - self.mean) / self.std
+        """Unit descriptors (b, D), float32, of pixels (b, 3, H, W) uint8, or of descriptors (b, F) of `frozen`."""
+        images = pixels
+        if self.frozen is None:
+            images = pixels.to(torch.float32, memory_format=torch.channels_last)
+            images = (images / 255 - self.mean) / self.std
         # One context per call: a cache of converted weights must not outlive a pass without gradients.
         with torch.autocast(self.device.type, dtype=self.dtype) if self.dtype else contextlib.nullcontext():
             descriptors = model(images)
@@ -91,7 +101,9 @@ def make_learner(
     """All parts at step 0, on the device. Afterwards each process has a random state of its own."""
     system = recipe.system
     dtype = autocast_dtype(device, precision)
-    model = initial_model(recipe)
+    frozen, model = None, initial_model(recipe)
+    if system.train_on == "descriptors":
+        frozen, model = split_at_head(model)
     objective = build_objective(
         system.losses, system.memory, dim=model.dim, classes=classes, images=images, batch=recipe.track.batch
     )
@@ -125,6 +137,7 @@ def make_learner(
         dtype=dtype,
         mean=torch.tensor(model.mean, device=device).view(3, 1, 1),
         std=torch.tensor(model.std, device=device).view(3, 1, 1),
+        frozen=frozen,
         clock=clock,
     )
 

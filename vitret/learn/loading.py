@@ -115,7 +115,7 @@ class TrainImages(Dataset[Tensor]):
 
 
 def batches(
-    dataset: TrainImages,
+    dataset: Dataset[Tensor],
     places: Iterable[list[Place]],
     *,
     workers: int,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from vitret.core import plugins
 from vitret.core.errors import UserError
@@ -20,6 +21,7 @@ from vitret.core.runs import Run
 from vitret.learn import distributed, holdout
 from vitret.learn.augment import aspect_groups
 from vitret.learn.checkpoints import clear_state
+from vitret.learn.frozen import Descriptors, described, rows_of
 from vitret.learn.learner import Learner, initial_model, make_learner, train_step
 from vitret.learn.loading import (
     Batch,
@@ -41,6 +43,9 @@ from vitret.models.origin import record_start
 
 __all__ = ["Progress", "initial_model", "train"]
 
+ImagesOf = Callable[[TrainSet], Dataset[Tensor]]
+"""A part of the training set → what the network sees of it."""
+
 # How often held-out classes are measured on the way, the end included.
 VALIDATIONS = 4
 
@@ -51,9 +56,10 @@ class _Course:
 
     recipe: ResolvedRecipe
     trainset: TrainSet
-    images: TrainImages
+    images: Dataset[Tensor]
     labels: Tensor
     learner: Learner
+    images_of: ImagesOf
     sampler: Sampler
     workers: int
 
@@ -98,7 +104,15 @@ def train(
         return run.checkpoint
     learned, held_out = holdout.split(trainset, recipe.track.validation)
     workers = default_workers(device) if workers is None else workers
-    course = _course(recipe, learned, device=device, precision=precision, workers=workers, clock=clock)
+    course = _course(
+        recipe,
+        learned,
+        images_from=_images_from(recipe, trainset, run, precision=precision, progress=progress),
+        device=device,
+        precision=precision,
+        workers=workers,
+        clock=clock,
+    )
     if say is not None and course.learner.split:
         numbers = split_size(course.learner.objective.parameters())
         say(
@@ -119,6 +133,7 @@ def _course(
     recipe: ResolvedRecipe,
     learned: TrainSet,
     *,
+    images_from: Callable[[Learner, int], ImagesOf],
     device: torch.device,
     precision: str,
     workers: int,
@@ -132,12 +147,14 @@ def _course(
         precision=precision,
         clock=clock,
     )
+    images_of = images_from(learner, workers)
     return _Course(
         recipe=recipe,
         trainset=learned,
-        images=_images(recipe, learned, learner, workers),
+        images=images_of(learned),
         labels=torch.from_numpy(learned.labels).to(device),
         learner=learner,
+        images_of=images_of,
         sampler=_sampler(recipe, learned),
         workers=workers,
     )
@@ -152,7 +169,7 @@ def _training(course: _Course, run: Run, held_out: TrainSet | None) -> Training[
         batches=lambda start: _batches(course, start),
         step=lambda place, batch: _step(course, place, *batch),
         parts=learner.parts,
-        write=lambda: save_model(run.checkpoint, learner.best, course.recipe.system.model),
+        write=lambda: save_model(run.checkpoint, learner.kept, course.recipe.system.model),
         state=run.state,
         device=learner.device,
         advice="Try a lower rate (`--set optimiser.lr=…`), a longer warm-up, or `--precision fp32`.",
@@ -217,10 +234,29 @@ def _check_tuples(recipe: ResolvedRecipe) -> None:
             )
 
 
-def _images(recipe: ResolvedRecipe, trainset: TrainSet, learner: Learner, workers: int) -> TrainImages:
-    images = TrainImages(trainset.images, recipe.track.image, seed=recipe.seed, patch=learner.model.patch)
-    images.keep(workers)
-    return images
+def _images_from(
+    recipe: ResolvedRecipe, trainset: TrainSet, run: Run, *, precision: str, progress: Progress | None
+) -> Callable[[Learner, int], ImagesOf]:
+    """What the network of a learner sees of a part of the set: images by chance, or a frozen network's descriptors."""
+    policy = recipe.track.image
+
+    def augmented(learner: Learner, workers: int) -> ImagesOf:
+        def images_of(part: TrainSet) -> TrainImages:
+            images = TrainImages(part.images, policy, seed=recipe.seed, patch=learner.model.patch)
+            images.keep(workers)
+            return images
+
+        return images_of
+
+    def looked_up(learner: Learner, workers: int) -> ImagesOf:
+        assert learner.frozen is not None
+        home, device = run.path.parents[1], learner.device
+        rows = described(
+            learner.frozen, trainset, policy, home=home, device=device, precision=precision, progress=progress
+        )
+        return lambda part: Descriptors(rows[rows_of(trainset.images, part.images)])
+
+    return looked_up if recipe.system.train_on == "descriptors" else augmented
 
 
 def _sampler(recipe: ResolvedRecipe, trainset: TrainSet) -> Sampler:
@@ -236,7 +272,7 @@ def _sampler(recipe: ResolvedRecipe, trainset: TrainSet) -> Sampler:
     return sampler
 
 
-def _describe(course: _Course, model: Retriever, images: TrainImages, rows: Int64) -> NDArray[np.float32]:
+def _describe(course: _Course, model: Retriever, images: Dataset[Tensor], rows: Int64) -> NDArray[np.float32]:
     """Descriptors (n, D) of rows, without augmentation or chance; each process does a share."""
     learner, batch = course.learner, course.recipe.track.batch
     model.eval()
@@ -255,7 +291,7 @@ def _validation(course: _Course, held_out: TrainSet | None) -> Callable[[], dict
     """A function that measures recall@1 and mAP on the held-out classes; None where there are none."""
     if held_out is None:
         return None
-    images = _images(course.recipe, held_out, course.learner, course.workers)
+    images = course.images_of(held_out)
     labels = held_out.labels
     rows = holdout.measured_rows(labels)
 

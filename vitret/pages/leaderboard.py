@@ -16,7 +16,7 @@ from vitret.pages.captions import caption, title
 from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
 from vitret.pages.published import IN_ITALICS, italic_rows, section
-from vitret.pages.verdict import against, below, rank
+from vitret.pages.verdict import against, average, averaged, below, rank, seen
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,15 +49,18 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
             row.starts_from,
             str(row.dim),
             row.millions,
-            f"{row.images_seen:,}" if row.images_seen else "frozen",
+            seen(row),
             str(len(row.seeds)),
             *(number(row.cells.get(column)) for column in columns),
         ]
         for row in table.rows
     ]
     if with_test:
+        means = averaged(table)
+        heads += [f"mean {table.primary}"] if means else []
         heads += ["rank", f"{table.primary} vs first", "overlap", "zero-shot %"]
         for cells, row in zip(rows, table.rows, strict=True):
+            cells += [number(average(row))] if means else []
             cells += [rank(row), against(row), row.overlap.word, row.overlap.cell]
     return heads, rows
 

@@ -103,6 +103,8 @@ def _card(system: System, track: Track | None, measured: list[str], gap: list[st
         yield f"- sampler: {_part(system.sampler)}"
         always = (*_ALWAYS, "momentum") if system.optimiser.name == "sgd" else _ALWAYS
         yield f"- optimiser: {system.optimiser.name}({_fields(system.optimiser, always=always)})"
+        if system.train_on == "descriptors":
+            yield "- trains on: descriptors of the frozen network, made once, without augmentation"
         if system.memory is not None:
             yield f"- memory: {_fields(system.memory, always=tuple(MemorySpec.model_fields))}"
     else:

@@ -9,11 +9,11 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vitret.compare.published import PublishedRow, targets_of
-from vitret.compare.tables import Row, Table, head
+from vitret.compare.tables import Cell, Row, Table, head
 from vitret.pages.captions import caption, title
 from vitret.pages.leaderboard import metric_groups, number
 from vitret.pages.published import IN_ITALICS, cells_of
-from vitret.pages.verdict import against, below, rank
+from vitret.pages.verdict import against, average, averaged, below, rank
 
 # A title or the name of a backbone that is longer takes another line.
 LONGEST_NAME = 26
@@ -98,6 +98,8 @@ def _facts(table: Table, targets: Sequence[PublishedRow]) -> list[_Column]:
             head=f"vs first\n{table.primary}", cells=[against(r).replace(" [", "\n[") for r in table.rows]
         ),
     ]
+    if averaged(table):
+        found.append(_Column(head=f"mean\n{table.primary}", cells=[_words(average(r)) for r in table.rows]))
     found[0].cells.extend("" if target.dim is None else str(target.dim) for target in targets)
     for column in found[1:]:
         column.cells.extend("" for _ in targets)
@@ -116,7 +118,10 @@ def _values(table: Table, keys: Sequence[str], targets: Sequence[PublishedRow]) 
 
 
 def _value(row: Row, name: str, key: str) -> str:
-    cell = row.cells.get((name, key))
+    return _words(row.cells.get((name, key)))
+
+
+def _words(cell: Cell | None) -> str:
     value = number(cell, interval=False)
     return value if cell is None else f"{value}\n{100 * cell.low:.1f}–{100 * cell.high:.1f}"
 

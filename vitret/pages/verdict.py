@@ -6,7 +6,10 @@ import numpy as np
 
 from vitret.compare.overlap.known import NOTHING_TRAINED
 from vitret.compare.standing import FEW_GROUPS, ONE_RUN, ROUGH
-from vitret.compare.tables import Row, Table
+from vitret.compare.tables import Cell, Row, Table
+
+# A table of so many evaluation sets shows the mean of the primary number over them, which sorts its rows.
+AVERAGED_FROM = 3
 
 
 def against(row: Row) -> str:
@@ -25,6 +28,30 @@ def rank(row: Row) -> str:
         return "–"
     first, last = row.ranks
     return str(first) if first == last else f"{first}–{last}"
+
+
+def seen(row: Row) -> str:
+    """How many images the training of a row saw, and that they were not augmented where it learned on descriptors."""
+    if not row.images_seen:
+        return "frozen"
+    on_descriptors = row.entries[0][1].recipe.system.train_on == "descriptors"
+    return f"{row.images_seen:,}" + (" not augmented" if on_descriptors else "")
+
+
+def averaged(table: Table) -> bool:
+    """Whether a table's text shows the mean over its evaluation sets; the page does from two sets on."""
+    return sum("+" not in name for name in table.sets) >= AVERAGED_FROM
+
+
+def average(row: Row) -> Cell | None:
+    """The mean of the primary number over the plain evaluation sets, each counting the same; None where one is missing.
+
+    Its interval is over the groups of queries inside each set and over seeds; the sets themselves are fixed.
+    """
+    if row.answers is None:
+        return None
+    low, high = row.answers.interval
+    return Cell(value=row.answers.mean, std=None, low=low, high=high, n_effective=row.answers.values.shape[1])
 
 
 def above(table: Table) -> list[str]:

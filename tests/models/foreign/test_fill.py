@@ -29,7 +29,7 @@ def test_what_does_not_fit_is_listed():
 def test_unknown_layouts_are_refused():
     with pytest.raises(UserError, match="Did you mean 'dinov2'"):
         fill(torch.nn.Linear(1, 1), {}, layout="dinov22", where="here")
-    assert len(LAYOUTS) == 12
+    assert len(LAYOUTS) == 13
 
 
 def test_files_with_other_objects_are_refused(tmp_path):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitret.core.errors import DataError, EmptyError
-from vitret.core.records import Int64
+from vitret.core.records import Int64, Ragged, Truth
 from vitret.data.fetch.tar_index import loose_and_packed
 from vitret.data.formats.text import Labelled
 from vitret.data.formats.trees import walk_files
@@ -88,6 +88,20 @@ def add_category_set(writer: LayoutWriter, root: Path, train: Labelled, test: La
     """A metric-learning set: a training part, and test images that ask each other."""
     add_train(writer, root, train)
     add_self_queries(writer, root, test)
+
+
+def judged_by_labels(asked: Sequence[Sequence[str]], searched: Sequence[Sequence[str]]) -> Truth:
+    """Truth where an image may have several labels: positive is each database image that shares one with the query.
+
+    >>> judged_by_labels([["cup", "jar"]], [["jar"], ["tin"], ["cup"]]).judgements["positive"].row(0).tolist()
+    [0, 2]
+    """
+    rows: dict[str, list[int]] = {}
+    for row, labels in enumerate(searched):
+        for label in labels:
+            rows.setdefault(label, []).append(row)
+    found = [np.unique([row for label in labels for row in rows.get(label, ())]) for labels in asked]
+    return Truth(judgements={"positive": Ragged.of(found)})
 
 
 def split_classes(listed: Labelled, *, train: range) -> tuple[Labelled, Labelled]:

@@ -105,7 +105,12 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, layout: str, where: s
     def drawn(name: str) -> bool:
         # Second-order attention starts as the identity: SOLAR starts from cirtorch's networks, which have none.
         attention = ".soa" in name and not LAYOUTS[layout].has_attention
-        return attention or (name.startswith("head.") and name != "head.p" and not LAYOUTS[layout].has_head)
+        fresh = name.startswith(LAYOUTS[layout].draws)
+        return (
+            attention
+            or fresh
+            or (name.startswith("head.") and name != "head.p" and not LAYOUTS[layout].has_head)
+        )
 
     load_state(
         model,

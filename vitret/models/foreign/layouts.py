@@ -16,12 +16,13 @@ class Layout:
     """A project's names: what its files are, the network here that one of them fits, and the rules.
 
     A rule is a pattern for the beginning of a published name and what stands in its place; a number in <> counts one
-    less.
+    less. Names that begin with one of `draws` are in no file of the layout and keep what they were drawn with.
     """
 
     about: str
     fits: str
     rules: Rules
+    draws: tuple[str, ...] = ()
 
     @property
     def has_attention(self) -> bool:
@@ -42,6 +43,12 @@ _ENCODER = r"Transformer\.encoderblock_(\d+)\."
 _PLAIN_VIT: Rules = [(r"(cls_token|pos_embed|patch_embed\.|blocks\.|norm\.)", r"backbone.\1")]
 
 LAYOUTS: dict[str, Layout] = {
+    "vitret": Layout(
+        about="a run of vitret, as the frozen part under a new linear head",
+        fits="the run's backbone with head {name: linear, base: the run's head}",
+        rules=[(r"backbone\.(?:model\.)?", "backbone."), (r"head\.", "head.base.")],
+        draws=("head.linear.",),
+    ),
     "cirtorch": Layout(
         about="GeM, R-MAC and their relatives of cnnimageretrieval-pytorch, ResNets (Radenović)",
         fits="gem_r101; with a whitening layer (names in -w) gem_w_r101; as the start of solar; -r-w head regional_gem",

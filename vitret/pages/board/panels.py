@@ -14,6 +14,7 @@ from vitret.core.errors import listed
 from vitret.core.records import Float64, Int64
 from vitret.pages.board.cards import row_anchor
 from vitret.pages.board.scale import percent
+from vitret.pages.verdict import seen
 
 # Points of the curve of sorted groups, and groups named in words.
 _POINTS, _WORST = 60, 5
@@ -112,7 +113,7 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, row.seeds))),
         ("starts from", row.starts_from),
         ("pretraining", first.training.pretraining),
-        ("images seen", f"{row.images_seen:,}" if row.images_seen else "none: frozen"),
+        ("images seen", seen(row) if row.images_seen else "none: frozen"),
         ("training time", f"{max(seconds):.0f} s on {first.environment.device}" if seconds else ""),
         ("cost", "" if row.cost is None else _cost_words(row.cost)),
         ("measured on", "; ".join(data)),

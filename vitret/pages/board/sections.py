@@ -8,7 +8,7 @@ from vitret.compare.tables import Cell, Row, Table, head
 from vitret.pages.board.cards import row_anchor
 from vitret.pages.board.scale import Bar, Scale, percent
 from vitret.pages.leaderboard import metric_groups
-from vitret.pages.verdict import against, rank
+from vitret.pages.verdict import against, average, rank, seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ FACTS = (
     _text("GFLOPs", _gflops),
     Fact(
         head="images seen",
-        words=lambda row: f"{row.images_seen:,}" if row.images_seen else "frozen",
+        words=seen,
         key=lambda row: str(row.images_seen),
     ),
     Fact(head="seeds", words=lambda row: str(len(row.seeds)), key=lambda row: str(len(row.seeds))),
@@ -114,7 +114,7 @@ def grid(table: Table, published: Sequence[PublishedRow]) -> Grid:
     beside = Scale.of_fractions(
         [end for t in differences for end in (t.low, t.high)] or [0.0, 0.01], zero=True
     )
-    means = [_mean(row) for row in table.rows]
+    means = [average(row) for row in table.rows]
     mean_scale = _scale(means)
     several = len(table.sets) > 1
     before = [
@@ -166,14 +166,6 @@ def _quoted(row: PublishedRow, name: str, key: str) -> str:
     """A published number, in per cent as printed; empty where the paper has none."""
     value = row.values.get(published_head(name, key))
     return "" if value is None else f"{value:g}"
-
-
-def _mean(row: Row) -> Cell | None:
-    """The primary number of a row, the mean over the plain evaluation sets."""
-    if row.answers is None:
-        return None
-    low, high = row.answers.interval
-    return Cell(value=row.answers.mean, std=None, low=low, high=high, n_effective=row.answers.values.shape[1])
 
 
 def _scale(cells: Iterable[Cell | None]) -> Scale:
