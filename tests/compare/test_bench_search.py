@@ -1,6 +1,7 @@
 """A bench with an approximate index: rows of their own, with their recall, in tables that exact rows do not enter."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from vitret.compare.results import read_result
 from vitret.compare.tables import read_all, tables
 from vitret.compare.validation import problems
 from vitret.compare.work import resolve
-from vitret.core.errors import UserError
+from vitret.core.errors import MachineError, UserError
 from vitret.pages.captions import caption
 
 
@@ -56,6 +57,10 @@ def test_rows_of_an_index_stand_in_a_table_of_their_own_with_their_recall(places
 def test_a_job_of_a_bench_searches_in_the_same_way(places: Places):
     request = Request(train_set="none", search="hnsw,links=8")
     assert words_of(request, ())[-2:] == ["--search", "hnsw,links=8"]
-    assert resolve(places, request).suite.name == "own-hnsw"
+    if find_spec("faiss"):
+        assert resolve(places, request).suite.name == "own-hnsw"
+    else:  # said before anything is trained
+        with pytest.raises(MachineError, match=r"pip install 'vitret\[faiss\]'"):
+            resolve(places, request)
     with pytest.raises(UserError, match="Did you mean 'ivf_pq'"):
         resolve(places, Request(train_set="none", search="ivfpq"))

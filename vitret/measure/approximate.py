@@ -92,7 +92,7 @@ class IndexedRows:
     @classmethod
     def of(cls, rows: Rows, spec: IndexSpec, *, folder: Path, device: str | None = None) -> IndexedRows:
         """Build the index; lists on disk stand in `folder`, which must stay. Raises as `approximate` does."""
-        faiss = _faiss()
+        faiss = require_faiss()
         made, name = _built(faiss, rows, spec, folder=folder)
         size = _bytes(faiss, made, folder)
         made, where = _placed(faiss, made, spec, device)
@@ -103,7 +103,7 @@ class IndexedRows:
         if isinstance(spec, HnswSpec):
             self.made.hnsw.efSearch = max(spec.breadth, spec.depth)
         else:
-            faiss = _faiss()
+            faiss = require_faiss()
             space = faiss.GpuParameterSpace() if self.where == "gpu" else faiss.ParameterSpace()
             space.set_index_parameter(self.made, "nprobe", spec.probes)
         depth = min(spec.depth, len(self.rows))
@@ -135,7 +135,8 @@ def recall(found: Ranking, exact: Ranking, *, own: Int64 | None = None) -> dict[
     return {str(k): _share(pair[0][:, :k], pair[1][:, :k]) for k in at}
 
 
-def _faiss() -> Any:
+def require_faiss() -> Any:
+    """The module faiss; `MachineError` where it is not installed."""
     try:
         import faiss
     except ModuleNotFoundError as error:
