@@ -15,6 +15,7 @@ from vitret.compare.machine import Machine
 from vitret.compare.work import resolve
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
+from vitret.describe import cache
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=1)
 
@@ -57,3 +58,5 @@ def test_several_items_of_one_picture_are_several_images(places: Places, rule: s
         "R@1": 1.0,
         "MAP@R": 1.0,
     }
+    entries = [place for place in cache.folder(places.home).iterdir() if place.is_dir()]
+    assert len(entries) == 1  # the queries are the database: described once

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,17 @@ def test_images_keep_names_boxes_and_order():
 def test_boxes_must_match_images():
     with pytest.raises(ValueError, match="boxes"):
         Images.of(Path(), ["a"], np.zeros((2, 4)))
+
+
+def test_images_are_the_same_if_files_boxes_and_order_are():
+    boxes = np.array([[0, 0, 4, 5], [np.nan] * 4])
+    images = Images.of(Path("/x"), ["a.jpg", "b.jpg"], boxes)
+    assert images.same_as(Images.of(Path("/x"), ["a.jpg", "b.jpg"], boxes.copy()))
+    assert not images.same_as(images.take(np.array([1, 0])))
+    assert not images.same_as(Images.of(Path("/y"), ["a.jpg", "b.jpg"], boxes))
+    assert not images.same_as(Images.of(Path("/x"), ["a.jpg", "b.jpg"], boxes + 1))
+    assert not images.same_as(Images.of(Path("/x"), ["a.jpg", "b.jpg"]))
+    assert not images.same_as(replace(images, marks=True))
 
 
 def test_ragged_refuses_offsets_that_do_not_fit():

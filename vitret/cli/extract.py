@@ -166,8 +166,8 @@ def _parts(data: Path, dataset: str) -> "dict[str, tuple[Images, str]]":
         return {"database": (images.images, images.digest)}
     found = layout.load_eval(data, dataset)
     return {
-        "queries": (found.queries, f"{found.digest}/queries"),
-        "database": (found.database, f"{found.digest}/database"),
+        "queries": (found.queries, found.queries_digest),
+        "database": (found.database, found.database_digest),
     }
 
 

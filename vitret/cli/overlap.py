@@ -54,10 +54,13 @@ def overlap(
     from vitret.compare.overlap.known import write_measured
     from vitret.core.config import location
     from vitret.core.errors import UserError
+    from vitret.core.pairs import read_pairs
 
     path = out or Path(f"overlap-{train_set}-{eval_set}.json")
     if path.suffix != ".json":
         raise UserError(f"--out {path}: the evidence is a .json file.")
+    if verdicts is not None:
+        read_pairs(verdicts)  # a wrong file is refused before the audit, not after it
     if by:
         evidence = _measured(
             train_set, eval_set, by, size=size, neighbours=neighbours, device=device, precision=precision

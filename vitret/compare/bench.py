@@ -207,10 +207,10 @@ def _measure(job: _Bench, network: Network, *, name: str) -> Measured:
     evalset, suite = job.work.evaluations[plain], job.work.suite
     extra = job.work.distractors if with_distractors else None
     queries, database = (
-        _described(job, network, images, digest=f"{evalset.digest}/{role}", protocol=protocol)
-        for images, role, protocol in (
-            (evalset.queries, "queries", suite.protocol.of_queries()),
-            (evalset.database, "database", suite.protocol),
+        _described(job, network, images, digest=digest, protocol=protocol)
+        for images, digest, protocol in (
+            (evalset.queries, evalset.queries_digest, suite.protocol.of_queries()),
+            (evalset.database, evalset.database_digest, suite.protocol),
         )
     )
     distractors = None

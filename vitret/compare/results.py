@@ -5,6 +5,7 @@ results/<train set>/<system>/<eval set>[+<distractors>]/<fingerprint8>-<run8>.js
 Values are fractions in [0, 1]. A row carries a digest of itself and of its ranks; `validation` checks both.
 """
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -242,4 +243,12 @@ def result_files(root: Path) -> list[Path]:
 def per_query(path: Path, key: str) -> Float64:
     """A row's per-query values of one metric, (Q,), NaN for queries without positives; from the stored ranks."""
     metric, level = split_key(key)
-    return parse_metric(metric)(read_ranks(path)[level])
+    file = path.with_suffix(".npz")
+    changed = file.stat().st_mtime_ns if file.exists() else None
+    return parse_metric(metric)(_kept_ranks(path, changed)[level])
+
+
+@functools.lru_cache(maxsize=16)  # the rows of one recipe: a table asks each for all its metrics in turn
+def _kept_ranks(path: Path, changed: int | None) -> dict[str, Ranks]:
+    """The ranks of a row as they are since `changed`, in nanoseconds."""
+    return read_ranks(path)

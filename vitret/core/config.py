@@ -19,6 +19,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vitret.core.errors import DataError, UserError, did_you_mean, said, shortened
 from vitret.core.store import read_bytes
 
+try:
+    from yaml import CSafeLoader as _Safe
+except ImportError:  # a PyYAML that was built without libyaml
+    from yaml import SafeLoader as _Safe  # type: ignore[assignment]
+
 
 class Strict(BaseModel):
     """Base of everything read from YAML or JSON: frozen, unknown keys refused, defaults checked too."""
@@ -29,8 +34,8 @@ class Strict(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with numbers as in YAML 1.2 and every key written once."""
+class _Loader(_Safe):
+    """Safe YAML with numbers as in YAML 1.2 and every key written once; parsed by libyaml where PyYAML has it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -75,6 +80,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def _constructed(text: str) -> Any:
+    _require_shallow(text)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -84,6 +90,18 @@ def _constructed(text: str) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _require_shallow(text: str) -> None:
+    """Raise `ValueError` for a text that nests too deep, before nodes are made: libyaml makes them by recursion."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise ValueError(f"lists inside lists, more than {DEEPEST} deep")
 
 
 def _require_small(top: yaml.Node) -> None:

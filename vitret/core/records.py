@@ -109,6 +109,14 @@ class Images:
         x0, y0, x1, y1 = (float(v) for v in self.boxes[i])
         return x0, y0, x1, y1
 
+    def same_as(self, other: Images) -> bool:
+        """Whether both are the same files and boxes, in the same order."""
+        if self.root != other.root or not np.array_equal(self.paths, other.paths):
+            return False
+        if self.boxes is None or other.boxes is None:
+            return self.boxes is None and other.boxes is None
+        return self.marks == other.marks and np.array_equal(self.boxes, other.boxes, equal_nan=True)
+
     def take(self, rows: Int64) -> Images:
         """The images of some rows, in that order."""
         boxes = None if self.boxes is None else self.boxes[rows]
@@ -230,6 +238,16 @@ class EvalSet:
                 raise DataError(
                     f"{self.name}: '{kind}' names a database image outside 0…{len(self.database) - 1}."
                 )
+
+    @property
+    def database_digest(self) -> str:
+        """Names the bytes of the database's images."""
+        return f"{self.digest}/database"
+
+    @property
+    def queries_digest(self) -> str:
+        """Names the bytes of the queries; as the database's where both are one list, which is then described once."""
+        return self.database_digest if self.queries.same_as(self.database) else f"{self.digest}/queries"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

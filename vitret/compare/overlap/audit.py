@@ -134,10 +134,8 @@ def _by_descriptors(audit: Audit, positives: Int64, *, say: Say, steps: Steps) -
             audit, name, request, audit.trainset.images, f"{audit.trainset.digest}", say, steps
         )
         asked = replace(request, protocol=request.protocol.of_queries())
-        queries = _described(audit, name, asked, evalset.queries, f"{evalset.digest}/queries", say, steps)
-        database = _described(
-            audit, name, request, evalset.database, f"{evalset.digest}/database", say, steps
-        )
+        queries = _described(audit, name, asked, evalset.queries, evalset.queries_digest, say, steps)
+        database = _described(audit, name, request, evalset.database, evalset.database_digest, say, steps)
         _add_nearest(found, number, np.concatenate([queries, database[positives]]), trained, audit=audit)
         if evalset.queries.boxes is not None:
             # A copy of a query's photograph shows all of it, and may be far from what its box holds.
