@@ -1,4 +1,4 @@
-"""A bench on a real SLURM: four runs, one killed and requeued, another pre-empted; the rows are those of the plain bench.
+"""A bench on a real SLURM: of four runs one is killed and requeued, one pre-empted; rows are those of the plain bench.
 
 The controller and the node are started here, in a folder of their own (`support/one_node_slurm.py`). Skipped where
 SLURM's programs are not installed: apt-get install slurmctld slurmd munge slurm-client
