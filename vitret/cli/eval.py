@@ -118,8 +118,7 @@ def eval_(
       vitret eval --queries q.npy --database db.npy --set sop --search hnsw
       vitret eval --queries q.npy --database d.npy --set s --shard 1/4 --counts c
     """
-    from vitret.core.approximate import parse_index
-    from vitret.measure.bare import Files, score_files
+    from vitret.measure.bare import Files
     from vitret.pages.formats import FORMS
 
     console.require_choice("--format", form, ("table", *FORMS))
@@ -129,21 +128,11 @@ def eval_(
     asked = _Asked(_words(metrics), _words(levels), engine=engine, device=device)
     if shard or counts is not None:
         _refuse_with_shard(rerank=rerank, search=search)
-        found = _share(files, evalset, asked, shard=shard, counts=counts)
-        if found is None:
-            return
-        scored = found
+        scored = _share(files, evalset, asked, shard=shard, counts=counts)
     else:
-        scored = score_files(
-            files,
-            evalset,
-            metrics=asked.metrics,
-            levels=asked.levels,
-            rerank=second,
-            search=parse_index(search) if search else None,
-            engine=engine,
-            device=device,
-        )
+        scored = _whole(files, evalset, asked, rerank=second, search=search)
+    if scored is None:
+        return
     notes = [*known, *scored.notes]
     for note in notes:
         console.say(note)
@@ -165,6 +154,25 @@ class _Asked:
     _: KW_ONLY
     engine: str
     device: str
+
+
+def _whole(
+    files: "Files", evalset: "EvalSet", asked: _Asked, *, rerank: "RerankSpec", search: str
+) -> "Scored":
+    """The numbers, by this process alone."""
+    from vitret.core.approximate import parse_index
+    from vitret.measure.bare import score_files
+
+    return score_files(
+        files,
+        evalset,
+        metrics=asked.metrics,
+        levels=asked.levels,
+        rerank=rerank,
+        search=parse_index(search) if search else None,
+        engine=asked.engine,
+        device=asked.device,
+    )
 
 
 def _refuse_with_shard(**given: str) -> None:
