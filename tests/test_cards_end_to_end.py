@@ -21,7 +21,7 @@ from vitret.core.recipes import ModelSpec, Recipe
 from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import open_run
 from vitret.data import layout
-from vitret.data.layout.verify import verify
+from vitret.data.prepare import contract
 from vitret.data.prepare.request import Choices
 from vitret.describe.extract import extract
 from vitret.describe.request import Request
@@ -151,7 +151,7 @@ def test_a_card_from_its_host_to_a_number(
     miniature.prepare(tmp_path / "adopted", miniature.peer)
     done[name]["adopted"] = "yes"
     for root in ("adopted",) if gated else ("fetched", "adopted"):
-        assert verify(name, data_root=tmp_path / root, workers=0) == []
+        assert list(contract.sound(name, tmp_path / root, miniature.card)) == []
     done[name]["verified"] = "yes"
     root = tmp_path / ("adopted" if gated else "fetched")
     model = untrained()

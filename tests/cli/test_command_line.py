@@ -122,6 +122,15 @@ def test_the_help_page_names_every_exit_code(capsys: pytest.CaptureFixture[str])
     assert {int(code) for code in re.findall(r"(?:^| ) +(\d+)  ", epilog, flags=re.MULTILINE)} == codes
 
 
+def test_every_verb_says_its_exit_codes():
+    def pages(group: object) -> Iterator[str]:
+        yield str(getattr(group, "epilog", ""))
+        for command in getattr(group, "commands", {}).values():
+            yield from pages(command)
+
+    assert all("5  nothing was selected or measured" in epilog for epilog in pages(build_command()))
+
+
 def test_without_a_terminal_there_are_no_control_codes(capsys: pytest.CaptureFixture[str]):
     run(["list", "heads"])
     run(["bench"])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,15 @@ def test_names_are_those_that_exist():
     assert completions.suites("coil") == ["coil20"]
     assert "roxford5k" in completions.datasets("rox")
     assert completions.datasets("nothing-like-it") == []
+    assert completions.published("irt_l_sop,dolg") == ["irt_l_sop,dolg_gldv2_clean"]
+    assert completions.ablations("dt") == ["dtop"]
+    assert "dtop" in completions.networks("dto")
+    assert completions.prepared("") == []
+    assert completions.one_of(("csv", "json"))("c") == ["csv"]
+    assert completions.schemas("tra") == ["track"]
+
+
+def test_runs_are_those_of_the_home_in_use(own_home: Path):
+    (own_home / "runs" / "sop-dtop-s0").mkdir(parents=True)
+    (own_home / "runs" / "sop-dtop-s0" / "recipe.yaml").touch()
+    assert completions.runs("sop") == completions.networks("sop-d") == ["sop-dtop-s0"]

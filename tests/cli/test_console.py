@@ -1,4 +1,4 @@
-"""Progress of bytes: bars on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Progress of bytes, and tables: bars and grids on a terminal, plain lines elsewhere, nothing when quiet."""
 
 import re
 from collections.abc import Callable
@@ -64,3 +64,47 @@ def test_a_terminal_shows_a_bar_for_each_file_until_it_is_there(
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert re.search(r"one\.tar .*1\.0/4\.0 MB", shown)
     assert "two.tar" not in shown
+
+
+def on_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, **given: object
+) -> list[str]:
+    """The lines of a table of many columns on a terminal."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    heads = ["system", *(f"number{i}" for i in range(12))]
+    rows = [[f"a system {r}", *(f"{r}-{i:02}-000" for i in range(12))] for r in range(3)]
+    console.table(rows, heads=heads, **given)  # type: ignore[arg-type]
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    # No column is lost, whatever the width.
+    assert all(out.count(cell) == 1 for row in rows for cell in row[1:])
+    return out.splitlines()
+
+
+def test_columns_that_do_not_fit_stand_below_behind_the_first_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    lines = on_terminal(capsys, monkeypatch, 80)
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines if line.startswith("system")] == ["system"] * 2
+    assert sum(line.startswith("a system 0") for line in lines) == 2
+
+
+def test_wide_keeps_a_row_on_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    assert len(on_terminal(capsys, monkeypatch, 80, wide=True)) == 4
+    assert len(on_terminal(capsys, monkeypatch, 200)) == 4
+
+
+def test_a_long_cell_is_wrapped_and_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    console.table([["home", "/" + "x" * 90, "words " * 30]])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    assert sum(line.count("words") for line in lines) == 30
+    console.table([])
+    assert capsys.readouterr().out == ""

@@ -44,6 +44,14 @@ def test_settings_that_differ_are_a_table(write, capsys: pytest.CaptureFixture[s
     assert rows["recipe.system.optimiser.lr"] == ("0.0001", "0.5")
 
 
+def test_folders_switches_and_versions_are_a_table(capsys: pytest.CaptureFixture[str]):
+    rows = {r["name"]: r for r in csv.DictReader(printed(capsys, "env", "--format", "csv").splitlines())}
+    assert rows["home"]["from"] == "from VITRET_HOME"
+    assert rows["VITRET_QUIET"]["value"]
+    assert "torch" in rows["versions"]["value"]
+    assert printed(capsys, "schema", "--format", "md").startswith("| schema | files")
+
+
 def test_stored_descriptors_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     shown = printed(capsys, "cache", "ls", "--format", "csv", "--home", str(tmp_path))
     assert shown.startswith("entry,made,MB,")

@@ -19,6 +19,7 @@ from vitret.compare.work import Work, resolve
 from vitret.core.cost import NetworkCost
 from vitret.core.errors import UserError
 from vitret.pages import cost as page
+from vitret.pages.leaderboard import rows_long
 
 CPU = Machine(device=torch.device("cpu"), precision="fp32", workers=0)
 
@@ -76,6 +77,12 @@ def test_costs_stand_in_rows_and_reduced_descriptors_in_tables_of_their_own(plac
     assert len(list(validation.contradictions(forged))) == 2
 
     found = tables(read_all(places.results))
+    shown = {line["dim"]: line for line in rows_long(found)}
+    assert {line["flops"] for line in shown.values()} == {whole.network.flops}
+    assert {line["descriptor_bytes"] for line in shown.values()} == {
+        whole.descriptor_bytes,
+        reduced.descriptor_bytes,
+    }
     (table,) = cost_tables(found, lambda table, row: pytest.fail("every row has a cost"))
     assert [one.row.descriptor_bytes for one in table.rows] == [32, 256]
     assert table.rows[0].front is True

@@ -160,6 +160,20 @@ def test_the_log_has_means_and_newest_values_and_what_validation_found(tmp_path:
     assert told[18:20] == ["", f"loss {found[0]['loss']:.4f}, small {found[0]['small']:.0%}"]
 
 
+def test_who_is_told_the_log_gets_each_line_once_when_a_training_continues(tmp_path: Path):
+    told: list[dict[str, Any]] = []
+
+    def stop(done: int, total: int, words: str) -> None:
+        if done == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(Line(tmp_path).training(), progress=stop, save_seconds=0.0)
+    run_training(Line(tmp_path).training(tell=told.append))
+    assert [entry["step"] for entry in told] == [20, 40, 45]
+    assert told == lines(tmp_path)
+
+
 def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path):
     def step(place: Position, row: int) -> Outcome:
         return Outcome(loss=torch.tensor(float("nan") if place.step >= 12 else 1.0))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from contracts import sentences
 from torch import Tensor
 
 from vitret.core import plugins
@@ -15,9 +16,11 @@ from vitret.core.recipes import ImagePolicy, LossSpec, ModelSpec
 from vitret.data.layout.read import load_train
 from vitret.learn.angular_margin import with_margin
 from vitret.learn.augment import load, plain
+from vitret.learn.contract import loss_stages
 from vitret.learn.losses import contrastive, koleo, quantised_ap
 from vitret.models.model import build_model
 
+PML = {"loss": "ContrastiveLoss"}
 OWN = [name for name in plugins.names("losses") if name != "pml"]
 
 
@@ -421,6 +424,13 @@ def test_recall_at_k_surrogate_nears_recall_as_the_temperatures_fall():
     assert float(loss(z, torch.tensor([0, 1, 0, 1]))) == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", plugins.names("losses"))
+def test_every_loss_keeps_the_contract(name: str):
+    if name == "pml":
+        pytest.importorskip("pytorch_metric_learning")
+    assert sentences(loss_stages(name, PML if name == "pml" else {})) == []
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_gradients_agree_with_finite_differences(name: str):
     options = {"rank_temperature": 0.1} if name == "recall_at_k_surrogate" else {}
@@ -451,10 +461,10 @@ def landmarks(town: Path) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("name", plugins.names("losses"))
 def test_twenty_steps_on_minitown_lower_every_loss(name: str, landmarks: tuple[Tensor, Tensor]):
-    options = {}
+    options: dict[str, str] = {}
     if name == "pml":
         pytest.importorskip("pytorch_metric_learning")
-        options = {"loss": "ContrastiveLoss"}
+        options = PML
     pixels, clusters = landmarks
     torch.manual_seed(0)
     backbone = {"name": "timm_model", "arch": "test_vit", "pretrained": False, "img_size": 32}

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from contracts import sentences
 
 from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.core.records import Int64
+from vitret.learn.contract import describe, sampler_stages
 from vitret.learn.mining import class_pairs, hard_negatives
 from vitret.learn.sampling import Facts, Sampler
 
@@ -20,12 +21,6 @@ def facts(labels: Int64 = LABELS, batch: int = 12, seed: int = 0, pairs: Int64 |
     return Facts(labels=labels, batch=batch, seed=seed, pairs=pairs, groups=lambda: groups)
 
 
-def describe(rows: Int64) -> NDArray[np.float32]:
-    """A fixed point on the sphere for each row."""
-    drawn = np.random.default_rng(7).standard_normal((len(LABELS), 8)).astype(np.float32)
-    return drawn[rows] / np.linalg.norm(drawn[rows], axis=1, keepdims=True)
-
-
 def build(name: str, given: Facts, **options: object) -> Sampler:
     sampler = plugins.build("samplers", name, given, **options)
     assert isinstance(sampler, Sampler)
@@ -33,16 +28,8 @@ def build(name: str, given: Facts, **options: object) -> Sampler:
 
 
 @pytest.mark.parametrize("name", plugins.names("samplers"))
-def test_a_plan_depends_on_seed_and_epoch_alone(name: str):
-    one, again, other = (build(name, facts(seed=seed)) for seed in (0, 0, 1))
-    assert np.array_equal(one.plan(3, describe), again.plan(3, describe))
-    assert not np.array_equal(one.plan(3, describe), one.plan(4, describe))
-    assert not np.array_equal(one.plan(3, describe), other.plan(3, describe))
-    plan = one.plan(0, describe)
-    assert plan.dtype == np.int64
-    assert plan.min() >= 0
-    assert plan.max() < len(LABELS)
-    assert plan.shape[1] == one.batch
+def test_every_sampler_keeps_the_contract(name: str):
+    assert sentences(sampler_stages(name, {})) == []
 
 
 def test_tuples_of_a_small_set_fill_a_smaller_batch():

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from contracts import sentences
 
 from vitret.core import plugins
 from vitret.core.errors import DataError, UserError
 from vitret.core.records import Ragged, Ranking, Truth
+from vitret.measure.contract import reranker_stages
 from vitret.measure.reranking_shortlist import Evidence, ground_truth_ranking, reordered
 from vitret.measure.scoring import Rows
 
@@ -77,6 +79,11 @@ def test_rrt_fuses_like_ames():
     rerank = plugins.build("rerankers", "rrt", share=0.5)
     score = {i: 0.5 * similarities[i] + 0.5 / (1 + np.exp(-logits[i])) for i in range(3)}
     assert rerank(ranking([0, 1, 2]), evidence).indices.tolist() == [sorted(score, key=lambda i: -score[i])]
+
+
+@pytest.mark.parametrize("name", plugins.names("rerankers"))
+def test_every_reranker_keeps_the_contract(name):
+    assert sentences(reranker_stages(name, {})) == []
 
 
 def test_rrt_asks_for_its_matcher():

@@ -1,10 +1,9 @@
-"""What every backbone under every head must do, at tiny widths on the CPU.
+"""What every backbone under every head must do (`vitret.models.contract`), at tiny widths on the CPU.
 
 Each head stands once on the backbone it is meant for and each backbone once under a pooling: these go through the whole
 contract. Other pairs, and the systems of `configs/systems` shrunk, only have to give unit vectors and gradients.
 """
 
-import copy
 import functools
 import re
 from pathlib import Path
@@ -14,8 +13,9 @@ import torch
 
 from vitret.core import plugins
 from vitret.core.recipes import ModelSpec, Part, read_system, system_names
+from vitret.models import contract
 from vitret.models.flops import shape_only
-from vitret.models.model import build_model, load_model, model_digest, save_model, without_weights
+from vitret.models.model import build_model, without_weights
 
 pytestmark = pytest.mark.slow
 
@@ -160,12 +160,7 @@ each = pytest.mark.parametrize("case", CASES)
 @functools.cache
 def built(case):
     torch.manual_seed(0)
-    model = build_model(CASES[case])
-    # What starts at zero (attention that adds nothing yet) must not hide a missing path.
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    return model.eval()
+    return contract.perturbed(build_model(CASES[case]))
 
 
 def images(case, batch=3, seed=1, square=False):
@@ -178,16 +173,11 @@ def images(case, batch=3, seed=1, square=False):
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def gradients(case, rows, model):
-    """Every parameter that learns has a gradient, every frozen one has none."""
-    (rows * torch.randn(rows.shape, generator=torch.Generator().manual_seed(2))).sum().backward()
-    wanted = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if CASES[case].head.name != "cls":
-        wanted = {n: p for n, p in wanted.items() if not re.match(OUTSIDE, n)}
-    assert wanted
-    assert [n for n, p in wanted.items() if p.grad is None or (p.ndim > 1 and not p.grad.any())] == []
-    assert all(torch.isfinite(p.grad).all() for p in wanted.values())
-    assert [n for n, p in model.named_parameters() if not p.requires_grad and p.grad is not None] == []
+def reached(case):
+    """Which parameters the descriptors of a case depend on."""
+    if CASES[case].head.name == "cls":
+        return lambda name: True
+    return lambda name: re.match(OUTSIDE, name) is None
 
 
 def test_every_part_is_in_the_contract():
@@ -197,57 +187,29 @@ def test_every_part_is_in_the_contract():
 
 @each
 def test_one_unit_vector_per_image_and_a_gradient_for_every_parameter(case):
-    model = copy.deepcopy(built(case))
-    torch.manual_seed(0)
-    square, wide = model(images(case, square=True)), model(images(case))
-    trained = model.train()(images(case))
-    for rows in (square, wide, trained):
-        assert rows.shape == (3, model.dim)
-        assert rows.dtype == torch.float32
-        assert torch.allclose(rows.norm(dim=1), torch.ones(3), atol=1e-5)
-    gradients(case, trained, model)
+    model, square, wide = built(case), images(case, square=True), images(case)
+    assert list(contract.unit_vectors(model, square, wide)) == []
+    assert list(contract.gradients(model, wide, reached=reached(case))) == []
 
 
 @part
 def test_the_same_seed_gives_the_same_result(case):
-    model = copy.deepcopy(built(case))
-    seen = images(case)
-    assert torch.equal(model(seen), model(seen))
-    model.train()
-    results = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        results.append(copy.deepcopy(model)(seen))
-    assert torch.equal(*results)
+    assert list(contract.same_under_a_seed(built(case), images(case))) == []
 
 
 @part
 def test_an_image_does_not_see_its_batch(case):
-    model = built(case)
-    seen = images(case)
-    alone = torch.cat([model(image[None]) for image in seen])
-    assert torch.allclose(model(seen), alone, atol=1e-5)
+    assert list(contract.alone_as_in_a_batch(built(case), images(case))) == []
 
 
 @part
-def test_saved_and_loaded_it_is_the_same_network(case, tmp_path):
-    model = built(case)
-    save_model(tmp_path / "model.safetensors", model)
-    again, spec = load_model(tmp_path / "model.safetensors")
-    assert spec.model_dump(mode="json") == model.spec.resolved().model_dump(mode="json")
-    assert model_digest(again) == model_digest(model)
-    assert torch.equal(again(images(case)), model(images(case)))
+def test_saved_and_loaded_it_is_the_same_network(case):
+    assert list(contract.survives_saving(built(case), images(case))) == []
 
 
 @part
 def test_half_precision_stays_finite(case):
-    model = copy.deepcopy(built(case)).train()
-    torch.manual_seed(0)
-    with torch.autocast("cpu", torch.bfloat16):
-        rows = model(images(case))
-    assert torch.isfinite(rows).all()
-    rows.sum().backward()
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert list(contract.finite_in_half_precision(built(case), images(case))) == []
 
 
 def full_size():

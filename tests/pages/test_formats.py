@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,27 @@ def test_latex_escapes_every_sign_that_means_something_there():
     shown = tex(signs)
     assert not re.search(r"(?<!\\)[_%&#]", shown)
     assert shown.isascii()
+
+
+def test_a_row_that_begins_with_a_bracket_is_not_the_line_breaks_option():
+    assert "\n{}[1, 2] & *" in render("latex", HEADS, [("[1, 2]", "*")])
+
+
+def test_latex_compiles(root: Path, tmp_path: Path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs pdflatex")
+    signs = [(r"\_%&#${}~^<>|±×−→≥≤α–—…", "[1, 2]"), ("[1]", "*")]
+    tabulars = render("latex", HEADS, signs) + "\n\n" + latex(tables(read_all(root)), published_files(root))
+    page = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\n\\end{document}\n"
+    (tmp_path / "page.tex").write_text(page % tabulars, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 @pytest.mark.parametrize("form", FORMS)

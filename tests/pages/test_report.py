@@ -41,7 +41,7 @@ def test_a_run_on_this_machine_adds_its_curve(write, root: Path, tmp_path: Path)
     assert "Training loss over 40 steps, 0 to 4, 1 run; at the end 1" in page
     assert 'd="M50 0L100 75"' in page
     assert faults(page) == []
-    log.write_text('{"step": 20, "loss": 4.0}\n{"step"')
+    log.write_text('{"step": 20, "loss": 4.0}\n{"step"\n')
     with pytest.raises(DataError, match="not a training log"):
         write_bundle(root, tmp_path / "public", home=tmp_path / "home")
 

@@ -26,20 +26,20 @@ _COMMON = {
 }
 
 
-_EPILOG = """\b
+_EXIT_CODES = """\b
+Exit codes:
+  0  done                          4  finished, but some parts failed
+  1  a check failed                5  nothing was selected or measured
+  2  wrong command or settings     6  no CUDA, disk space or memory
+  3  data missing or damaged     130  interrupted; run it again to continue
+"""
+_OPTIONS = """\b
 Options before or after every verb:
   --home, --data, --results, --weights-folder, --configs, --suites FOLDER
               Use this folder; `vitret env` shows all folders.
   --include FOLDER
               Use the heads, losses and other parts in this folder too.
   --quiet     Print only errors and results.
-
-\b
-Exit codes:
-  0  done                          4  finished, but some parts failed
-  1  a check failed                5  nothing was selected or measured
-  2  wrong command or settings     6  no CUDA, disk space or memory
-  3  data missing or damaged     130  interrupted; run it again to continue
 """
 
 
@@ -65,6 +65,7 @@ def build_app() -> typer.Typer:
     from vitret.cli import (
         bench,
         cache,
+        check,
         demo,
         env,
         extract,
@@ -73,19 +74,22 @@ def build_app() -> typer.Typer:
         list_,
         look,
         metrics,
+        new,
         overlap,
         prepare,
         report,
         results,
+        schema,
         search,
         train,
         verify,
+        watch,
     )
     from vitret.cli import eval as eval_
 
     app = typer.Typer(
         help="Compare image-retrieval methods under equal conditions.",
-        epilog=_EPILOG,
+        epilog=f"{_OPTIONS}\n{_EXIT_CODES}",
         callback=_vitret,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -96,6 +100,7 @@ def build_app() -> typer.Typer:
     app.command()(prepare.prepare)
     app.command()(verify.verify)
     app.command()(train.train)
+    app.command()(watch.watch)
     app.command()(extract.extract)
     app.command("eval")(eval_.eval_)
     app.command()(metrics.metrics)
@@ -107,6 +112,9 @@ def build_app() -> typer.Typer:
     app.command()(look.diff)
     app.command()(overlap.overlap)
     app.command()(search.search)
+    app.command()(new.new)
+    app.command()(check.check)
+    app.command()(schema.schema)
     app.command("list")(list_.list_)
     app.command()(env.env)
     app.add_typer(results.app, name="results")
@@ -116,10 +124,10 @@ def build_app() -> typer.Typer:
 
 
 def _finish_help(command: typer.core.TyperCommand | typer.core.TyperGroup) -> None:
-    """Print the examples of every help page as they are written, one per line, and name the page of exit codes."""
+    """Print the examples of every help page as they are written, one per line, and the exit codes below them."""
     if command.help:
         command.help = command.help.replace("Examples:\n", "\b\nExamples:\n")
-    command.epilog = command.epilog or "Exit codes and options of every verb: vitret --help"
+    command.epilog = command.epilog or f"Options of every verb: vitret --help\n\n{_EXIT_CODES}"
     for inner in getattr(command, "commands", {}).values():
         _finish_help(inner)
 

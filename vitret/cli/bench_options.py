@@ -41,8 +41,19 @@ WithoutDistractors = Annotated[
     typer.Option("--without-distractors", help="Leave out the distractors of the suite, such as R1M."),
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")]
-Published = Annotated[str, typer.Option(help="Recipes of papers to run as well, comma-separated.")]
-Ablate = Annotated[str, typer.Option(help="Run an ablation study, e.g. dtop; `vitret list ablations`.")]
+Published = Annotated[
+    str,
+    typer.Option(
+        help="Recipes of papers to run as well, comma-separated.", autocompletion=completions.published
+    ),
+]
+Ablate = Annotated[
+    str,
+    typer.Option(
+        help="Run an ablation study, e.g. dtop; `vitret list ablations`.",
+        autocompletion=completions.ablations,
+    ),
+]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import console
-from vitret.cli.options import Format
+from vitret.cli.options import Format, OneLine
 
 if TYPE_CHECKING:
     from vitret.describe.cache import Entry
@@ -30,6 +30,7 @@ _HEADS = ("entry", "made", "MB", "rows", "dim", "failed", "model", "size", "devi
 @app.command()
 def ls(
     form: Format = "",
+    wide: OneLine = False,
 ) -> None:
     """List the stored descriptors, newest first.
 
@@ -41,10 +42,8 @@ def ls(
     from vitret.describe import cache
 
     entries = cache.ls(location("home").path)
-    if form:
-        console.table(map(_cells, entries), heads=_HEADS, right=_HEADS[2:6], form=form)
-    for entry in entries if not form else ():
-        console.put(_line(entry))
+    if entries or form:
+        console.table(map(_cells, entries), heads=_HEADS, right=_HEADS[2:6], form=form, wide=wide)
     total = sum(entry.size for entry in entries)
     console.say(f"{len(entries)} entries, {total / 1e6:.1f} MB in {cache.folder(location('home').path)}")
 

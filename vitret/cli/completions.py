@@ -1,5 +1,7 @@
 """What a shell completes behind an option: names that exist, of the folders that are in use."""
 
+from collections.abc import Callable, Sequence
+
 
 def tracks(incomplete: str) -> list[str]:
     """Training sets that have a track."""
@@ -12,9 +14,38 @@ def systems(incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in _files("configs", "systems", last)]
 
 
+def networks(incomplete: str) -> list[str]:
+    """What has a network: runs and systems."""
+    return sorted({*runs(incomplete), *_files("configs", "systems", incomplete)})
+
+
+def published(incomplete: str) -> list[str]:
+    """Recipes of papers; of a comma-separated list the last name."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in _files("configs", "published", last)]
+
+
+def ablations(incomplete: str) -> list[str]:
+    """Ablation studies."""
+    return _files("configs", "ablations", incomplete)
+
+
+def prepared(incomplete: str) -> list[str]:
+    """Datasets that are prepared here."""
+    from vitret.core.config import location
+    from vitret.data.layout.read import list_sets
+
+    return _beginning(set(list_sets(location("data").path)), incomplete)
+
+
 def suites(incomplete: str) -> list[str]:
     """Ways of measuring."""
     return _files("suites", "", incomplete)
+
+
+def one_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """A completion among a few words."""
+    return lambda incomplete: _beginning(set(known), incomplete)
 
 
 def datasets(incomplete: str) -> list[str]:
@@ -24,6 +55,21 @@ def datasets(incomplete: str) -> list[str]:
     from vitret.data.layout.read import list_sets
 
     return _beginning({*names("datasets"), *list_sets(location("data").path)}, incomplete)
+
+
+def runs(incomplete: str) -> list[str]:
+    """Runs of the home in use."""
+    from vitret.core.config import location
+    from vitret.core.runs import run_names
+
+    return _beginning(set(run_names(location("home").path)), incomplete)
+
+
+def schemas(incomplete: str) -> list[str]:
+    """Kinds of YAML files that have a schema."""
+    from vitret.pages.schemas import MODELS
+
+    return _beginning(set(MODELS), incomplete)
 
 
 def _files(place: str, folder: str, incomplete: str) -> list[str]:

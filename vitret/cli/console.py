@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def quiet() -> bool:
@@ -70,8 +71,12 @@ def table(
     right: Container[str] = (),
     form: str = "",
     names: Sequence[str] = (),
+    wide: bool = False,
 ) -> None:
-    """A table on stdout, the columns named in `right` aligned there; one line a row where there is no terminal.
+    """A table on stdout, the columns named in `right` aligned there.
+
+    Where there is no terminal, and with `wide`, a row is one line. On a terminal long cells are wrapped; columns that
+    still do not fit stand in a second grid below, behind the first column again.
 
     With `form` it is one of `vitret.pages.formats.FORMS`; `names` are then the heads of a table that shows none.
     """
@@ -82,23 +87,74 @@ def table(
         put(render(form, heads or names, rows, right=right))
         return
     from rich.console import Console
+
+    cells = [list(row) for row in rows]
+    lines = [list(heads), *cells] if heads else cells
+    if not lines:
+        return
+    terminal = Console(highlight=False)
+    whole = not terminal.is_terminal or wide
+    everything = range(len(lines[0]))
+    for number, columns in enumerate([everything] if whole else _fitting(lines, terminal.width)):
+        grid = _grid(
+            [[row[c] for c in columns] for row in cells],
+            [heads[c] for c in columns if heads],
+            right,
+            whole_names=whole or _longest(lines, 0) <= terminal.width // 2,
+        )
+        if whole:
+            terminal = Console(highlight=False, width=Console(width=100_000).measure(grid).maximum)
+        with terminal.capture() as captured:
+            terminal.print(grid)
+        if number:
+            put("")
+        for line in captured.get().splitlines():
+            put(line.rstrip())
+
+
+# Between two columns of a table; and a column that is wider than this is wrapped rather than moved.
+_GAP = 2
+_WRAPPED = 24
+
+
+def _longest(lines: Sequence[Sequence[str]], column: int) -> int:
+    return max(len(line[column]) for line in lines)
+
+
+def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[Sequence[int]]:
+    """Which columns stand in one grid: all if each has room for its longest word, else as many as fit, in turn."""
+    columns = range(len(lines[0]))
+    longest = [_longest(lines, c) for c in columns]
+    words = [max(len(word) for line in lines for word in line[c].split() or [""]) for c in columns]
+    # Names in the first column are wrapped only where they would take half of the terminal.
+    first = longest[0] if longest[0] <= width // 2 else max(words[0], _WRAPPED)
+    if first + sum(words[1:]) + _GAP * len(columns) <= width:
+        return [columns]
+    room = [first, *(max(words[c], min(longest[c], _WRAPPED)) for c in columns[1:])]
+    grids: list[list[int]] = [[0]]
+    for c in columns[1:]:
+        taken = sum(room[other] + _GAP for other in [*grids[-1], c])
+        if len(grids[-1]) > 1 and taken > width:
+            grids.append([0])
+        grids[-1].append(c)
+    return list(grids)
+
+
+def _grid(
+    cells: Sequence[Sequence[str]], heads: Sequence[str], right: Container[str], *, whole_names: bool
+) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(heads))
-    for number, head in enumerate(heads):
-        grid.add_column(head, no_wrap=number == 0, justify="right" if head in right else "left")
-    for row in rows:
+    grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=bool(heads))
+    for head in heads:
+        grid.add_column(head, justify="right" if head in right else "left")
+    for row in cells:
         grid.add_row(*map(Text, row))
-    if not heads and grid.columns:
-        grid.columns[0].no_wrap = True
-    terminal = Console(highlight=False)
-    if not terminal.is_terminal:
-        terminal = Console(highlight=False, width=Console(width=100_000).measure(grid).maximum)
-    with terminal.capture() as shown:
-        terminal.print(grid)
-    for line in shown.get().splitlines():
-        put(line.rstrip())
+    for number, column in enumerate(grid.columns):
+        column.overflow = "fold"
+        column.no_wrap = whole_names and number == 0
+    return grid
 
 
 Steps = Callable[[int, int, str], None]

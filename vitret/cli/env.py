@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Format
 
 _SWITCHES = {
     "VITRET_INCLUDE": "folders with your own parts, as --include",
@@ -17,12 +18,14 @@ _SWITCHES = {
 
 def env(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    form: Format = "",
 ) -> None:
     """Show folders, settings, devices and versions.
 
     Examples:
       vitret env
       VITRET_DATA=/big/disk vitret env --json
+      vitret env --format md
     """
     import json
 
@@ -30,11 +33,11 @@ def env(
 
     places = config.locations()
     facts = {**runs.code(), "machine": runs.machine(), "devices": _devices()}
-    if as_json:
+    if as_json or form == "json":
         found = {p.name: {"path": str(p.path), "source": p.source, "purpose": p.purpose} for p in places}
         console.put(json.dumps({"locations": found, **facts}, indent=2))
         return
-    console.table(
+    folders = [
         (
             p.name,
             str(p.path),
@@ -42,18 +45,23 @@ def env(
             p.purpose + ("" if p.path.exists() else "  (not there yet)"),
         )
         for p in places
-    )
-    console.table((name, os.environ.get(name) or "not set", meaning) for name, meaning in _SWITCHES.items())
-    console.put("")
+    ]
+    switches = [(name, os.environ.get(name) or "not set", meaning) for name, meaning in _SWITCHES.items()]
     machine = facts["machine"]
-    console.table(
-        [
-            ("commit", facts["commit"] + (" with changes" if facts["dirty"] else "")),
-            ("machine", f"{machine['system']} {machine['machine']}, {machine['cores']} cores"),
-            ("devices", ", ".join(facts["devices"])),
-            ("versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())),
-        ]
-    )
+    found_here = [
+        ("commit", facts["commit"] + (" with changes" if facts["dirty"] else "")),
+        ("machine", f"{machine['system']} {machine['machine']}, {machine['cores']} cores"),
+        ("devices", ", ".join(facts["devices"])),
+        ("versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())),
+    ]
+    if form:
+        rows = [*folders, *((n, v, "", m) for n, v, m in switches), *((n, v, "", "") for n, v in found_here)]
+        console.table(rows, heads=("name", "value", "from", "meaning"), form=form)
+        return
+    console.table(folders)
+    console.table(switches)
+    console.put("")
+    console.table(found_here)
 
 
 def _devices() -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 
 if TYPE_CHECKING:
     from vitret.core.protocol import RerankSpec
@@ -26,7 +26,14 @@ Queries = Annotated[
 Database = Annotated[
     str, typer.Option(help="Database descriptors, one row per image in the order of the dataset.")
 ]
-EvalSetName = Annotated[str, typer.Option("--set", help="A prepared evaluation set; `vitret list datasets`.")]
+EvalSetName = Annotated[
+    str,
+    typer.Option(
+        "--set",
+        help="A prepared evaluation set; `vitret list datasets`.",
+        autocompletion=completions.prepared,
+    ),
+]
 Truth = Annotated[
     Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
@@ -25,9 +25,15 @@ _STEMS = ("queries", "database")
 
 Model = Annotated[
     str,
-    typer.Argument(help="A run, a system, timm:ARCH for any timm network, or a checkpoint file of a run."),
+    typer.Argument(
+        help="A run, a system, timm:ARCH for any timm network, or a checkpoint file of a run.",
+        autocompletion=completions.networks,
+    ),
 ]
-Dataset = Annotated[str, typer.Argument(help="A prepared dataset; `vitret list datasets`.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(help="A prepared dataset; `vitret list datasets`.", autocompletion=completions.prepared),
+]
 Weights = Annotated[
     Path | None, typer.Option(help="With timm:ARCH: a .safetensors or .pth file with its weights.")
 ]
@@ -49,7 +55,8 @@ Layout = Annotated[
 Suite = Annotated[
     str,
     typer.Option(
-        help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`."
+        help="Describe images as this suite does, or as another tool; `vitret list suites`, `vitret list presets`.",
+        autocompletion=completions.suites,
     ),
 ]
 Size = Annotated[

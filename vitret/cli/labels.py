@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 
 app = typer.Typer(
     help="Write token labels and train an LV-ViT on them.", no_args_is_help=True, rich_markup_mode=None
@@ -19,7 +19,12 @@ def _labels() -> None:
 
 @app.command()
 def write(
-    train_set: Annotated[str, typer.Argument(help="A prepared training set; `vitret list datasets`.")],
+    train_set: Annotated[
+        str,
+        typer.Argument(
+            help="A prepared training set; `vitret list datasets`.", autocompletion=completions.prepared
+        ),
+    ],
     classifier: Annotated[str, typer.Option(help="timm:ARCH, any timm classifier.")],
     weights: Annotated[
         Path | None, typer.Option(help="A .safetensors or .pth file with its weights, classifier included.")
@@ -67,7 +72,10 @@ def write(
 
 @app.command()
 def train(
-    train_set: Annotated[str, typer.Argument(help="The training set that the maps belong to.")],
+    train_set: Annotated[
+        str,
+        typer.Argument(help="The training set that the maps belong to.", autocompletion=completions.prepared),
+    ],
     maps: Annotated[Path, typer.Option(help="The path that `vitret labels write` printed.")],
     set_: Annotated[
         list[str] | None,

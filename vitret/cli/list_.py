@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
+from vitret.cli.options import OneLine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ _KINDS = (
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS))],
+    kind: Annotated[str, typer.Argument(help=", ".join(_KINDS), autocompletion=completions.one_of(_KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     form: Annotated[
         str,
@@ -39,6 +40,7 @@ def list_(
             help="csv, json, latex or md; md of systems, datasets and published is their page in docs/.",
         ),
     ] = "",
+    wide: OneLine = False,
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
 
@@ -60,16 +62,16 @@ def list_(
         console.put(_page(kind).rstrip("\n"))
         return
     if kind == "datasets":
-        _datasets("json" if as_json else form)
+        _datasets("json" if as_json else form, wide=wide)
         return
     if kind == "published":
-        _published("json" if as_json else form)
+        _published("json" if as_json else form, wide=wide)
         return
     rows = _rows(kind)
     if as_json or form == "json":
         console.put(json.dumps(rows, indent=2, default=str))
         return
-    console.table(rows.items(), form=form, names=("name", "what"))
+    console.table(rows.items(), form=form, names=("name", "what"), wide=wide)
     if not rows:
         console.say(f"There are no {kind} yet.")
 
@@ -131,7 +133,7 @@ def _page(kind: str) -> str:
     return page(config.location("configs").path, measured_sentences(results), gaps(results))
 
 
-def _published(form: str) -> None:
+def _published(form: str, *, wide: bool) -> None:
     """The numbers that were read in papers: the columns of each table, or for programs one number a row."""
     import json
 
@@ -161,7 +163,9 @@ def _published(form: str) -> None:
         return
     for file in files:
         console.put(f"{file.title}, not measured here")
-        console.table([cells(row, file) for row in file.rows], heads=heads(file), right=file.columns)
+        console.table(
+            [cells(row, file) for row in file.rows], heads=heads(file), right=file.columns, wide=wide
+        )
         console.put(f"{file.notes}\n")
 
 
@@ -185,7 +189,7 @@ def _options(family: str, name: str) -> str:
     )
 
 
-def _datasets(form: str) -> None:
+def _datasets(form: str, *, wide: bool) -> None:
     """State, size, version, licence and overlaps of every dataset, known or the user's own."""
     import json
 
@@ -210,4 +214,4 @@ def _datasets(form: str) -> None:
         for name, facts in found.items()
     ]
     heads = ("set", "state", "for", "images", "size", "version", "licence", "overlaps")
-    console.table(lines, heads=heads, right=("images",), form=form)
+    console.table(lines, heads=heads, right=("images",), form=form, wide=wide)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.options import Device, Format, Precision
 
 if TYPE_CHECKING:
@@ -85,7 +85,11 @@ def _groups(gains: Sequence["Gain"], most: int) -> Iterator[tuple[str, ...]]:
 
 def explain(
     fingerprint: Annotated[
-        str, typer.Argument(help="The eight hex digits above a table, or the name of a suite.")
+        str,
+        typer.Argument(
+            help="The eight hex digits above a table, or the name of a suite.",
+            autocompletion=completions.suites,
+        ),
     ],
 ) -> None:
     """Print the protocol that a fingerprint stands for.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 
 if TYPE_CHECKING:
     from vitret.core.records import EvalSet
@@ -23,7 +23,12 @@ def metrics(
         ),
     ],
     set_: Annotated[
-        str, typer.Option("--set", help="A prepared evaluation set; a result row knows its own.")
+        str,
+        typer.Option(
+            "--set",
+            help="A prepared evaluation set; a result row knows its own.",
+            autocompletion=completions.prepared,
+        ),
     ] = "",
     truth: Annotated[
         Path | None, typer.Option(help="Instead of --set: a gnd_NAME.pkl or .json file; needs no images.")

@@ -4,13 +4,23 @@ from typing import Annotated
 
 import typer
 
+from vitret.cli import completions
+
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
 ]
 Wide = Annotated[
     bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
 ]
-Format = Annotated[str, typer.Option("--format", help="Print the table as csv, json, latex or md.")]
+OneLine = Annotated[bool, typer.Option("--wide", help="One line for each row, beyond 80 columns.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Print the table as csv, json, latex or md.",
+        autocompletion=completions.one_of(("csv", "json", "latex", "md")),
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")]
 Precision = Annotated[
     str,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.options import Device, Precision
 
 if TYPE_CHECKING:
@@ -14,9 +14,19 @@ if TYPE_CHECKING:
 
 def overlap(
     train_set: Annotated[
-        str, typer.Argument(metavar="TRAINSET", help="A prepared training set; `vitret list datasets`.")
+        str,
+        typer.Argument(
+            metavar="TRAINSET",
+            help="A prepared training set; `vitret list datasets`.",
+            autocompletion=completions.prepared,
+        ),
     ],
-    eval_set: Annotated[str, typer.Argument(metavar="EVALSET", help="A prepared evaluation set.")],
+    eval_set: Annotated[
+        str,
+        typer.Argument(
+            metavar="EVALSET", help="A prepared evaluation set.", autocompletion=completions.prepared
+        ),
+    ],
     by: Annotated[
         list[str] | None,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 from vitret.cli.options import Device, Format, Precision
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def search(
     model: Annotated[
-        str, typer.Argument(help="A run, a frozen system, timm:ARCH, or a checkpoint file of a run.")
+        str,
+        typer.Argument(
+            help="A run, a frozen system, timm:ARCH, or a checkpoint file of a run.",
+            autocompletion=completions.networks,
+        ),
     ],
     photos: Annotated[
         list[Path] | None, typer.Argument(metavar="PHOTO...", help="One or several photographs to look for.")

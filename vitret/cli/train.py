@@ -29,7 +29,13 @@ TrainSetOption = Annotated[
         autocompletion=completions.tracks,
     ),
 ]
-Published = Annotated[str, typer.Option(help="The recipe of a paper, instead of --system and --train-set.")]
+Published = Annotated[
+    str,
+    typer.Option(
+        help="The recipe of a paper, instead of --system and --train-set.",
+        autocompletion=completions.published,
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed of the training.")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", help="Change one value, e.g. optimiser.lr=1e-4; repeatable.")
@@ -38,6 +44,9 @@ Exclude = Annotated[
     Path | None, typer.Option(help="Training images to leave out: names, or verdicts on overlap.")
 ]
 Profile = Annotated[bool, typer.Option("--profile", help="Print where a step's time went; a little slower.")]
+Tensorboard = Annotated[
+    Path | None, typer.Option(help="Write the scalars of the log into this folder too, for TensorBoard.")
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Print what would be done; change nothing.")]
 
 
@@ -52,6 +61,7 @@ def train(
     precision: Precision = "auto",
     workers: Workers = None,
     profile: Profile = False,
+    tensorboard: Tensorboard = None,
     plan: Plan = False,
 ) -> None:
     """Train one system on one training set.
@@ -63,6 +73,7 @@ def train(
       vitret train --system vit_tiny_contrastive --train-set coil20
       vitret train --system dtop --train-set sfm120k --set optimiser.lr=1e-4
       vitret train --system dtop --train-set gldv2 --exclude verdicts.json
+      vitret train --system dtop --train-set sop --tensorboard tb
     """
     from vitret.core.config import location
     from vitret.core.exclusion import read_left_out
@@ -94,6 +105,7 @@ def train(
         say=console.say,
         steps=console.steps,
         profile=profile,
+        tensorboard=tensorboard,
     )
     if checkpoint is not None:
         console.put(str(checkpoint))

@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from vitret.cli import console
+from vitret.cli import completions, console
 
 Workers = Annotated[int | None, typer.Option(help="Processes that check images; default: all cores.")]
 
 
 def verify(
-    names: Annotated[list[str], typer.Argument(help="Prepared sets.")], workers: Workers = None
+    names: Annotated[list[str], typer.Argument(help="Prepared sets.", autocompletion=completions.prepared)],
+    workers: Workers = None,
 ) -> None:
     """Check every image and table of prepared sets again.
 

@@ -43,6 +43,21 @@ def locked(
         lock.release()
 
 
+def held(path: Path) -> bool:
+    """Whether some process, this one included, holds a lock of `locked` now."""
+    if not path.is_file():
+        return False
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError as error:
+        raise machine_error(path, error) from error
+    lock.release()
+    return False
+
+
 def _acquire(lock: FileLock, path: Path, say: Callable[[str], None], between: Callable[[], None]) -> None:
     try:
         lock.acquire(timeout=0)

@@ -11,7 +11,9 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -54,7 +56,12 @@ def _included(family: str) -> dict[str, Path]:
     return found
 
 
-def _one(family: str) -> str:
+def one(family: str) -> str:
+    """What a single part of a family is called.
+
+    >>> one("losses"), one("heads")
+    ('loss', 'head')
+    """
     return _SINGULAR.get(family, family.removesuffix("s"))
 
 
@@ -75,8 +82,12 @@ def names(family: str) -> list[str]:
     >>> "gem" in names("heads")
     True
     """
-    theirs = [point.name for point in _installed(family)]
-    return sorted({*_own(family), *theirs, *_included(family)})
+    return sorted({*installed_names(family), *_included(family)})
+
+
+def installed_names(family: str) -> set[str]:
+    """The names of vitret's own parts and of those that installed packages offer."""
+    return {*_own(family), *(point.name for point in _installed(family))}
 
 
 @cache
@@ -85,6 +96,25 @@ def _own(family: str) -> tuple[str, ...]:
     package = importlib.import_module(_family(family))
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
     return tuple(_spelt(family, name) for name in found if not name.startswith("_"))
+
+
+@contextmanager
+def included_file(family: str, file: Path) -> Iterator[str]:
+    """Make one file a part of a family while the block runs, wherever the file is; gives the part's name."""
+    before = os.environ.get("VITRET_INCLUDE")
+    with tempfile.TemporaryDirectory(prefix="vitret-") as folder:
+        link = Path(folder) / family / file.name
+        link.parent.mkdir()
+        link.symlink_to(file.resolve())
+        # The last one wins.
+        os.environ["VITRET_INCLUDE"] = os.pathsep.join([*([before] if before else []), folder])
+        try:
+            yield _spelt(family, file.stem)
+        finally:
+            if before is None:
+                del os.environ["VITRET_INCLUDE"]
+            else:
+                os.environ["VITRET_INCLUDE"] = before
 
 
 def load(family: str, name: str) -> ModuleType:
@@ -97,7 +127,7 @@ def load(family: str, name: str) -> ModuleType:
         if point.name == name:
             return importlib.import_module(point.module)
     if name not in names(family):
-        raise UserError(f"There is no {_one(family)} called '{name}'. {did_you_mean(name, names(family))}")
+        raise UserError(f"There is no {one(family)} called '{name}'. {did_you_mean(name, names(family))}")
     return importlib.import_module(f"{package}.{name.replace('-', '_')}")
 
 
@@ -110,7 +140,13 @@ def _from_file(module_name: str, path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    whole = False
+    try:
+        spec.loader.exec_module(module)
+        whole = True
+    finally:
+        if not whole:  # the next attempt must not find half a module
+            del sys.modules[module_name]
     return module
 
 
@@ -135,11 +171,11 @@ def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = options(family, name)
     for key in given:
         if key not in known:
-            raise UserError(f"{_one(family)} '{name}' has no option '{key}'. {did_you_mean(key, known)}")
+            raise UserError(f"{one(family)} '{name}' has no option '{key}'. {did_you_mean(key, known)}")
     resolved = {**known, **given}
     missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
     if missing:
-        raise UserError(f"{_one(family)} '{name}' needs a value for: {', '.join(missing)}.")
+        raise UserError(f"{one(family)} '{name}' needs a value for: {', '.join(missing)}.")
     later = getattr(load(family, name), "UNWRITTEN", ())
     return {key: value for key, value in resolved.items() if key not in later or value != known[key]}
 

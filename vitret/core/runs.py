@@ -6,6 +6,7 @@ and excluded.txt where training images were left out
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -21,7 +22,7 @@ from vitret import __version__
 from vitret.core.config import read_yaml, validate
 from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.recipes import Recipe
-from vitret.core.store import machine_error, read_json_object, write_json, write_text
+from vitret.core.store import machine_error, read_bytes, read_json_object, write_json, write_text
 
 _LIBRARIES = (
     "torch",
@@ -94,6 +95,23 @@ class Run:
     def record_excluded(self, names: Sequence[str]) -> None:
         """List the training images that the run leaves out, one a line, as `--exclude` reads them."""
         write_text(self.path / "excluded.txt", "".join(f"{name}\n" for name in names))
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of a log.jsonl; none where there is no such file. A last line that is being written is left out.
+
+    Raises `DataError` where a line is damaged.
+    """
+    if not file.is_file():
+        return []
+    lines = read_bytes(file).split(b"\n")
+    try:
+        found = [json.loads(line) for line in lines[:-1]]
+    except ValueError as error:
+        raise DataError(f"{file}: not a training log. Move the run away to continue without it.") from error
+    if not all(isinstance(entry, dict) and isinstance(entry.get("step"), int) for entry in found):
+        raise DataError(f"{file}: not a training log. Move the run away to continue without it.")
+    return found
 
 
 def open_run(home: Path, recipe: Recipe) -> Run:

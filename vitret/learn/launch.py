@@ -13,6 +13,7 @@ from vitret.describe.devices import pick_device
 from vitret.learn import distributed
 from vitret.learn.loop import Progress, Say
 from vitret.learn.step_clock import StepClock
+from vitret.learn.tensorboard import scalars
 from vitret.learn.train import train
 
 Steps = Callable[[str], AbstractContextManager[Progress]]
@@ -30,11 +31,12 @@ def launch(
     say: Say,
     steps: Steps,
     profile: bool = False,
+    tensorboard: Path | None = None,
 ) -> Path | None:
     """Train in this process, together with the others where `torchrun` started several.
 
     Returns the checkpoint; None in all processes but the first, which alone speaks. `profile` says at the end where the
-    time of a step went.
+    time of a step went. `tensorboard` is a folder that gets the scalars of the log, below the run's id.
     """
     with distributed.joined(pick_device(device)) as place, contextlib.ExitStack() as held:
         first = distributed.rank() == 0
@@ -52,6 +54,9 @@ def launch(
             say=say if first else None,
             progress=held.enter_context(steps(run.id)) if first else None,
             clock=clock,
+            tell=held.enter_context(scalars(tensorboard / run.id))
+            if first and tensorboard is not None
+            else None,
         )
         if profile and first:
             say(clock.report())

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vitret.core.errors import UserError
 from vitret.core.records import Int64
+from vitret.core.runs import read_log
 from vitret.learn import distributed
 from vitret.learn.checkpoints import (
     Stateful,
@@ -83,7 +84,8 @@ class Training(Generic[Batch]):
     `batches` gives from a position on each batch with the position at which it is learned; `step` learns one. `parts`
     are saved and restored by name, `recipe` is the digest that a saved state must have. `write` keeps the result of
     the last step. After the steps in `marks` the log gets a line, and what `validate` finds. `images` is how many a
-    step takes, for the speed in the log; None tells no speed. `advice` follows where a loss is not finite. `clock` is
+    step takes, for the speed in the log; None tells no speed. `tell` is given every line of the log too, at the start
+    those that are there. `advice` follows where a loss is not finite. `clock` is
     told when a step waits for its batch. The parts named in `split` are others in each process.
     """
 
@@ -98,6 +100,7 @@ class Training(Generic[Batch]):
     device: torch.device
     advice: str
     log: Path | None = None
+    tell: Callable[[Mapping[str, Any]], None] | None = None
     images: int | None = None
     marks: frozenset[int] = frozenset()
     validate: Callable[[], dict[str, Any]] | None = None
@@ -175,6 +178,9 @@ def _start(training: Training[Batch], say: Say | None) -> Position:
             say(f"{training.name}: continues after step {position.step}.")
     if distributed.rank() == 0 and training.log is not None:
         cut_log(training.log, position.step)
+        if training.tell is not None:
+            for entry in read_log(training.log):
+                training.tell(entry)
     return position
 
 
@@ -204,6 +210,8 @@ def _log(training: Training[Batch], entry: Mapping[str, Any]) -> None:
         return
     with training.log.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+    if training.tell is not None:
+        training.tell(entry)
 
 
 class _Window:
@@ -239,7 +247,7 @@ class _Window:
         loss = sum(losses) / len(losses)
         means = {name: torch.stack(values).mean().item() for name, values in self.means.items()}
         last = {name: v.item() if isinstance(v, Tensor) else v for name, v in self.last.items()}
-        entry = {"step": step, "loss": loss, **means}
+        entry = {"step": step, "steps": self.training.total, "loss": loss, **means}
         entry |= {name: value for name, value in last.items() if math.isfinite(value)}
         words = [f"loss {loss:.4f}", *(f"{name} {value:.0%}" for name, value in means.items())]
         if self.training.images is not None:

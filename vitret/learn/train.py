@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,14 @@ def train(
     progress: Progress | None = None,
     save_seconds: float = 60.0,
     clock: StepClock = OFF,
+    tell: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Path:
     """Train a recipe's system on its training set; returns the checkpoint, which exists only when training is over.
 
     Continues from the run's saved state where there is one. On the CPU an interrupted and a straight training give the
     same bytes, with any number of `workers` (None: by the machine). The weights of the last step are kept, whatever
-    validation says. Ctrl-C saves the state and ends in `KeyboardInterrupt`; a loss that is not finite is a `UserError`.
+    validation says. `tell` is given every line of the log. Ctrl-C saves the state and ends in `KeyboardInterrupt`; a
+    loss that is not finite is a `UserError`.
     """
     require_trainable(recipe)
     _check_tuples(recipe)
@@ -104,7 +106,12 @@ def train(
             f"with gradients and AdamW's moments {16 * numbers / 2**20:,.0f} MiB."
         )
     with _tensor_cores(course.learner):
-        run_training(_training(course, run, held_out), say=say, progress=progress, save_seconds=save_seconds)
+        run_training(
+            replace(_training(course, run, held_out), tell=tell),
+            say=say,
+            progress=progress,
+            save_seconds=save_seconds,
+        )
     return run.checkpoint
 
 

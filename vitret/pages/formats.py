@@ -49,7 +49,9 @@ def tabular(heads: Sequence[str], blocks: Sequence[Sequence[Sequence[str]]], *, 
     """A booktabs tabular of cells that are LaTeX already; a rule between two blocks of rows."""
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(heads) + r" \\"]
     for block in blocks:
-        lines += [r"\midrule", *(" & ".join(cells) + r" \\" for cells in block)]
+        # After a line break LaTeX reads [ and * as the break's own.
+        rows = [["{}" + cells[0] if cells[0][:1] in ("[", "*") else cells[0], *cells[1:]] for cells in block]
+        lines += [r"\midrule", *(" & ".join(cells) + r" \\" for cells in rows)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 

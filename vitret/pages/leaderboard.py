@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vitret.compare.overlap.affected import affected_by, said_of
 from vitret.compare.overlap.known import known
 from vitret.compare.published import PublishedFile, PublishedRow, published_files, rows_of, targets_of
-from vitret.compare.tables import Cell, Table, head, read_all, tables
+from vitret.compare.tables import Cell, Row, Table, head, read_all, tables
 from vitret.core.errors import CheckError, EmptyError
 from vitret.core.store import write_text
 from vitret.pages.captions import caption, title
@@ -129,7 +129,25 @@ def rows_long(found: Sequence[Table]) -> Iterator[dict[str, object]]:
                     "overlap": row.overlap.word,
                     "zero_shot_training": row.overlap.training,
                     "zero_shot_pretraining": row.overlap.pretraining,
+                    **_cost_of(row),
                 }
+
+
+def _cost_of(row: Row) -> dict[str, object]:
+    """What an image costs the row's network, where the row says it; the device says which times may be compared."""
+    cost = row.cost
+    if cost is None:
+        return {"descriptor_bytes": row.descriptor_bytes}
+    return {
+        "descriptor_bytes": row.descriptor_bytes,
+        "flops": cost.flops,
+        "latency_p50": cost.latency_p50,
+        "latency_p95": cost.latency_p95,
+        "images_per_second": cost.images_per_second,
+        "peak_bytes": cost.peak_bytes,
+        "cost_device": cost.device,
+        "cost_precision": cost.precision,
+    }
 
 
 def frame(found: Sequence[Table]) -> "DataFrame":

@@ -42,7 +42,9 @@ class Fact(Strict):
         return 1.0 if not self.affected else 1 - self.affected / (self.queries or self.affected)
 
 
-class _Facts(Strict):
+class Facts(Strict):
+    """A file of declared facts, as configs/overlap.yaml."""
+
     facts: tuple[Fact, ...]
 
 
@@ -172,7 +174,7 @@ def known(root: Path) -> Known:
 
 def _declared(configs: Path) -> tuple[Fact, ...]:
     path = configs / "overlap.yaml"
-    return validate(_Facts, read_yaml(path), str(path)).facts if path.is_file() else ()
+    return validate(Facts, read_yaml(path), str(path)).facts if path.is_file() else ()
 
 
 def write_measured(root: Path, evidence: Mapping[str, Any]) -> Path:

@@ -3,16 +3,13 @@
 They are in the bundle of `vitret report` alone: leaderboard.html follows from the results and nothing else.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Template
 
 from vitret.compare.tables import Row, Table
-from vitret.core.errors import DataError
-from vitret.core.runs import Run
-from vitret.core.store import read_bytes
+from vitret.core.runs import Run, read_log
 from vitret.pages.board.cards import row_anchor
 
 # Points of one curve.
@@ -47,14 +44,8 @@ def _losses(home: Path, run: str) -> list[tuple[float, float]]:
 
     Raises `DataError` where a line is damaged.
     """
-    file = Run(path=home / "runs" / run).log_file
-    if not file.is_file():
-        return []
-    try:
-        lines = [json.loads(line) for line in read_bytes(file).decode().splitlines()]
-        return [(float(line["step"]), float(line["loss"])) for line in lines if "loss" in line]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: not a training log. Move the run away to report without it.") from error
+    entries = read_log(Run(path=home / "runs" / run).log_file)
+    return [(float(entry["step"]), float(entry["loss"])) for entry in entries if "loss" in entry]
 
 
 def _figure(logs: Sequence[Sequence[tuple[float, float]]]) -> str:
