@@ -1,10 +1,10 @@
 """Every command in the README and the docs parses; those on real photographs are run."""
 
-import re
 import shlex
 from pathlib import Path
 
 import pytest
+from page_commands import commands
 
 from vitret.cli import _take_common, build_command, run
 
@@ -12,18 +12,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def _commands(text: str) -> list[str]:
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    shown = [block for language, block in blocks if language in ("", "console", "sh")]
-    lines = [line.removeprefix("$ ") for block in shown for line in block.splitlines()]
-    return [line.partition("   #")[0].strip() for line in lines if line.startswith("vitret ")]
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_parses(page: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("HOME", "DATA", "RESULTS", "WEIGHTS", "CONFIGS", "SUITES", "INCLUDE"):
         monkeypatch.setenv(f"VITRET_{name}", "")
-    for line in _commands(page.read_text(encoding="utf-8")):
+    for line in commands(page.read_text(encoding="utf-8")):
         words = _take_common(shlex.split(line.partition(" > ")[0])[1:])
         group, path = build_command(), []
         while hasattr(group, "commands"):
@@ -43,7 +36,7 @@ def test_the_first_command_stands_within_120_words():
 def test_the_four_commands_on_own_photographs_run(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    lines = [line for line in _commands((ROOT / "README.md").read_text()) if "minilandmarks" in line]
+    lines = [line for line in commands((ROOT / "README.md").read_text()) if "minilandmarks" in line]
     assert len(lines) == 4
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VITRET_WEIGHTS", str(shared / "weights"))

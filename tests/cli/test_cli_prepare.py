@@ -48,7 +48,7 @@ def test_one_line_says_what_was_written(photos: Path, own_home: Path):
 def test_broken_images_end_as_partial_and_are_listed(photos: Path, own_home: Path):
     (photos / "bee" / "1.jpg").write_bytes(b"<html>")
     for _ in range(2):
-        with pytest.raises(PartialError, match=r"zoo: 1 broken images were left out; first: bee/1\.jpg"):
+        with pytest.raises(PartialError, match=r"zoo: 1 broken image was left out; first: bee/1\.jpg"):
             run("zoo", "--from", str(photos))
     manifest = read_json(own_home / "data" / "zoo" / "manifest.json")
     assert manifest["failed"][0]["reason"].startswith("is a web page")

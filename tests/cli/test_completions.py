@@ -36,6 +36,8 @@ def test_names_are_those_that_exist():
     assert completions.tracks("minitown-s") == ["minitown-sfm"]
     assert completions.systems("irt_l,dto") == ["irt_l,dtop"]
     assert completions.suites("coil") == ["coil20"]
+    assert "timm:vit_pe_core_base_patch16_224.fb" in completions.networks("timm:vit_pe")
+    assert completions.networks("dinov2") == ["dinov2_s"]
     assert "roxford5k" in completions.datasets("rox")
     assert completions.datasets("nothing-like-it") == []
     assert completions.published("irt_l_sop,dolg") == ["irt_l_sop,dolg_gldv2_clean"]

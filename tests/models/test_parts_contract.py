@@ -182,7 +182,9 @@ def reached(case):
 
 def test_every_part_is_in_the_contract():
     assert set(plugins.names("heads")) <= {spec.head.name for spec in PARTS.values()}
-    assert set(plugins.names("backbones")) <= {spec.backbone.name for spec in PARTS.values()}
+    # What others publish is whatever their repository holds: test_foreign_networks.py and test_hf_networks.py.
+    foreign = {"torchhub_model", "hf_model"}
+    assert set(plugins.names("backbones")) - foreign <= {spec.backbone.name for spec in PARTS.values()}
 
 
 @each

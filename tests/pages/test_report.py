@@ -73,8 +73,15 @@ def test_rows_on_other_queries_are_not_compared(write, tmp_path: Path):
     assert "not comparable: other queries or data" in changes(tmp_path / "results", tmp_path / "before")
 
 
-def test_a_command_without_a_task_names_the_options(root: Path, capsys: pytest.CaptureFixture[str]):
-    assert run(["report", "--results", str(root)]) == 2
-    assert "--out" in capsys.readouterr().err
+def test_without_options_the_page_is_written_here(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(["report", "--results", str(root)]) == 0
+    assert "wrote report/index.html" in capsys.readouterr().err
+    assert (tmp_path / "report" / "index.html").is_file()
+
+
+def test_results_that_are_not_there_are_named(root: Path):
     with pytest.raises(UserError, match="no such folder"):
         changes(root, root / "nowhere")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vitret.cli import bench_options as options
 from vitret.cli import console
-from vitret.cli.options import Device, Precision, Wide, Workers
+from vitret.cli.options import Device, Precision, Trust, Wide, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ def bench(
     search: options.Search = "",
     form: options.Form = "",
     wide: Wide = False,
+    trust: Trust = False,
 ) -> None:
     """Train, measure and compare systems on one training set.
 
@@ -62,6 +63,7 @@ def bench(
       vitret bench --train-set minitown-sfm --ablate dtop
       vitret bench --train-set gldv2 --systems mine --baseline ROW.json
       vitret bench --train-set sop --launcher slurm --slurm partition=gpu
+      vitret bench --train-set none --systems timm:resnet50,dinov2_s
     """
     from vitret.compare.asked import Places, Request
 
@@ -170,6 +172,7 @@ def _carry_out(
         show_costs(places, works, machine=machine, form=wanted.form)
     else:
         show(places, works, form=wanted.form, wide=wanted.wide, affected=affected)
+        console.say("These tables as a page: vitret report")
     if failed:
         raise PartialError(
             f"{len(failed)} runs failed: {', '.join(job.run for job in failed)}; the logs say why."
@@ -185,9 +188,11 @@ def _as_jobs(
 ) -> "list[Job]":
     """Hand each run to a process of its own; those that failed."""
     from vitret.compare.jobs import jobs_of
+    from vitret.models.foreign.consent import trusted
 
     words = ["--device", way.device, "--precision", way.precision]
     words += [] if way.workers is None else ["--workers", str(way.workers)]
+    words += ["--trust"] if trusted() else []
     waiting = jobs_of(works, request, dims=dims, options=[*words, *_folders()], logs=places.home / "jobs")
     return _launch(waiting, places, launcher=way.launcher, slots=way.jobs, device=way.device, slurm=way.slurm)
 

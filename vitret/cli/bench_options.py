@@ -18,7 +18,8 @@ TrainSet = Annotated[
 Systems = Annotated[
     str,
     typer.Option(
-        help="Names, comma-separated; default: the track's systems.", autocompletion=completions.systems
+        help="Names, comma-separated, networks (timm:, torchhub:, hf:) too; default: the track's systems.",
+        autocompletion=completions.systems,
     ),
 ]
 Suite = Annotated[

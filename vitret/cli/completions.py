@@ -15,8 +15,13 @@ def systems(incomplete: str) -> list[str]:
 
 
 def networks(incomplete: str) -> list[str]:
-    """What has a network: runs and systems."""
-    return sorted({*runs(incomplete), *_files("configs", "systems", incomplete)})
+    """What has a network: runs, systems, and networks that others publish."""
+    from vitret.core.zoo import read_zoo
+
+    others = {model.network for model in read_zoo()}
+    return sorted(
+        {*runs(incomplete), *_files("configs", "systems", incomplete), *_beginning(others, incomplete)}
+    )
 
 
 def published(incomplete: str) -> list[str]:

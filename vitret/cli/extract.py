@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Precision, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,8 @@ _STEMS = ("queries", "database")
 Model = Annotated[
     str,
     typer.Argument(
-        help="A run, a system, timm:ARCH for any timm network, or a checkpoint file of a run.",
+        help="A run, a system, a network (timm:ARCH, torchhub:OWNER/REPO:ENTRY, hf:OWNER/NAME; `vitret list models`), "
+        "or a checkpoint file of a run.",
         autocompletion=completions.networks,
     ),
 ]
@@ -40,7 +41,7 @@ Weights = Annotated[
 Head = Annotated[
     str | None,
     typer.Option(
-        help="With timm:ARCH: one of `vitret list heads`; "
+        help="With timm:, torchhub:, hf:: one of `vitret list heads`; "
         "default: the one that fits it, `vitret list backbones`."
     ),
 ]
@@ -92,6 +93,7 @@ def extract(
     workers: Workers = None,
     shard: Shard = None,
     out: Out = None,
+    trust: Trust = False,
 ) -> None:
     """Write the descriptors of a dataset as .npy files.
 
@@ -103,6 +105,8 @@ def extract(
       vitret extract gem_r101 roxford5k --checkpoint gem.pth --layout cirtorch
       vitret extract timm:vit_small_patch16_224.dino roxford5k --suite dino-oxford
       vitret extract dinov2_s revisitop1m --shard 1/4
+      vitret extract hf:facebook/dinov2-small roxford5k --head cls
+      vitret extract torchhub:gmberton/MegaLoc:get_trained_model roxford5k --trust
     """
     from vitret.core.config import location
     from vitret.core.errors import EmptyError, PartialError
@@ -114,8 +118,7 @@ def extract(
     parts = _parts(location("data").path, dataset)
     if not sum(len(images) for images, _ in parts.values()):
         raise EmptyError(f"{dataset}: there are no images to describe.")
-    name = model.removeprefix("timm:").replace("/", "_").removesuffix(".safetensors").removesuffix(".yaml")
-    folder = out or Path(f"{dataset}-{name}")
+    folder = out or Path(f"{dataset}-{_plain(model)}")
     _require_own_folder(folder, parts)
     asked = Request(
         device=own_device(pick_device(device)),
@@ -137,6 +140,12 @@ def extract(
             f"{folder}: {failed} images could not be read; their rows are zeros and card.json names them. "
             f"Fix the files and prepare again: vitret prepare {dataset} --replace"
         )
+
+
+def _plain(model: str) -> str:
+    """The name of a network as a part of a folder's name."""
+    name = model.removeprefix("timm:").replace("/", "_").replace(":", "-")
+    return name.removesuffix(".safetensors").removesuffix(".yaml").strip("._~")
 
 
 def _protocol(suite: str, changes: "list[str]") -> "Protocol":
@@ -210,7 +219,7 @@ def _notes(name: str, network: "Retriever") -> list[str]:
     if name.startswith("timm:"):
         from vitret.models.families import recommended_head
 
-        head, best = network.spec.head.name, recommended_head(name.removeprefix("timm:"))
+        head, best = network.spec.head.name, recommended_head(name.split(":")[1])
         other = "" if head == best else f"; recommended for it is --head {best}"
         console.say(f"{name}: head {head}{other}")
         notes += [f"head {head}{other}"] if other else []
@@ -322,6 +331,7 @@ def _write(requests: "dict[str, Request]", folder: Path, dataset: str, *, notes:
     about = {
         "set": dataset,
         "model": asked.model.spec.model_dump(mode="json"),
+        "foreign": getattr(asked.model.backbone, "origin", None),
         "protocol": asked.protocol.model_dump(mode="json"),
         "protocol_line": asked.protocol.line(),
         "fingerprint": asked.protocol.fingerprint,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _KINDS = (
     "systems",
+    "models",
     "tracks",
     "suites",
     "presets",
@@ -37,18 +38,20 @@ def list_(
         str,
         typer.Option(
             "--format",
-            help="csv, json, latex or md; md of systems, datasets and published is their page in docs/.",
+            help="csv, json, latex or md; md of systems, models, datasets and published is their page in docs/.",
         ),
     ] = "",
     wide: OneLine = False,
 ) -> None:
     """List systems, datasets, heads, losses, runs and more.
 
-    `published` are numbers that were read in papers, `recipes` the trainings of
-    papers for `vitret bench --published`.
+    `models` are networks of others with the command that measures each. `published`
+    are numbers that were read in papers, `recipes` the trainings of papers for
+    `vitret bench --published`.
 
     Examples:
       vitret list systems
+      vitret list models
       vitret list published
       vitret list heads --format csv
     """
@@ -58,7 +61,7 @@ def list_(
 
     if kind not in _KINDS:
         raise UserError(f"There is no list of '{kind}'. {did_you_mean(kind, _KINDS)}")
-    if form == "md" and kind in ("systems", "datasets", "published"):
+    if form == "md" and kind in ("systems", "models", "datasets", "published"):
         console.put(_page(kind).rstrip("\n"))
         return
     if kind == "datasets":
@@ -66,6 +69,9 @@ def list_(
         return
     if kind == "published":
         _published("json" if as_json else form, wide=wide)
+        return
+    if kind == "models":
+        _models("json" if as_json else form)
         return
     rows = _rows(kind)
     if as_json or form == "json":
@@ -125,6 +131,13 @@ def _page(kind: str) -> str:
         from vitret.pages.published import page as published_page
 
         return published_page(config.location("results").path)
+    if kind == "models":
+        from vitret.core.zoo import read_zoo
+        from vitret.pages.models import measured_rows
+        from vitret.pages.models import page as models_page
+
+        models = read_zoo()
+        return models_page(models, measured_rows(config.location("results").path, models))
     from vitret.compare.published import gaps
     from vitret.compare.tables import measured_sentences
     from vitret.pages.systems import page
@@ -167,6 +180,27 @@ def _published(form: str, *, wide: bool) -> None:
             [cells(row, file) for row in file.rows], heads=heads(file), right=file.columns, wide=wide
         )
         console.put(f"{file.notes}\n")
+
+
+def _models(form: str) -> None:
+    """Networks of others: their facts and the command that measures each."""
+    import json
+
+    from vitret.core import config
+    from vitret.core.zoo import read_zoo
+    from vitret.pages.models import COLUMNS, lines, measured_rows, records
+
+    models = read_zoo()
+    measured = measured_rows(config.location("results").path, models)
+    if not form:
+        console.put("\n".join(lines(models, measured)).rstrip("\n"))
+        return
+    found = records(models, measured)
+    if form == "json":
+        console.put(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    heads = found[0].keys() if form == "csv" else COLUMNS
+    console.table([[str(one[head]) for head in heads] for one in found], heads=list(heads), form=form)
 
 
 def _about(path: "Path") -> str:

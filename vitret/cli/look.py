@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Format, Precision
+from vitret.cli.options import Device, Format, Precision, Trust
 
 if TYPE_CHECKING:
     from vitret.compare.gains import Gain
@@ -121,6 +121,7 @@ def diff(
         int | None, typer.Option(min=0, help="With --rerun: image-loading threads; default: one per core.")
     ] = None,
     form: Format = "",
+    trust: Trust = False,
 ) -> None:
     """Show how the settings of two results differ.
 

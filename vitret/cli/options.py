@@ -6,6 +6,24 @@ import typer
 
 from vitret.cli import completions
 
+
+def _consent(context: typer.Context, given: bool) -> bool:
+    """Consent to code of others until the verb ends."""
+    if given:
+        from vitret.models.foreign.consent import consenting
+
+        context.with_resource(consenting())
+    return given
+
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        callback=_consent,
+        help="Run the code of torchhub: and hf: networks, which can do all that you can.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Image-loading processes; default: chosen for this machine.")
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Precision
+from vitret.cli.options import Device, Precision, Trust
 
 if TYPE_CHECKING:
     from vitret.compare.overlap.audit import Audit
@@ -30,7 +30,9 @@ def overlap(
     by: Annotated[
         list[str] | None,
         typer.Option(
-            "--by", help="A run, a frozen system or timm:ARCH that finds candidates; give two or more."
+            "--by",
+            help="A run, a frozen system or a network (timm:, torchhub:, hf:) that finds candidates; give two or more.",
+            autocompletion=completions.networks,
         ),
     ] = None,
     size: Annotated[int, typer.Option(min=32, help="Longer side in pixels for the descriptors.")] = 224,
@@ -50,6 +52,7 @@ def overlap(
     page_pairs: Annotated[int, typer.Option(min=0, help="Pairs on the HTML page, strongest first.")] = 300,
     device: Device = "auto",
     precision: Precision = "auto",
+    trust: Trust = False,
 ) -> None:
     """Find evaluation images in a training set.
 

@@ -41,8 +41,11 @@ Source = Annotated[
     ),
 ]
 HoldOut = Annotated[
-    float,
-    typer.Option(help="With class folders: the fraction of classes, last by name, kept for evaluation."),
+    float | None,
+    typer.Option(
+        help="With class folders: the fraction of classes, last by name, kept for evaluation; default: half of four "
+        "or more.",
+    ),
 ]
 WithoutCopies = Annotated[
     bool,
@@ -82,7 +85,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 def prepare(
     names: Names,
     source: Source = None,
-    hold_out: HoldOut = 0.0,
+    hold_out: HoldOut = None,
     without_copies: WithoutCopies = False,
     strict: Strict = False,
     set_: Options = None,
@@ -204,8 +207,12 @@ def _plan_own(request: "Request", source: Path, *, as_json: bool) -> None:
 
     own = read_own(source, request.name, hold_out=request.hold_out)
     facts = {"set": request.name, "kind": own.kind, "images": len(own.paths), "notes": list(own.notes)}
-    words = f"{request.name}: {own.kind}, {len(own.paths)} images to link"
-    console.put(json.dumps(facts) if as_json else words)
+    if as_json:
+        console.put(json.dumps(facts))
+        return
+    console.put(f"{request.name}: {own.kind}, {len(own.paths)} images to link")
+    for note in own.notes:
+        console.put(note)
 
 
 def _prepare(requests: "Sequence[Request]") -> None:
@@ -243,13 +250,14 @@ def _prepare_one(job: "KnownSet | OwnSet") -> list[str]:
     console.put(f"{folder}: {manifest['images']} images; {counts}")
     for note in copies_of(job.request.data_root, name):
         console.say(f"{name}: {note}")
-    if isinstance(job, OwnSet) and job.data is not None:
-        _say_next(job.request, found)
     for image in failed:
         console.say(f"left out: {image['path']} {image['reason']}")
+    if isinstance(job, OwnSet) and job.data is not None:
+        _say_next(job.request, found)
     if not failed:
         return []
-    return [f"{name}: {len(failed)} broken images were left out; first: {failed[0]['path']}"]
+    count = "1 broken image was" if len(failed) == 1 else f"{len(failed)} broken images were"
+    return [f"{name}: {count} left out; first: {failed[0]['path']}"]
 
 
 def _say_next(request: "Request", counts: dict[str, int]) -> None:
@@ -259,9 +267,9 @@ def _say_next(request: "Request", counts: dict[str, int]) -> None:
 
     name = request.name
     if counts.get("train") and counts.get("queries"):
-        track = write_first_track(location("home").path, name, counts)
-        if track is not None:
-            console.say(f"{track}: the budget of trainings on {name}, to be edited")
+        track, first = write_first_track(location("home").path, name, counts)
+        words = f"the budget of trainings on {name}, to be edited"
+        console.say(f"{track}: {words if first else 'kept; without it a first one is written again'}")
         console.say(f"Next: vitret bench --train-set {name}")
     elif counts.get("train") and counts.get("classes", 0) > 1:
         console.say(
@@ -283,4 +291,4 @@ def _raise_what_is_missing(total: int, failed: Sequence[str], broken: Sequence[s
             raise DataError(f"{said} {again}")
         raise PartialError(" ".join([said, again + ".", *broken]))
     if broken:
-        raise PartialError(". ".join(broken) + ". They are listed in manifest.json under 'failed'.")
+        raise PartialError(". ".join(broken) + ". All are listed in manifest.json under 'failed'.")

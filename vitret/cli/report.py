@@ -1,17 +1,30 @@
 """`vitret report`: the leaderboard as a folder for a web server, and what changed in the results."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import console
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vitret.pages.board.links import Pictures
+
 
 def report(
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write the page into this folder, for any web server."),
+        typer.Option("--out", help="Write the page into this folder; default, without --against: report."),
+    ] = None,
+    panels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--panels",
+            metavar="SET",
+            help="Add pictures of this evaluation set: what each row finds; repeatable.",
+        ),
     ] = None,
     against: Annotated[
         Path | None,
@@ -20,23 +33,47 @@ def report(
 ) -> None:
     """Write the leaderboard as a folder for a web server.
 
-    The folder holds index.html, LEADERBOARD.md and leaderboard.csv. The page is leaderboard.html with the curves of
-    training of the runs on this machine. With --against, new rows and rows that were measured again are compared with
-    those of another results folder by paired tests.
+    Open index.html in it: leaderboard.html with the curves of training of the runs on this machine. LEADERBOARD.md and
+    leaderboard.csv lie beside it. With --against, new rows and rows that were measured again are compared with those of
+    another results folder by paired tests.
+
+    With --panels, pages in panels/ show queries with the first ten images that each row finds, framed by how they are
+    judged, and what one row loses and gains against another. The networks and the set must be on this machine. Only
+    your own photographs and sets whose terms allow it are shown, because the pages hold small copies.
 
     Examples:
+      vitret report
+      vitret report --panels rminitown-east
       vitret report --out public
       vitret report --against ../main/results > changes.md
     """
     from vitret.core import config
-    from vitret.core.errors import UserError
     from vitret.pages import report as page
 
-    if out is None and against is None:
-        raise UserError("Nothing to do: name a folder with --out, other results with --against, or both.")
     root = config.location("results").path
+    if out is None and (against is None or panels):
+        out = Path("report")
     if out is not None:
-        for path in page.write_bundle(root, out, home=config.location("home").path):
+        pictures, pages = _pictures(list(dict.fromkeys(panels or [])), out)
+        pages += page.write_bundle(root, out, home=config.location("home").path, pictures=pictures)
+        for path in pages:
             console.say(f"wrote {path}")
     if against is not None:
         console.put(page.changes(root, against).rstrip("\n"))
+
+
+def _pictures(names: "Sequence[str]", out: Path) -> "tuple[Pictures, list[Path]]":
+    """Write the pages of pictures of some evaluation sets; their addresses and the pages."""
+    from vitret.pages.board.links import NO_PICTURES
+
+    if not names:
+        return NO_PICTURES, []
+    from vitret.cli.bench import machine_of
+    from vitret.compare.asked import Places
+    from vitret.pages.board.pictures import write_pictures
+    from vitret.pages.leaderboard import measured_tables
+
+    places = Places.default()
+    found = measured_tables(places.results)
+    machine = machine_of("auto", "auto", None)
+    return write_pictures(found, names, out, places=places, machine=machine, say=console.say)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Format, Precision
+from vitret.cli.options import Device, Format, Precision, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ def search(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run, a frozen system, timm:ARCH, or a checkpoint file of a run.",
+            help="A run, a frozen system, a network (timm:, torchhub:, hf:; `vitret list models`), or a checkpoint "
+            "file of a run.",
             autocompletion=completions.networks,
         ),
     ],
@@ -46,6 +47,7 @@ def search(
     form: Format = "",
     device: Device = "auto",
     precision: Precision = "auto",
+    trust: Trust = False,
 ) -> None:
     """Find photographs in a folder, or what is alike in it.
 
@@ -57,7 +59,7 @@ def search(
       vitret search RUN a.jpg b.jpg --in ~/photos -k 5 --html found.html
       vitret search RUN --in ~/photos --duplicates
     """
-    from vitret.core.protocol import Protocol
+    from vitret.compare.folder_search import search_protocol
     from vitret.describe.devices import pick_device
     from vitret.describe.request import Request
     from vitret.models.named import named_network
@@ -66,7 +68,7 @@ def search(
     request = Request(
         model=named_network(model, say=console.say),
         images=_listed(place),
-        protocol=Protocol(size=size, query_size="same_size", decode="scaled", exif="apply"),
+        protocol=search_protocol(size),
         device=pick_device(device),
         precision=precision,
     )
@@ -129,8 +131,8 @@ def _index(request: "Request") -> "FolderIndex":
     with console.steps(f"{request.images.root}") as progress:
         index = folder_index(request, home=location("home").path, progress=progress, say=console.say)
     console.say(f"{request.images.root}: {len(index.images)} images, {index.described} described now")
-    for path, reason in list(index.failed.items())[:3]:
-        console.say(f"left out: {path} {reason}")
+    for reason in list(index.failed.values())[:3]:
+        console.say(f"left out: {reason}")
     if len(index.failed) > 3:
         console.say(f"left out: {len(index.failed) - 3} more images that cannot be read")
     return index

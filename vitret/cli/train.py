@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Precision, Workers
+from vitret.cli.options import Device, Precision, Trust, Workers
 
 if TYPE_CHECKING:
     from vitret.core.recipes import Recipe, ResolvedRecipe
@@ -63,6 +63,7 @@ def train(
     profile: Profile = False,
     tensorboard: Tensorboard = None,
     plan: Plan = False,
+    trust: Trust = False,
 ) -> None:
     """Train one system on one training set.
 

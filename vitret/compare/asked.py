@@ -14,10 +14,12 @@ from vitret.core.approximate import parse_index
 from vitret.core.config import location
 from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean
 from vitret.core.exclusion import LeftOut, read_left_out
+from vitret.core.networks import is_published_network
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
     Recipe,
     ResolvedRecipe,
+    System,
     Track,
     make_recipe,
     read_published,
@@ -263,13 +265,21 @@ def _recipes(
     found: list[ResolvedRecipe] = []
     for name in names:
         with problems.collected():
+            system = _published_system(name, request) if is_published_network(name) else name
             found += [
                 make_recipe(
-                    places.configs, name, request.train_set, seed=seed, assignments=request.assignments
+                    places.configs, system, request.train_set, seed=seed, assignments=request.assignments
                 )
                 for seed in seeds
             ]
     return found
+
+
+def _published_system(name: str, request: Request) -> System:
+    """A network that others publish; torch is needed for nothing else here."""
+    from vitret.models.named import published_system
+
+    return published_system(name, split_assignments(request.assignments)[0])
 
 
 def _variants(

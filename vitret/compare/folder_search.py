@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError, EmptyError
+from vitret.core.protocol import Protocol
 from vitret.core.records import Descriptors, Images, Int64
 from vitret.describe.folder_index import FolderIndex
 from vitret.measure.scoring import Rows
@@ -24,6 +25,14 @@ class Hit:
 
     path: str
     cosine: float
+
+
+def search_protocol(size: int) -> Protocol:
+    """How photographs and the images of a folder are described: whole, upright, all at one size.
+
+    Small images are enlarged: a thumbnail described at its own size is not like the photograph that it was made from.
+    """
+    return Protocol(size=size, upscale=True, query_size="same_size", decode="scaled", exif="apply")
 
 
 def most_similar(

@@ -58,11 +58,13 @@ def first_track(name: str, counts: Mapping[str, int]) -> Track:
     )
 
 
-def write_first_track(home: Path, name: str, counts: Mapping[str, int]) -> Path | None:
-    """Write the set's first track; None, and nothing is changed, where it has one."""
+def write_first_track(home: Path, name: str, counts: Mapping[str, int]) -> tuple[Path, bool]:
+    """The set's track, and whether it is the first one: it is written where there is none; another is kept."""
     path = home / "tracks" / f"{name}.yaml"
-    if path.is_file():
-        return None
-    known = first_track(name, counts).model_dump(mode="json", exclude_defaults=True)
-    write_text(path, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
-    return path
+    # With its seeds, though they are the default: what a user may want to change stands there.
+    track = first_track(name, counts)
+    known = {**track.model_dump(mode="json", exclude_defaults=True), "seeds": list(track.seeds)}
+    text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+    if not path.is_file():
+        write_text(path, text)
+    return path, path.read_text(encoding="utf-8") == text

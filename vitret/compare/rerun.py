@@ -9,21 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from vitret.compare.asked import Places
-from vitret.compare.bench import measure_again
 from vitret.compare.groups import groups_beside
-from vitret.compare.levels import require_measurable
 from vitret.compare.machine import Machine, Say
 from vitret.compare.paired import PairedTest, paired_test
+from vitret.compare.remeasure import Case, require_network
 from vitret.compare.results import Result, read_result
-from vitret.compare.whiten import load_source
-from vitret.compare.work import Work
 from vitret.core.config import validate
-from vitret.core.errors import DataError, UserError, VitretError
-from vitret.core.protocol import Protocol, Suite, differences, metric_key
-from vitret.core.recipes import ResolvedRecipe
+from vitret.core.errors import UserError, VitretError
+from vitret.core.protocol import Protocol, differences, metric_key
 from vitret.core.records import Float64, Int64
-from vitret.core.runs import Run
-from vitret.data import layout
 
 # What a row says beside its protocol. None of it is a switch that one network can be measured with and without.
 _OTHER = ("model", "training", "data")
@@ -68,10 +62,10 @@ def rerun(places: Places, a: Path, b: Path, *, machine: Machine, say: Say) -> Re
             "else differs."
         )
     keys = [key for key in left.metrics if key in right.metrics] or list(left.metrics)
-    case = _Case(places=places, row=left, machine=machine, say=say)
-    _require_network(case)
+    case = Case(name="row A", places=places, row=left, machine=machine, say=say)
+    require_network(case)
     say(f"{left.model.title} on {left.eval_name}: as row A")
-    base = case.measure(left.protocol)
+    base = _values(case, left.protocol)
     groups = groups_beside(a, left).numbers
     moved = [
         _moved(case, base, groups, keys, what=what, protocol=protocol, why=why)
@@ -110,76 +104,8 @@ def _together(changes: list[Change], protocol: Protocol) -> list[Change]:
     return [("all of them", protocol, "")] if len(changes) > 1 else []
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """Row A and the means to measure its network."""
-
-    places: Places
-    row: Result
-    machine: Machine
-    say: Say
-
-    @property
-    def recipe(self) -> ResolvedRecipe:
-        return ResolvedRecipe(self.row.recipe)
-
-    def measure(self, protocol: Protocol) -> dict[str, Float64]:
-        """Per-query values (Q,) of each of the row's metrics under a protocol."""
-        work = self._work(protocol)
-        found = measure_again(
-            self.places, work, self.recipe, name=self.row.eval_name, machine=self.machine, say=self.say
-        )
-        per = found.measurement.per_query
-        return {metric_key(metric, level): values for (level, metric), values in per.items()}
-
-    def _work(self, protocol: Protocol) -> Work:
-        row = self.row
-        suite = Suite(
-            name=row.suite.name,
-            sets=(row.data.set,),
-            distractors=row.data.distractors,
-            levels=row.suite.levels,
-            metrics=row.suite.metrics,
-            primary=row.suite.primary,
-            protocol=protocol,
-        )
-        evalset = require_measurable(
-            self.places.suites, suite, layout.load_eval(self.places.data, row.data.set)
-        )
-        if evalset.digest != row.data.manifest:
-            raise DataError(
-                f"{row.data.set}: other bytes are prepared here ({evalset.digest[:8]}) than row A was measured on "
-                f"({row.data.manifest[:8]})."
-            )
-        distractors = row.data.distractors
-        return Work(
-            suite=suite,
-            tasks=(),
-            evaluations={row.data.set: evalset},
-            distractors=layout.load_images(self.places.data, distractors) if distractors else None,
-            whitening_source=load_source(self.places.data, protocol.whitening),
-            learned={},
-        )
-
-
-def _require_network(case: _Case) -> None:
-    """Raise `DataError` where the network that row A was measured with is not on this machine."""
-    from vitret.models.origin import checkpoint_digest, digest_now
-
-    row, home = case.row, case.places.home
-    run = Run(path=home / "runs" / row.recipe.run_id)
-    frozen = row.recipe.system.frozen
-    now = digest_now(row.recipe.system.model, seed=row.recipe.seed, home=home) if frozen else None
-    now = now or checkpoint_digest(run, home=home)
-    if now != row.model.weights_sha256 and not (frozen and now is None):
-        there = "is not in" if now is None else "has other weights in"
-        raise DataError(
-            f"The network of row A {there} {home / 'runs'}: {run.id}. Make it as the row was made: {row.command}"
-        )
-
-
 def _moved(
-    case: _Case,
+    case: Case,
     base: Mapping[str, Float64],
     groups: Int64,
     keys: list[str],
@@ -195,10 +121,16 @@ def _moved(
         return Moved(what=what, tests={}, why=f"needs a trained matcher: {_bench(case.row)} --suite SUITE")
     case.say(what)
     try:
-        found = case.measure(protocol)
+        found = _values(case, protocol)
     except VitretError as error:
         return Moved(what=what, tests={}, why=str(error))
     return Moved(what=what, tests={key: paired_test(found[key], base[key], groups) for key in keys})
+
+
+def _values(case: Case, protocol: Protocol) -> dict[str, Float64]:
+    """Per-query values (Q,) of each of the row's metrics under a protocol."""
+    per = case.measured(protocol).measurement.per_query
+    return {metric_key(metric, level): values for (level, metric), values in per.items()}
 
 
 def _bench(row: Result) -> str:

@@ -29,6 +29,15 @@ ADVICE = "Remove it and run the same `vitret bench` again."
 _PARTS = ("values", "offsets", "n_positive")
 
 
+class ForeignCode(Strict):
+    """A network that came as code or weights of another project's repository, at a commit or a digest of a folder."""
+
+    source: str
+    entry: str = ""
+    commit: str
+    trusted: bool = Field(description="whether the user consented to run code of that repository")
+
+
 class ModelFacts(Strict):
     system: str
     title: str
@@ -37,6 +46,11 @@ class ModelFacts(Strict):
     dim: int = Field(gt=0)
     parameters: int = Field(ge=0)
     weights_sha256: str
+    foreign: ForeignCode | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="of a torchhub: or hf: network; left out of all other rows",
+    )
 
 
 class TrainingFacts(Strict):

@@ -45,15 +45,15 @@ class Network:
         from vitret.models.model import model_digest
 
         system = self.recipe.system
-        backbone = system.model.backbone
         return results.ModelFacts(
             system=system.name,
             title=system.title,
-            backbone=str(backbone.options.get("arch", backbone.name)),
+            backbone=system.model.architecture,
             head=system.model.head.name,
             dim=self.model.dim,
             parameters=sum(p.numel() for p in self.model.parameters()),
             weights_sha256=model_digest(self.model),
+            foreign=_foreign(self.model),
         )
 
 
@@ -70,6 +70,12 @@ class Measured:
     def failed(self) -> int:
         """How many images could not be read."""
         return sum(len(d.failed) for d in (self.queries, self.database, self.distractors) if d is not None)
+
+
+def _foreign(model: Retriever) -> results.ForeignCode | None:
+    """Where a network came from that is another project's."""
+    found = getattr(model.backbone, "origin", None)
+    return None if found is None else results.ForeignCode(**found)
 
 
 def result_of(

@@ -72,12 +72,14 @@ def _said_twice(result: Result) -> Iterator[tuple[str, Any, Any]]:
     """(dotted key, its value, the value that follows from another part of the row)."""
     recipe, model, training, data = result.recipe, result.model, result.training, result.data
     system, track = recipe.system, recipe.track
-    backbone = system.model.backbone
     yield "fingerprint", result.fingerprint, result.protocol.fingerprint
     yield "model.system", model.system, system.name
     yield "model.title", model.title, system.title
-    yield "model.backbone", model.backbone, str(backbone.options.get("arch", backbone.name))
+    yield "model.backbone", model.backbone, system.model.architecture
     yield "model.head", model.head, system.model.head.name
+    options = system.model.backbone.options
+    came_from = (None, None) if model.foreign is None else (model.foreign.source, model.foreign.commit)
+    yield "model.foreign", came_from, (options.get("source"), options.get("commit"))
     yield "model.dim", model.dim, _dim(result)
     yield "training.set", training.set, track.train_set
     yield "training.seed", training.seed, recipe.seed

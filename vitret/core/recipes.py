@@ -4,96 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NewType
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from vitret.core import plugins
 from vitret.core.config import Model, Strict, assign, file_names, location, named_file, read_yaml, validate
 from vitret.core.errors import UserError
 from vitret.core.left_out import Exclusion
+from vitret.core.networks import RANDOM_WEIGHTS as RANDOM_WEIGHTS
+from vitret.core.networks import CheckpointSpec as CheckpointSpec
+from vitret.core.networks import ModelSpec as ModelSpec
+from vitret.core.networks import Part as Part
 from vitret.core.store import digest
 
-RANDOM_WEIGHTS = "random weights"
 ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}
-
-
-class Part(Strict):
-    """A part's name and its options; written flat in YAML: `{name: gem, p: 3}`, or just `gem`."""
-
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_flat(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and "options" not in value:
-            own = {key: value[key] for key in cls._own_keys() if key in value}
-            return {**own, "options": {key: v for key, v in value.items() if key not in own}}
-        return value
-
-    @classmethod
-    def _own_keys(cls) -> set[str]:
-        return {key for key in cls.model_fields if key != "options"}
-
-    @model_serializer
-    def _flat(self) -> dict[str, Any]:
-        own = {key: getattr(self, key) for key in type(self).model_fields if key != "options"}
-        return {**own, **self.options}
-
-    def resolved(self, family: str) -> "Part":
-        """The same part with every default of its `build` written out; refuses unknown options."""
-        return self.model_copy(update={"options": plugins.resolve(family, self.name, self.options)})
-
-
-class CheckpointSpec(Strict):
-    """Another project's published weights: the file, and how that project names its tensors."""
-
-    file: str = Field(description="a path, or the name of a file in the folder of weights")
-    layout: str = Field(description="vitret list layouts")
-
-
-class ModelSpec(Strict):
-    """A network from image to descriptor: a backbone that gives tokens and a head that makes one vector of them.
-
-    With a checkpoint nothing else pre-trained is read, whatever the backbone's option `pretrained` says.
-    """
-
-    backbone: Part
-    head: Part
-    checkpoint: CheckpointSpec | None = Field(default=None, exclude_if=lambda value: value is None)
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "ModelSpec":
-        if self.checkpoint is not None and self.backbone.options.get("weights") is not None:
-            raise ValueError("weights come from `checkpoint` or from the backbone's `weights`, not from both")
-        return self
-
-    @property
-    def starts_from(self) -> str:
-        """Whose weights a resolved model has before its first step, in the words of a table.
-
-        The weights of an architecture without a tag are timm's default, which depends on timm's version. A backbone
-        that has neither of the options `weights` and `pretrained` starts from random weights.
-        >>> backbone = {"name": "timm_model", "arch": "resnet101.tv_in1k", "pretrained": True}
-        >>> ModelSpec.model_validate({"backbone": backbone, "head": "gem"}).starts_from
-        'timm: tv_in1k'
-        """
-        options = self.backbone.options
-        if self.checkpoint is not None:
-            return f"{self.checkpoint.layout}: {Path(self.checkpoint.file).name}"
-        if options.get("weights") is not None:
-            return f"file: {Path(options['weights']).name}"
-        if not options.get("pretrained"):
-            return RANDOM_WEIGHTS
-        return f"timm: {str(options.get('arch')).partition('.')[2] or 'default tag'}"
-
-    def resolved(self) -> "ModelSpec":
-        return ModelSpec(
-            backbone=self.backbone.resolved("backbones"),
-            head=self.head.resolved("heads"),
-            checkpoint=self.checkpoint,
-        )
 
 
 class LossSpec(Part):
@@ -369,16 +291,16 @@ def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]
 
 
 def make_recipe(
-    configs: Path, system: str, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
+    configs: Path, system: str | System, train_set: str, *, seed: int = 0, assignments: Sequence[str] = ()
 ) -> ResolvedRecipe:
-    """Read, change, resolve and join; what comes back names every default.
+    """Read, change, resolve and join; what comes back names every default. `system` is one, or the name of one.
 
     A change to the track's budget makes it the run's own budget: such rows stand in their own table.
     """
     for_system, for_track = split_assignments(assignments)
     track = read_track(configs, train_set, for_track)
     recipe = Recipe(
-        system=read_system(configs, system, for_system),
+        system=read_system(configs, system, for_system) if isinstance(system, str) else system,
         track=track,
         seed=seed,
         budget="own" if for_track else "track",

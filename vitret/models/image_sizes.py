@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Takes = Callable[[int, int], bool]
 
@@ -51,3 +52,10 @@ def _rectangles(step: int, side: int) -> list[tuple[int, int]]:
     small = max(1, side * 7 // 10 // step)
     large = side // step + 1
     return [(small * step, (small + 3) * step), ((large + 2) * step, large * step)]
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, 3, H, W) at the size (height, width), bicubic with antialiasing."""
+    # Half precision has no antialiased kernel on every device.
+    made = functional.interpolate(images.float(), size, mode="bicubic", antialias=True)
+    return made.to(images.dtype)

@@ -90,6 +90,11 @@ def build_model(spec: ModelSpec, *, tell: Callable[[Loaded], None] | None = None
     head = plugins.build("heads", made.head.name, backbone.widths, **made.head.options)
     if hasattr(head, "take_from"):
         head.take_from(backbone)
+    elif getattr(backbone, "gives_vectors", False):
+        raise UserError(
+            f"head {made.head.name}: {spec.architecture} gives one vector an image, which is the descriptor as it is. "
+            "Leave the head out, or take --head native."
+        )
     model = Retriever(backbone, head, spec)
     if spec.checkpoint is not None:
         loaded = load_checkpoint(model, spec.checkpoint.file, layout=spec.checkpoint.layout)

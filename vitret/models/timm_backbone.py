@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vitret.core.errors import UserError
-from vitret.models.image_sizes import ImageSizes, takes
+from vitret.models.image_sizes import ImageSizes, resized, takes
 from vitret.models.own_head import OwnHead
 from vitret.models.tokens import Tokens
 from vitret.models.weights import first_line
@@ -61,7 +60,8 @@ class TimmBackbone(nn.Module):
         """
         fixed = self.sizes.fixed if self.sizes else None
         if fixed and tuple(images.shape[2:]) != fixed:
-            images = self._resized(images, fixed)
+            self._require_resizing(images, fixed)
+            images = resized(images, fixed)
         try:
             return self._with_class_token(images) if self.class_attention else self._tokens(images)
         except (AssertionError, RuntimeError, ValueError, IndexError) as error:
@@ -82,16 +82,13 @@ class TimmBackbone(nn.Module):
             )
         return self._own
 
-    def _resized(self, images: Tensor, fixed: tuple[int, int]) -> Tensor:
+    def _require_resizing(self, images: Tensor, fixed: tuple[int, int]) -> None:
         if self.strict:
             raise UserError(
                 f"timm:{self.arch}: dynamic_img_size is false, so it takes {fixed[0]}×{fixed[1]} pixels alone, not "
                 f"{images.shape[2]}×{images.shape[3]}. Leave that option out, or `--set size_rule=square` "
                 f"`--set size={fixed[0]}`."
             )
-        # Half precision has no antialiased kernel on every device.
-        resized = functional.interpolate(images.float(), fixed, mode="bicubic", antialias=True)
-        return resized.to(images.dtype)
 
     def _explain(self, images: Tensor, error: BaseException) -> None:
         """A `UserError` if the size of the images is what the network refuses."""

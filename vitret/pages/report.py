@@ -8,15 +8,20 @@ from vitret.compare.tables import read_all, tables
 from vitret.core.errors import UserError
 from vitret.core.store import write_text
 from vitret.pages.board.curves import log_curves
+from vitret.pages.board.links import NO_PICTURES, Pictures
 from vitret.pages.board.page import as_page
 from vitret.pages.deltas import deltas_page
 from vitret.pages.leaderboard import FILES, RENDERERS, measured_tables
 
 
-def write_bundle(root: Path, out: Path, *, home: Path) -> list[Path]:
-    """Write index.html and the tables for programs into a folder; runs below `home` add their curves."""
+def write_bundle(root: Path, out: Path, *, home: Path, pictures: Pictures = NO_PICTURES) -> list[Path]:
+    """Write index.html and the tables for programs into a folder; runs below `home` add their curves.
+
+    `pictures` are those that `board.pictures.write_pictures` wrote into the same folder.
+    """
     found, files = measured_tables(root), published_files(root)
-    written = {out / "index.html": as_page(found, files, curves=log_curves(found, home))}
+    page = as_page(found, files, curves=log_curves(found, home), pictures=pictures)
+    written = {out / "index.html": page}
     written |= {out / FILES[form]: RENDERERS[form](found, files) for form in ("md", "csv")}
     for path, text in written.items():
         write_text(path, text)

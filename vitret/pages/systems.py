@@ -71,8 +71,7 @@ def _overview(systems: list[System]) -> Iterator[str]:
         key = digest(without_weights(system.model).model_dump(mode="json"))
         if key not in counted:
             counted[key] = _sizes(shape_only(system.model))
-        backbone = str(system.model.backbone.options.get("arch", system.model.backbone.name))
-        rows.append([system.name, backbone, system.model.head.name, *counted[key]])
+        rows.append([system.name, system.model.architecture, system.model.head.name, *counted[key]])
     yield markdown_table(heads, rows)
     yield ""
 

@@ -46,7 +46,7 @@ def test_minilandmarks_as_it_is_given(tmp_path: Path, shared: Path):
 
 
 def test_one_folder_per_class_trains(tmp_path: Path):
-    prepare(Request("zoo", data_root=tmp_path, source=classes(tmp_path / "photos")))
+    prepare(Request("zoo", data_root=tmp_path, source=classes(tmp_path / "photos"), hold_out=0))
     train = load_train(tmp_path, "zoo")
     assert train.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     with pytest.raises(DataError, match="no queries"):
@@ -60,6 +60,44 @@ def test_held_out_classes_evaluate(tmp_path: Path):
     assert len(evaluation.queries) == len(evaluation.database) == 6
     assert evaluation.database.name(0) == "cow/0.jpg"
     assert evaluation.truth.judgements["positive"].row(0).tolist() == [1, 2]
+
+
+def test_half_of_four_classes_evaluate_where_nothing_is_said(tmp_path: Path):
+    source, said = classes(tmp_path / "photos"), []
+    prepare(Request("zoo", data_root=tmp_path, source=source, report=said.append))
+    assert load_train(tmp_path, "zoo").classes == 2
+    assert {load_eval(tmp_path, "zoo").database.name(i)[:3] for i in range(6)} == {"cow", "dog"}
+    split = "to train: 2 classes (ant to bee); held out to measure: 2 classes (cow to dog); --hold-out changes this"
+    assert split in said
+    shutil.rmtree(source / "dog")
+    prepare(Request("small", data_root=tmp_path, source=source))
+    assert load_train(tmp_path, "small").classes == 3
+
+
+def test_a_broken_image_of_a_class_that_is_held_out_is_left_out(tmp_path: Path):
+    source = classes(tmp_path / "photos")
+    (source / "cow" / "1.jpg").write_bytes(b"<html>")
+    prepare(Request("zoo", data_root=tmp_path, source=source))
+    found = load_eval(tmp_path, "zoo")
+    assert [found.queries.name(i) for i in range(2)] == ["cow/0.jpg", "cow/2.jpg"]
+    assert len(found.queries) == len(found.database) == 5
+    # Each asks the others of its class, and itself is left out.
+    assert [found.truth.judgements["positive"].row(i).tolist() for i in range(5)] == [
+        [1],
+        [0],
+        [3, 4],
+        [2, 4],
+        [2, 3],
+    ]
+
+
+def test_another_split_of_a_set_that_is_there_is_refused_with_both_ways_out(tmp_path: Path):
+    source = classes(tmp_path / "photos")
+    prepare(Request("zoo", data_root=tmp_path, source=source, hold_out=0.25))
+    with pytest.raises(
+        UserError, match=r"--hold-out 0\.25, not 0\.5\. Say --hold-out 0\.25, or .* --replace"
+    ):
+        prepare(Request("zoo", data_root=tmp_path, source=source))
 
 
 def test_a_flat_folder_is_a_set_of_distractors(tmp_path: Path):
@@ -85,7 +123,8 @@ def test_the_same_source_twice_is_nothing_to_do(tmp_path: Path):
         prepare(Request("zoo", data_root=tmp_path, source=source))
     assert tree(tmp_path / "zoo") == before
     prepare(Request("zoo", data_root=tmp_path, source=source, replace=True))
-    assert load_train(tmp_path, "zoo").classes == 5
+    assert load_train(tmp_path, "zoo").classes == 3
+    assert len(load_eval(tmp_path, "zoo").queries) == 4
 
 
 def test_manifests_hold_no_place_and_no_time(tmp_path: Path):

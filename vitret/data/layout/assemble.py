@@ -40,28 +40,20 @@ class Contents:
         return np.unique(np.concatenate(named)) if named else np.empty(0, "S1")
 
     def without_broken(self, inventory: Inventory) -> Contents:
-        """The contents without images that cannot be read; one that is asked about or a positive raises `DataError`."""
+        """The contents without images that cannot be read; a listed query or positive among them raises `DataError`."""
         if not inventory.problems:
             return self
         train, evaluation, distractors = self.train, self.evaluation, self.distractors
         if evaluation is not None:
-            usable = inventory.rows(evaluation.database) >= 0
-            needed = evaluation.database[~usable & evaluation.judged()]
-            needed = np.concatenate([evaluation.queries[inventory.rows(evaluation.queries) < 0], needed])
-            if len(needed):
-                shown = _listing(sorted({name.decode() for name in needed.tolist()}), inventory.problems)
-                raise DataError(
-                    f"{self.name}: images that are queries or positives are broken, and leaving them out would change "
-                    f"the measure. Fix them or take them out of the list: {shown}"
-                )
-            evaluation = evaluation.keep(np.flatnonzero(usable))
+            evaluation = _readable(self.name, evaluation, inventory)
         if train is not None:
             train = train.keep(np.flatnonzero(inventory.rows(train.paths) >= 0))
         if distractors is not None:
             distractors = distractors[inventory.rows(distractors) >= 0]
-        if (train is not None and len(train.paths) == 0) or (
-            distractors is not None and len(distractors) == 0
-        ):
+        parts = [] if train is None else [train.paths]
+        parts += [] if evaluation is None else [evaluation.queries, evaluation.database]
+        parts += [] if distractors is None else [distractors]
+        if any(len(part) == 0 for part in parts):
             shown = _listing(sorted(inventory.problems), inventory.problems)
             raise DataError(f"{self.name}: no image can be read: {shown}")
         return replace(self, train=train, evaluation=evaluation, distractors=distractors)
@@ -173,6 +165,21 @@ class Contents:
         if labels:
             write_json(folder / "labels.json", labels)
         return [*written, *(["labels.json"] if labels else []), *(["truth.json"] if self.evaluation else [])]
+
+
+def _readable(name: str, evaluation: Evaluation, inventory: Inventory) -> Evaluation:
+    """An evaluation without broken images; in a list, one that is a query or a positive raises `DataError`."""
+    usable, asks = (inventory.rows(paths) >= 0 for paths in (evaluation.database, evaluation.queries))
+    if evaluation.unlisted:
+        return evaluation.asked_by(np.flatnonzero(asks)).keep(np.flatnonzero(usable))
+    needed = np.concatenate([evaluation.queries[~asks], evaluation.database[~usable & evaluation.judged()]])
+    if len(needed):
+        shown = _listing(sorted({path.decode() for path in needed.tolist()}), inventory.problems)
+        raise DataError(
+            f"{name}: images that are queries or positives are broken, and leaving them out would change the measure. "
+            f"Fix them or take them out of the list: {shown}"
+        )
+    return evaluation.keep(np.flatnonzero(usable))
 
 
 def part_digests(

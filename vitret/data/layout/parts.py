@@ -116,7 +116,8 @@ class Evaluation:
     """Rows of database.parquet and queries.parquet and the truth; no truth means truth by labels.
 
     `sequences` are those of queries and database; `junk` are database rows that a query of a labelled set ignores
-    besides. `groups` (Q,) are what the user says that queries ask about. `notes` are for the user.
+    besides. `groups` (Q,) are what the user says that queries ask about. `notes` are for the user. `unlisted` images
+    were found in folders: no list says that they belong to the measure.
     """
 
     database: Bytes
@@ -132,6 +133,7 @@ class Evaluation:
     junk: Ragged | None = None
     groups: Int64 | None = None
     notes: tuple[str, ...] = ()
+    unlisted: bool = False
 
     @classmethod
     def of(
@@ -141,6 +143,7 @@ class Evaluation:
         *,
         judgements: Truth | None,
         query_rows: Int64 | None,
+        unlisted: bool = False,
     ) -> Evaluation:
         """Checks lengths, repeated database rows, indices of the truth; a query in the database is its own row."""
         stored, asked = encoded(database.paths), encoded(queries.paths)
@@ -183,6 +186,7 @@ class Evaluation:
             if queries.sequences is None or database.sequences is None
             else (queries.sequences, database.sequences),
             groups=queries.groups,
+            unlisted=unlisted,
         )
         own = made._rows_by_name()
         made._check_truth()
@@ -283,6 +287,23 @@ class Evaluation:
         listed = self.query_rows >= 0
         own = self.database_labels[self.query_rows[listed]] == self.query_labels[listed]
         return int(pairs - own.sum())
+
+    def asked_by(self, rows: Int64) -> Evaluation:
+        """Only these queries (ascending) of a set with labels."""
+        if len(rows) == len(self.queries):
+            return self
+        assert self.truth is None
+        assert self.query_labels is not None
+        return replace(
+            self,
+            queries=self.queries[rows],
+            boxes=None if self.boxes is None else self.boxes[rows],
+            query_labels=self.query_labels[rows],
+            query_rows=None if self.query_rows is None else self.query_rows[rows],
+            sequences=None if self.sequences is None else (self.sequences[0][rows], self.sequences[1]),
+            junk=None if self.junk is None else Ragged.of([self.junk.row(row) for row in rows.tolist()]),
+            groups=None if self.groups is None else self.groups[rows],
+        )
 
     def keep(self, rows: Int64) -> Evaluation:
         """Only these database rows (ascending); whatever points at a row follows it."""

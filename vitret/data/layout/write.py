@@ -213,13 +213,17 @@ class LayoutWriter:
         *,
         judgements: Truth | None = None,
         query_rows: NDArray[np.int64] | None = None,
+        unlisted: bool = False,
     ) -> None:
         """Set the evaluation part: judgements, or labels for both sides. Boxes of queries crop them.
 
         `query_rows` (Q,) is each query's own database row, −1 for none; its judgement stays as it is. A query that is
-        in the database without being said so here is junk for itself.
+        in the database without being said so here is junk for itself. `unlisted` says that labelled images were found
+        in folders: there a broken one is left out even where it asks or is a positive.
         """
-        self._evaluation = Evaluation.of(database, queries, judgements=judgements, query_rows=query_rows)
+        self._evaluation = Evaluation.of(
+            database, queries, judgements=judgements, query_rows=query_rows, unlisted=unlisted
+        )
 
     def distractors(self, paths: Sequence[str] | Bytes) -> None:
         """Set the database of a set that nobody asks about."""
@@ -265,8 +269,9 @@ class LayoutWriter:
     def finish(self) -> Path:
         """Check and hash every image, write the tables, and put the set in its place; returns the set's folder.
 
-        A broken image that nobody asks about is left out and listed in the manifest under "failed". One that is a query
-        or a positive would change the measure: it raises `DataError`, and so does a set of broken images only.
+        A broken image that nobody asks about is left out and listed in the manifest under "failed". One that a list
+        names as a query or a positive would change the measure: it raises `DataError`, and so does a set of broken
+        images only.
         """
         if self._evaluation is not None and self._distractors is not None:
             raise ValueError("a set has an evaluation or distractors, not both")

@@ -24,7 +24,7 @@ TRUTHS = (".json", ".pkl", ".pickle")
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp")
 
 
-def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> OwnData:
+def read_own(source: Path, name: str, *, hold_out: float | None = None) -> OwnData:
     """Look at a folder (or a table file) and read it; `hold_out` is for class folders only: see `read_folders`."""
     if not source.exists():
         raise UserError(f"--from {source}: there is no such folder or file.")
@@ -50,7 +50,7 @@ def read_own(source: Path, name: str, *, hold_out: float = 0.0) -> OwnData:
     return read_folders(source, hold_out=hold_out)
 
 
-def _without_hold_out(own: OwnData, hold_out: float) -> OwnData:
+def _without_hold_out(own: OwnData, hold_out: float | None) -> OwnData:
     if hold_out:
         raise UserError(f"--hold-out is for class folders; this is {own.kind}, which has its own split.")
     return own

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitret.core.errors import EmptyError, UserError
+from vitret.core.errors import EmptyError, UserError, shortened
 from vitret.data.layout.parts import Side
 from vitret.data.layout.write import LayoutWriter
 from vitret.data.own.listing import Listing, require_no_hold_out
@@ -19,14 +19,17 @@ from vitret.data.own.places import asked_and_searched, read_places
 from vitret.data.own.record import OwnData
 from vitret.data.own.splits import read_splits, split_folders
 
+# Half of the classes evaluate where nothing else is asked for, as in CUB-200 and SOP. Of fewer classes all train.
+HOLD_OUT, FEWEST = 0.5, 4
 
-def read_folders(folder: Path, *, hold_out: float) -> OwnData:
+
+def read_folders(folder: Path, *, hold_out: float | None) -> OwnData:
     """One folder per class, images directly inside; without any such folder, a flat folder of distractors.
 
-    All classes train, unless `hold_out`, a fraction below 1, keeps the last of them in the order of their names for
-    evaluation: there every image asks all the others.
+    `hold_out`, a fraction below 1, keeps the last of the classes in the order of their names for evaluation: there
+    every image asks all the others. None keeps half where there are four classes or more, otherwise none.
     """
-    if not 0 <= hold_out < 1:
+    if hold_out is not None and not 0 <= hold_out < 1:
         raise UserError(f"--hold-out {hold_out:g}: must be a fraction from 0 to below 1.")
     listing = Listing(root=folder)
     if sides := asked_and_searched(listing):
@@ -38,11 +41,12 @@ def read_folders(folder: Path, *, hold_out: float) -> OwnData:
     return _read_classes(listing, hold_out)
 
 
-def _read_classes(listing: Listing, hold_out: float) -> OwnData:
+def _read_classes(listing: Listing, asked: float | None) -> OwnData:
     classes = listing.classes()
     full = [name for name, images in classes.items() if images]
     if not full:
-        return _flat(listing, list(classes), listing.images(), hold_out)
+        return _flat(listing, list(classes), listing.images(), asked)
+    hold_out = (HOLD_OUT if len(full) >= FEWEST else 0.0) if asked is None else asked
     kept = round(hold_out * len(full))
     if hold_out and not 0 < kept < len(full):
         raise UserError(f"--hold-out {hold_out:g} of {len(full)} classes leaves no class on one side.")
@@ -56,7 +60,7 @@ def _read_classes(listing: Listing, hold_out: float) -> OwnData:
         names=every,
         fill=lambda writer: _fill_classes(writer, train, test),
         source={"kind": "folders", "hold_out": hold_out, "sha256": listing.digest(every)},
-        remarks=_notes(classes),
+        remarks=[*_split(*sides), *_notes(classes)],
         left_out=listing.notes(),
     )
 
@@ -66,10 +70,11 @@ def _fill_classes(writer: LayoutWriter, train: Sequence[str], test: Sequence[str
     if test:
         labels = [path.partition("/")[0] for path in test]
         rows = np.arange(len(test), dtype=np.int64)
-        writer.evaluation(Side(test, labels=labels), Side(test, labels=labels), query_rows=rows)
+        side = Side(test, labels=labels)
+        writer.evaluation(side, side, query_rows=rows, unlisted=True)
 
 
-def _flat(listing: Listing, subfolders: Sequence[str], images: list[str], hold_out: float) -> OwnData:
+def _flat(listing: Listing, subfolders: Sequence[str], images: list[str], hold_out: float | None) -> OwnData:
     if not images:
         inside = f" Its folders ({', '.join(subfolders[:3])}, …) hold none directly." if subfolders else ""
         passed = "".join(f" {note}." for note in listing.notes())
@@ -89,6 +94,18 @@ def _flat(listing: Listing, subfolders: Sequence[str], images: list[str], hold_o
         remarks=["no class folders: a database without queries"],
         left_out=listing.notes(),
     )
+
+
+def _split(train: Sequence[str], test: Sequence[str]) -> list[str]:
+    """Which classes train and which evaluate; nothing where all train."""
+    if not test:
+        return []
+    return [f"to train: {_span(train)}; held out to measure: {_span(test)}; --hold-out changes this"]
+
+
+def _span(names: Sequence[str]) -> str:
+    shown = " to ".join(shortened(name, 40) for name in dict.fromkeys((names[0], names[-1])))
+    return f"{len(names)} {'class' if len(names) == 1 else 'classes'} ({shown})"
 
 
 def _notes(classes: dict[str, list[str]]) -> list[str]:

@@ -119,7 +119,7 @@ def _kinds(paths: set[str]) -> str:
     return shown + (", …" if len(counts) > KINDS_SHOWN else "")
 
 
-def require_no_hold_out(hold_out: float, kind: str) -> None:
+def require_no_hold_out(hold_out: float | None, kind: str) -> None:
     """Raise `UserError` where `--hold-out` is given for a folder that has its own split."""
     if hold_out:
         raise UserError(f"--hold-out is for class folders; this is {kind}, which has its own split.")

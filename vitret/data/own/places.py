@@ -57,7 +57,7 @@ def read_places(listing: Listing, queries: str, database: str) -> OwnData:
     every = [*searched, *asked]
 
     def fill(writer: LayoutWriter) -> None:
-        writer.evaluation(*sides, judgements=truth)
+        writer.evaluation(*sides, judgements=truth, unlisted=truth is None)
 
     return OwnData(
         kind=kind,

@@ -80,7 +80,8 @@ def read_splits(listing: Listing, parts: dict[str, str]) -> OwnData:
             mask = np.array([path in validation for path in train], dtype=np.bool_)
             writer.train(list(train), list(train.values()), validation=mask)
         side = Side(list(test), labels=list(test.values()))
-        writer.evaluation(side, side, query_rows=np.arange(len(test), dtype=np.int64))
+        rows = np.arange(len(test), dtype=np.int64)
+        writer.evaluation(side, side, query_rows=rows, unlisted=True)
 
     return OwnData(
         kind="train and test, one folder per class",

@@ -64,7 +64,7 @@ class Request:
     accept_terms: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     choices: Choices = DEFAULT
-    hold_out: float = 0.0
+    hold_out: float | None = None
     without_copies: bool = False
     strict: bool = False
     replace: bool = False

@@ -100,11 +100,20 @@ def _own(request: Request, data: OwnData) -> Path:
 def _require_same(request: Request, source: Mapping[str, Any]) -> Path:
     """The set that is there, if it was made from this source; otherwise `UserError`."""
     name = request.name
-    if load_manifest(request.data_root, name).get("source") == source:
+    there = load_manifest(request.data_root, name).get("source")
+    if there == source:
         return _there(request)
+    again = f"vitret prepare {name} --from {request.source}"
+    if request.hold_out is not None:
+        again += f" --hold-out {request.hold_out:g}"
+    if isinstance(there, Mapping) and there == {**source, "hold_out": there.get("hold_out")}:
+        raise UserError(
+            f"'{name}' is already prepared with --hold-out {there['hold_out']:g}, not {source['hold_out']:g}. Say "
+            f"--hold-out {there['hold_out']:g}, or build it again: {again} --replace"
+        )
     raise UserError(
         f"'{name}' is already prepared from other data than {request.source} now holds. Give another name, or build it "
-        f"again: vitret prepare {name} --from {request.source} --replace"
+        f"again: {again} --replace"
     )
 
 

@@ -7,7 +7,6 @@ imports timm.
 
 import functools
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +23,7 @@ from vitret.models.image_sizes import ImageSizes, find_sizes, takes
 from vitret.models.own_head import OwnHead, has_own_pooling, projection_width
 from vitret.models.positions import interpolate_as_upstream
 from vitret.models.timm_backbone import TimmBackbone, has_tokens
+from vitret.models.torchvision_import import import_torchvision
 from vitret.models.weights import note, read_state
 
 __all__ = ["TimmBackbone", "build", "families", "family", "read_state", "shape_only", "timm", "weights_file"]
@@ -35,27 +35,7 @@ _RESIZE_INSIDE = ("crossvit",)
 
 
 def _import_timm() -> ModuleType:
-    """Import timm, also where PyPI's CUDA-built torchvision stands beside a CPU-only torch.
-
-    There `import torchvision` dies with "operator torchvision::nms does not exist" (pytorch/vision#9085), because
-    its library with the operators cannot be loaded. Declaring the schemas lets its Python part be imported, which is
-    all timm needs. Can go when torchvision imports without its operators.
-    """
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-        for operator in ("nms", "qnms"):
-            schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            library.define(schema)  # type: ignore[no-untyped-call]
-        import torchvision
-
-        # The declarations vanish with the object that made them.
-        torchvision.schemas_of_missing_operators = library
+    import_torchvision()
     import timm
 
     return timm  # type: ignore[no-any-return]

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import yaml
-from jinja2 import DictLoader, Environment, StrictUndefined
 
 from vitret.compare.published import PublishedFile, PublishedRow, rows_of
 from vitret.compare.tables import Row, Table
 from vitret.pages.board import tradeoff
 from vitret.pages.board.cards import anchor, cards, measured_words, trained_words
+from vitret.pages.board.environment import filled, template
+from vitret.pages.board.links import NO_PICTURES, Pictures
 from vitret.pages.board.panels import Panel, asked, panels
 from vitret.pages.board.scale import percent
 from vitret.pages.board.sections import Grid, grid
@@ -19,8 +19,6 @@ from vitret.pages.board.versus import versus
 from vitret.pages.captions import cautions, title
 from vitret.pages.verdict import asked as asked_words
 from vitret.pages.verdict import below, conclusion
-
-_TEMPLATES = ("page.html", "parts.html", "board.css", "board.js")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,25 +60,19 @@ def as_page(
     published: Sequence[PublishedFile],
     *,
     curves: Mapping[str, str] | None = None,
+    pictures: Pictures = NO_PICTURES,
 ) -> str:
     """The page of some tables; `curves` are drawings of training logs by the anchor of a row."""
     beside = rows_of(published)
-    sections = [_section(table, beside) for table in found]
+    sections = [_section(table, beside, pictures) for table in found]
     rows = [row for table in found for row in table.rows]
     choices = [
         (one, sorted({one.of(row) for row in rows} - {""}))
         for one in FILTERS
         if len({one.of(row) for row in rows}) > 1
     ]
-    environment = Environment(
-        loader=DictLoader({name: _template(name) for name in _TEMPLATES}),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    page = environment.get_template("page.html").render(
+    return filled(
+        "page.html",
         cards=cards(found),
         sections=sections,
         published=[file for file in published if not file.own_protocol],
@@ -89,23 +81,19 @@ def as_page(
         trained=_distinct(section.trained for section in sections),
         measured=_distinct(section.measured for section in sections),
         curves=curves or {},
+        pictures=pictures,
         box=tradeoff,
         percent=percent,
-        style=_template("board.css"),
-        script=_template("board.js"),
+        style=template("board.css"),
+        script=template("board.js"),
     )
-    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
-
-
-def _template(name: str) -> str:
-    return (files("vitret.pages.board") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _distinct(words: Iterable[str]) -> list[str]:
     return sorted(set(words))
 
 
-def _section(table: Table, published: Sequence[PublishedRow]) -> Section:
+def _section(table: Table, published: Sequence[PublishedRow], pictures: Pictures) -> Section:
     queries = asked(table)
     protocol = table.rows[0].entries[0][1].protocol
     notes = [*asked_words(table), *below(table), *cautions(table)]
@@ -121,5 +109,5 @@ def _section(table: Table, published: Sequence[PublishedRow]) -> Section:
         grid=grid(table, published),
         charts=tuple(charts(table)),
         panels=tuple(panels(table, queries)),
-        versus=versus(table, queries),
+        versus=versus(table, queries, pictures.pairs.get(anchor(table), {})),
     )

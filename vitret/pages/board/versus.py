@@ -1,6 +1,7 @@
 """What the page needs to compare two rows query by query: every row's values and every pair's test."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,11 @@ def encode(values: Float64) -> str:
     return "".join(_DIGITS[n // 36] + _DIGITS[n % 36] for n in np.rint(1000 * values).astype(int).tolist())
 
 
-def versus(table: Table, queries: Asked | None) -> str:
-    """JSON for the script of a table with two ranked rows or more; empty otherwise."""
+def versus(table: Table, queries: Asked | None, pictures: Mapping[str, str] | None = None) -> str:
+    """JSON for the script of a table with two ranked rows or more; empty otherwise.
+
+    `pictures` are addresses of pictures of pairs of ranked rows, by their places: "0-1".
+    """
     ranked = [row for row in table.rows if row.answers is not None]
     if queries is None or len(ranked) < 2:
         return ""
@@ -47,6 +51,8 @@ def versus(table: Table, queries: Asked | None) -> str:
         "numbers": queries.queries.tolist() if by_query and (queries.queries != in_order).any() else [],
         "groups": queries.groups.tolist() if by_query else points.tolist(),
     }
+    if pictures:
+        found["pictures"] = dict(pictures)
     # A name may hold "</script>".
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 

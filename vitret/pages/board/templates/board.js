@@ -115,6 +115,11 @@ function changeTable(title, data, x, y, order) {
   return `<table><caption>${title}</caption><thead><tr><th scope="col">${data.unit}</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B − A</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
+function pictureLink(data, a, b) {
+  const at = (data.pictures || {})[`${Math.min(a, b)}-${Math.max(a, b)}`];
+  return at ? `<p><a href="${text(at)}">Pictures of what these two rows find</a></p>` : "";
+}
+
 function versus(place) {
   const data = JSON.parse(place.querySelector("script").textContent);
   const [first, second] = all("select", place);
@@ -137,7 +142,8 @@ function versus(place) {
     place.querySelector("svg").setAttribute("aria-label", `${data.titles[a]} to the right, ${data.titles[b]} upwards: ${up} ${units} above the diagonal, ${down} below`);
     place.querySelector(".changes").innerHTML =
       changeTable("Largest gains of B", data, x, y, order.filter(i => gain[i] > 0).slice(0, 5))
-      + changeTable("Largest losses of B", data, x, y, order.filter(i => gain[i] < 0).slice(-5).reverse());
+      + changeTable("Largest losses of B", data, x, y, order.filter(i => gain[i] < 0).slice(-5).reverse())
+      + pictureLink(data, a, b);
   };
   first.addEventListener("change", draw);
   second.addEventListener("change", draw);
