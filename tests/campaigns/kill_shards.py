@@ -23,9 +23,9 @@ from PIL import Image
 from vitret.core.protocol import Protocol
 from vitret.core.recipes import ModelSpec
 from vitret.core.records import Images
+from vitret.core.shares import Share
 from vitret.describe.extract import extract, extract_share, join_shares
 from vitret.describe.request import Request
-from vitret.describe.shares import Share
 from vitret.models.model import build_model
 
 BLOCK = 8

@@ -61,7 +61,7 @@ def test_json_holds_fractions_and_intervals(files, capsys):
 
 def test_distractors_and_normalising_are_said(files, tmp_path, capsys):
     np.save(tmp_path / "noise.npy", 3 * circle(-1, 25))
-    eval_(**files, distractors=str(tmp_path / "noise.npy"), levels="medium", metrics="mAP")
+    eval_(**files, distractors=[str(tmp_path / "noise.npy")], levels="medium", metrics="mAP")
     shown = capsys.readouterr()
     assert "normalised" in shown.err
     assert "+ 2 distractors" in shown.out
@@ -85,6 +85,43 @@ def test_both_engines_give_the_same_bytes(files, capsys):
     plain = capsys.readouterr().out
     eval_(**files, form="json", engine="torch")
     assert capsys.readouterr().out == plain
+
+
+def test_shares_of_several_machines_print_the_same_numbers_once_all_are_counted(files, tmp_path, capsys):
+    np.save(tmp_path / "more.npy", circle(-1, 25))
+    files |= {"distractors": [str(tmp_path / "more.npy")] * 2, "form": "json"}
+    eval_(**files)
+    plain = capsys.readouterr().out
+    eval_(**files, shard="2/2", counts=tmp_path / "counts")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.endswith(
+        "2/2 is counted. The numbers come with the last share; not there yet: --shard 1/2\n"
+    )
+    eval_(**files, shard="1/2", counts=tmp_path / "counts")
+    assert capsys.readouterr().out == plain
+    np.save(tmp_path / "more.npy", 3 * circle(-1, 25))
+    with pytest.raises(DataError, match="not of length one, and machines that share a search change none"):
+        eval_(**files, shard="1/1", counts=tmp_path / "counts")
+    with pytest.raises(UserError, match="belong together"):
+        eval_(**files, shard="1/2")
+    with pytest.raises(UserError, match="--search is not divided"):
+        eval_(**files, shard="1/2", counts=tmp_path, search="hnsw")
+    with pytest.raises(UserError, match="not I/N"):
+        eval_(**files, shard="3/2", counts=tmp_path)
+
+
+def test_an_approximate_search_prints_its_recall(files, capsys):
+    pytest.importorskip("faiss", reason="needs the faiss extra")
+    eval_(**files, search="hnsw,links=4")
+    shown = capsys.readouterr().out
+    assert "approximate search by HNSW4,Flat, recall of the exact first 1: 100.0 %" in shown
+    eval_(**files, search="hnsw", form="json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["search"]["recall"] == {"1": 1.0}
+    assert summary["levels"]["hard"]["metrics"]["mAP"]["value"] == pytest.approx((0.25 + 1) / 2)
+    with pytest.raises(UserError, match="not combined with expansion or re-ranking"):
+        eval_(**files, search="hnsw", rerank="superglobal")
 
 
 def test_wrong_uses(files, tmp_path):

@@ -6,12 +6,13 @@ import torch
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.protocol import Protocol
+from vitret.core.shares import Share, parse_share
 from vitret.describe.blocks import failed_file
 from vitret.describe.cache import cached_extract, cached_share, entry_of, joined_shares
 from vitret.describe.devices import own_device
 from vitret.describe.extract import extract, extract_share, join_shares
 from vitret.describe.request import Request
-from vitret.describe.shares import Share, launched_share, parse_share
+from vitret.describe.shares import launched_share
 
 
 @pytest.fixture

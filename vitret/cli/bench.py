@@ -46,6 +46,7 @@ def bench(
     plan: options.Plan = False,
     cost: options.Cost = False,
     dims: options.Dims = "",
+    search: options.Search = "",
     form: options.Form = "",
     wide: Wide = False,
     trust: Trust = False,
@@ -78,6 +79,7 @@ def bench(
         eval_sets=eval_set or (),
         without_distractors=without_distractors,
         runs=run or (),
+        search=search,
         exclude=exclude,
     )
     reduced = _numbers("--dims", dims)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from vitret.cli import completions, console
 if TYPE_CHECKING:
     from vitret.core.protocol import RerankSpec
     from vitret.core.records import EvalSet
-    from vitret.measure.bare import Scored
+    from vitret.measure.bare import Files, Scored
     from vitret.measure.evaluate import Measurement
 
 
@@ -43,7 +44,9 @@ QueryImage = Annotated[
         "for oxford5k and paris6k as_listed, as their protocol says."
     ),
 ]
-Distractors = Annotated[str, typer.Option(help="More descriptors to search; negatives of every query.")]
+Distractors = Annotated[
+    list[str] | None, typer.Option(help="More descriptors to search; negatives of every query; repeatable.")
+]
 Metrics = Annotated[
     str,
     typer.Option(
@@ -58,6 +61,22 @@ Depth = Annotated[
 ]
 Shortlist = Annotated[
     str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
+]
+Search = Annotated[
+    str,
+    typer.Option(
+        metavar="INDEX", help="Search by faiss: ivf_pq or hnsw, with options, e.g. ivf_pq,probes=64."
+    ),
+]
+Shard = Annotated[
+    str,
+    typer.Option(
+        metavar="I/N", help="Count in part I of N of what is searched; the last prints the numbers."
+    ),
+]
+Counts = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="With --shard: a folder that all N machines read and write."),
 ]
 WithoutOverlap = Annotated[
     Path | None,
@@ -81,12 +100,15 @@ def eval_(
     set_: EvalSetName = "",
     truth: Truth = None,
     query_image: QueryImage = "",
-    distractors: Distractors = "",
+    distractors: Distractors = None,
     metrics: Metrics = "",
     levels: Levels = "",
     rerank: Rerank = "",
     depth: Depth = None,
     shortlist: Shortlist = "plain",
+    search: Search = "",
+    shard: Shard = "",
+    counts: Counts = None,
     without_overlap: WithoutOverlap = None,
     form: Form = "table",
     engine: Engine = "numpy",
@@ -100,22 +122,24 @@ def eval_(
       vitret eval --queries q.npy --database db.npy --set roxford5k
       vitret eval --queries f.mat:Q --database f.mat:X --truth gnd.pkl
       vitret eval --queries q.npy --database db.npy --set sop --metrics R@1,MAP@R
+      vitret eval --queries q.npy --database db.npy --set sop --search hnsw
+      vitret eval --queries q.npy --database d.npy --set s --shard 1/4 --counts c
     """
-    from vitret.measure.bare import Files, score_files
+    from vitret.measure.bare import Files
     from vitret.pages.formats import FORMS
 
     console.require_choice("--format", form, ("table", *FORMS))
     second = _rerank(rerank, depth, shortlist=shortlist)
     evalset, known = evalset_of(set_, truth, query_image)
-    scored = score_files(
-        Files(queries=queries, database=database, distractors=distractors or None),
-        evalset,
-        metrics=_words(metrics),
-        levels=_words(levels),
-        rerank=second,
-        engine=engine,
-        device=device,
-    )
+    files = Files(queries=queries, database=database, distractors=tuple(distractors or ()))
+    asked = _Asked(_words(metrics), _words(levels), engine=engine, device=device)
+    if shard or counts is not None:
+        _refuse_with_shard(rerank=rerank, search=search)
+        scored = _share(files, evalset, asked, shard=shard, counts=counts)
+    else:
+        scored = _whole(files, evalset, asked, rerank=second, search=search)
+    if scored is None:
+        return
     notes = [*known, *scored.notes]
     for note in notes:
         console.say(note)
@@ -126,6 +150,74 @@ def eval_(
         console.put(json.dumps(summary, indent=2))
     else:
         _print(summary, "" if form == "table" else form)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which numbers, and what computes them."""
+
+    metrics: list[str]
+    levels: list[str]
+    _: KW_ONLY
+    engine: str
+    device: str
+
+
+def _whole(
+    files: "Files", evalset: "EvalSet", asked: _Asked, *, rerank: "RerankSpec", search: str
+) -> "Scored":
+    """The numbers, by this process alone."""
+    from vitret.core.approximate import parse_index
+    from vitret.measure.bare import score_files
+
+    return score_files(
+        files,
+        evalset,
+        metrics=asked.metrics,
+        levels=asked.levels,
+        rerank=rerank,
+        search=parse_index(search) if search else None,
+        engine=asked.engine,
+        device=asked.device,
+    )
+
+
+def _refuse_with_shard(**given: str) -> None:
+    from vitret.core.errors import UserError
+
+    wrong = next((name for name, value in given.items() if value), None)
+    if wrong:
+        raise UserError(
+            f"--{wrong} is not divided: --shard counts the ranks of exact search. Leave one of them out."
+        )
+
+
+def _share(
+    files: "Files", evalset: "EvalSet", asked: _Asked, *, shard: str, counts: Path | None
+) -> "Scored | None":
+    """The numbers where all shares are counted; else what is missing is said."""
+    from vitret.core.errors import UserError
+    from vitret.core.shares import parse_share
+    from vitret.measure.bare import Scored, score_share
+
+    if not shard or counts is None:
+        raise UserError("--shard and --counts belong together, e.g. --shard 1/4 --counts /shared/counts")
+    share = parse_share(shard)
+    found = score_share(
+        files,
+        evalset,
+        share=share,
+        folder=counts,
+        metrics=asked.metrics,
+        levels=asked.levels,
+        engine=asked.engine,
+        device=asked.device,
+    )
+    if isinstance(found, Scored):
+        return found
+    missing = ", ".join(f"--shard {i + 1}/{share.of}" for i in found)
+    console.say(f"{shard} is counted. The numbers come with the last share; not there yet: {missing}")
+    return None
 
 
 def evalset_of(name: str, truth: Path | None, query_image: str) -> "tuple[EvalSet, list[str]]":
@@ -172,6 +264,8 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> d
     again = ""
     if second.kind != "none":
         again = f"{second.kind} of the first {second.depth}, {second.shortlist} shortlist, "
+    search = found.search
+    how = "exact search" if search is None else f"approximate search by {search.index}, {search.words}"
     return {
         "set": evalset.name,
         "queries": found.n,
@@ -179,7 +273,8 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> d
         "distractors": scored.distractors,
         "dim": scored.dim,
         "levels": levels,
-        "measured": f"exact search, {again}ties by database index, junk removed, queries without positives left out; "
+        "search": None if search is None else search.model_dump(mode="json"),
+        "measured": f"{how}, {again}ties by database index, junk removed, queries without positives left out; "
         f"95 % intervals, {_grouped(evalset)}; how the descriptors were made is not known here",
     }
 

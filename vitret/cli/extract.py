@@ -274,8 +274,9 @@ def _shared(requests: "dict[str, Request]", dataset: str, shard: str | None) -> 
     """
     from vitret.core.config import location
     from vitret.core.errors import UserError
+    from vitret.core.shares import parse_share
     from vitret.describe.cache import cached_share, joined_shares
-    from vitret.describe.shares import launched_share, parse_share
+    from vitret.describe.shares import launched_share
 
     launched, home = launched_share(), location("home").path
     if shard is not None and launched is not None:

@@ -112,7 +112,7 @@ def _judged(
     if len(files) == 1 and Path(files[0]).is_dir():
         files = [str(Path(files[0]) / stem) for stem in ("queries.npy", "database.npy")]
     if len(files) == 2:
-        given = Files(queries=files[0], database=files[1], distractors=distractors or None)
+        given = Files(queries=files[0], database=files[1], distractors=(distractors,) if distractors else ())
         read = read_files(given, evalset)
         return judge_descriptors(read.queries, read.database, evalset, levels=levels), list(read.notes)
     if len(files) > 2:

@@ -10,6 +10,7 @@ from pathlib import Path
 from vitret.compare.arena import read_suite
 from vitret.core import plugins
 from vitret.core.ablations import make_variants
+from vitret.core.approximate import parse_index
 from vitret.core.config import location
 from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean
 from vitret.core.exclusion import LeftOut, read_left_out
@@ -56,8 +57,9 @@ class Request:
 
     `seeds` is how many, `assignments` are `optimiser.lr=1e-4` and the like, `eval_sets` stand in place of the suite's;
     `without_distractors` leaves out those of the suite, and nothing else: its other rows are the same. `dim` reduces
-    descriptors to so many dimensions, and leaves out what has no more. `exclude` is a file that names training images
-    to leave out. `runs` are ids: only these of what the names stand for.
+    descriptors to so many dimensions, and leaves out what has no more. `search` is an approximate index, see
+    `parse_index`. `exclude` is a file that names training images to leave out. `runs` are ids: only these of what the
+    names stand for.
     """
 
     train_set: str
@@ -70,6 +72,7 @@ class Request:
     eval_sets: Sequence[str] = ()
     without_distractors: bool = False
     dim: int | None = None
+    search: str = ""
     exclude: Path | None = None
     runs: Sequence[str] = ()
 
@@ -150,6 +153,8 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
     if request.dim is not None:
         suite = _reduced(suite, request.dim, track.train_set)
         recipes = [recipe for recipe in recipes if descriptor_dim(recipe) > (request.dim or 0)]
+    if request.search:
+        suite = suite.searched(parse_index(request.search))
     return Asked(suite=suite, recipes=tuple(recipes), left_out=left_out)
 
 

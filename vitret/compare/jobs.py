@@ -62,6 +62,7 @@ def words_of(request: Request, dims: Sequence[int]) -> list[str]:
         "--ablate": request.ablation or "",
         "--seeds": "" if request.seeds is None else str(request.seeds),
         "--suite": request.suite or "",
+        "--search": request.search,
         "--exclude": "" if request.exclude is None else str(request.exclude.absolute()),
     }
     words = ["bench"]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from vitret.core.approximate import SearchFacts
 from vitret.core.config import Strict, validate
 from vitret.core.cost import NetworkCost
 from vitret.core.errors import DataError, said
@@ -156,6 +157,8 @@ class Result(Strict):
     environment: Environment
     command: str
     recipe: Recipe
+    # Of approximate search alone, so that the digests of all other rows stay as they are.
+    search: SearchFacts | None = Field(default=None, exclude_if=lambda value: value is None)
     ranks_sha256: str = Field(default="", description="of the ranks beside the row; see `ranks_digest`")
     digest: str = Field(default="", description="of the row's JSON without this key; see `row_digest`")
 

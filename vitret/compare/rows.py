@@ -109,6 +109,7 @@ def result_of(
         environment=_environment(machine),
         command=command,
         recipe=network.recipe,
+        search=measured.measurement.search,
     )
 
 

@@ -17,6 +17,7 @@ from vitret.core.protocol import Suite
 from vitret.core.recipes import Recipe, ResolvedRecipe, read_track
 from vitret.core.runs import Run
 from vitret.data import layout
+from vitret.measure.approximate import require_faiss
 
 if TYPE_CHECKING:
     from vitret.core.records import EvalSet, ImageSet, TrainSet
@@ -63,10 +64,13 @@ def resolve(places: Places, request: Request) -> Work:
     Raises:
         UserError: unknown names or options.
         DataError: a set that is not prepared.
+        MachineError: the suite searches approximately, and there is no faiss.
     """
     problems = Problems()
     asked = ask(places, request, problems)
     suite = asked.suite
+    if suite.protocol.search != "exact":
+        require_faiss()
     with problems.collected():
         require_prepared(places, asked)
     absent = set(unprepared(places, asked))

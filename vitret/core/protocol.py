@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from vitret.core import plugins
+from vitret.core.approximate import IndexSpec
 from vitret.core.config import Strict, validate
 from vitret.core.records import LEVELS
 from vitret.core.reranking import MatcherSpec
@@ -135,7 +136,7 @@ class Protocol(Strict):
         description="of unit descriptors; mean_raw: of what the head gives, before unit length",
     )
     whitening: WhiteningSpec = WhiteningSpec()
-    search: Literal["exact"] = "exact"
+    search: Literal["exact"] | IndexSpec = "exact"
     expansion: ExpansionSpec = ExpansionSpec()
     rerank: RerankSpec = RerankSpec()
     ap: Literal["trapezoid"] = "trapezoid"
@@ -147,6 +148,12 @@ class Protocol(Strict):
     def fingerprint(self) -> str:
         """Eight hex digits that differ when any switch differs."""
         return digest(self.model_dump(mode="json"))[:8]
+
+    @model_validator(mode="after")
+    def _searches_once(self) -> "Protocol":
+        if self.search != "exact" and (self.expansion.kind, self.rerank.kind) != ("none", "none"):
+            raise ValueError(f"search: {self.search.kind} is not combined with expansion or re-ranking")
+        return self
 
     @model_validator(mode="after")
     def _queries_differ(self) -> "Protocol":
@@ -188,6 +195,8 @@ class Protocol(Strict):
         if self.decode == "scaled":
             parts.append("scaled decode")
         parts.append(self.whitening.words)
+        if self.search != "exact":
+            parts.append(self.search.words)
         if self.expansion.kind != "none":
             parts.append(f"{self.expansion.kind} n={self.expansion.n} α={self.expansion.alpha:g}")
         if self.rerank.kind != "none":
@@ -232,6 +241,12 @@ class Suite(Strict):
         return self.model_copy(
             update={"name": f"{self.name}-{spec.kind.partition('_')[0]}{dim}", "protocol": protocol}
         )
+
+    def searched(self, index: IndexSpec) -> "Suite":
+        """The same with an approximate index in place of exact search."""
+        given = {**self.protocol.model_dump(), "search": index.model_dump()}
+        protocol = validate(Protocol, given, f"--search {index.kind}")
+        return self.model_copy(update={"name": f"{self.name}-{index.kind}", "protocol": protocol})
 
     @model_validator(mode="after")
     def _known_levels(self) -> "Suite":

@@ -18,12 +18,13 @@ from vitret.core.errors import DataError, did_you_mean, listed
 from vitret.core.locks import locked
 from vitret.core.protocol import Protocol, differences
 from vitret.core.records import Descriptors
+from vitret.core.shares import Share
 from vitret.core.store import digest, file_sha256, read_json_object, write_json
 from vitret.data.images import check
 from vitret.describe.blocks import failed_file
 from vitret.describe.extract import Progress, extract, extract_share, follow_shares, join_shares
 from vitret.describe.request import Request, extraction_key
-from vitret.describe.shares import Share, remove_pieces
+from vitret.describe.shares import remove_pieces
 
 _ROWS, _CARD = "rows.npy", "card.json"
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.records import Descriptors
+from vitret.core.shares import WHOLE, Share
 from vitret.core.store import digest
 from vitret.describe.blocks import RowFile, Rows
 from vitret.describe.devices import cast, rounded_products
@@ -31,7 +32,7 @@ from vitret.describe.folding import folded
 from vitret.describe.framing import Frame, FrameOf, frame_finder, load, padded, stacked
 from vitret.describe.request import Request, extraction_key
 from vitret.describe.scales import describe
-from vitret.describe.shares import WHOLE, Piece, Pieces, Share, read_piece
+from vitret.describe.shares import Piece, Pieces, read_piece
 from vitret.models.model import Retriever
 
 BLOCK = 2048

@@ -16,36 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vitret.core.errors import DataError, UserError
+from vitret.core.errors import DataError
 from vitret.core.records import Int64
+from vitret.core.shares import Share
 from vitret.core.store import REMAKE, machine_error, read_bytes, write_bytes
 from vitret.describe.blocks import Rows
 
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.npz")
-
-
-@dataclass(frozen=True)
-class Share:
-    """Number `index` (from 0) `of` several."""
-
-    index: int
-    of: int
-
-
-WHOLE = Share(0, 1)
-
-
-def parse_share(text: str) -> Share:
-    """The share that a user counts from 1.
-
-    >>> parse_share("2/4")
-    Share(index=1, of=4)
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    index, of = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= index <= of:
-        raise UserError(f"--shard {text}: not I/N with I from 1 to N. The first of four: --shard 1/4")
-    return Share(index - 1, of)
 
 
 def launched_share() -> Share | None:

@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitret.core.approximate import IndexSpec
+from vitret.core.config import validate
 from vitret.core.errors import EmptyError, UserError, did_you_mean
 from vitret.core.protocol import Protocol, RerankSpec
 from vitret.core.records import EvalSet, Images, Int64, Truth
-from vitret.measure.evaluate import Measurement, evaluate
+from vitret.core.shares import Share
+from vitret.measure.evaluate import Measurement, evaluate, measure
 from vitret.measure.files import read_rows
 from vitret.measure.reranking_shortlist import Evidence
 from vitret.measure.scoring import Rows
+from vitret.measure.shared_counts import count_share
 
 # What is measured when nothing is asked for: the revisited protocol's numbers, and those of category retrieval.
 REVISITED = ("mAP", "mP@1", "mP@5", "mP@10")
@@ -165,7 +169,7 @@ class Files:
 
     queries: str
     database: str
-    distractors: str | None = None
+    distractors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,15 +181,19 @@ class ReadFiles:
     notes: tuple[str, ...]
 
 
-def read_files(files: Files, evalset: EvalSet) -> ReadFiles:
-    """Read files of descriptors for a set's lists; raises as `read_rows` does."""
+def read_files(files: Files, evalset: EvalSet, *, share: Share | None = None) -> ReadFiles:
+    """Read files of descriptors for a set's lists; raises as `read_rows` does, which says what a share looks at."""
     asked = read_rows(files.queries, role="queries", count=len(evalset.queries), images=evalset.queries.paths)
     searched = read_rows(
-        files.database, role="database", count=len(evalset.database), images=evalset.database.paths
+        files.database,
+        role="database",
+        count=len(evalset.database),
+        images=evalset.database.paths,
+        share=share,
     )
     found = [searched]
-    if files.distractors is not None:
-        found.append(read_rows(files.distractors, role="distractors", dim=searched.rows.shape[1]))
+    dim = searched.rows.shape[1]
+    found += [read_rows(file, role="distractors", dim=dim, share=share) for file in files.distractors]
     return ReadFiles(
         queries=asked.rows,
         database=Rows.of(*(one.rows for one in found)),
@@ -200,24 +208,68 @@ def score_files(
     metrics: Sequence[str] = (),
     levels: Sequence[str] = (),
     rerank: RerankSpec | None = None,
+    search: IndexSpec | None = None,
     engine: str = "numpy",
     device: str | None = None,
 ) -> Scored:
     """Measure files of descriptors with the official metrics.
 
-    Without `metrics` or `levels` all usual ones are measured. `rerank` is a re-ranker that needs descriptors alone.
+    Without `metrics` or `levels` all usual ones are measured. `rerank` is a re-ranker that needs descriptors alone,
+    `search` an approximate index in place of exact search.
     Raises `EmptyError` where no query has a positive at any level.
     """
     read = read_files(files, evalset)
     measurement = evaluate(
         Evidence(queries=read.queries, database=read.database),
         evalset,
-        protocol=Protocol(rerank=rerank or RerankSpec()),
-        metrics=metrics or (CATEGORY if "all" in evalset.truth.levels else REVISITED),
+        protocol=validate(
+            Protocol, {"rerank": rerank or RerankSpec(), "search": search or "exact"}, "the protocol"
+        ),
+        metrics=metrics or usual_metrics(evalset),
         levels=levels or None,
         engine=engine,
         device=device,
     )
+    return _scored(measurement, read, evalset)
+
+
+def score_share(
+    files: Files,
+    evalset: EvalSet,
+    *,
+    share: Share,
+    folder: Path,
+    metrics: Sequence[str] = (),
+    levels: Sequence[str] = (),
+    engine: str = "numpy",
+    device: str | None = None,
+) -> Scored | tuple[int, ...]:
+    """As `score_files` by several machines that share only files: the numbers where this share is the last to end.
+
+    Else the shares, from 0, whose counts are not in `folder` yet. The other arguments are the same in every share.
+    """
+    read = read_files(files, evalset, share=share)
+    found = count_share(
+        read.queries,
+        read.database,
+        evalset.truth,
+        share=share,
+        folder=folder,
+        levels=levels or None,
+        engine=engine,
+        device=device,
+    )
+    if found.ranks is None:
+        return found.missing
+    return _scored(measure(found.ranks, metrics or usual_metrics(evalset)), read, evalset)
+
+
+def usual_metrics(evalset: EvalSet) -> tuple[str, ...]:
+    """What is measured on a set when nothing is asked for."""
+    return CATEGORY if "all" in evalset.truth.levels else REVISITED
+
+
+def _scored(measurement: Measurement, read: ReadFiles, evalset: EvalSet) -> Scored:
     if not any(measurement.n_effective(level) for level in measurement.ranks):
         raise EmptyError(f"{evalset.name}: no query has a positive at {', '.join(measurement.ranks)}.")
     return Scored(

@@ -11,6 +11,7 @@ of the database each. Where the queries are the database, a block of scores serv
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Int64, Ragged, Ranks, Truth
+from vitret.core.shares import WHOLE, Share
 from vitret.measure.engines import WIDE, Engine, query_slices, scorer
 from vitret.measure.judged import Asked, Judged
 from vitret.measure.scoring import (
@@ -26,7 +28,6 @@ from vitret.measure.scoring import (
     Rows,
     confirm,
     exact_pairs,
-    largest_norm,
     order_keys,
     tolerance,
 )
@@ -71,17 +72,35 @@ def count_judged(
 ) -> dict[str, Ranks]:
     """As `count_ranks`, with the lists themselves: name → (positives, junk), each sorted within a query."""
     rows = database if isinstance(database, Rows) else Rows.of(database)
-    Rows.of(queries, *rows.parts)
-    norm = largest_norm(queries, what="queries")
-    threads = threads or thread_count()
     known = Judged.of(queries, rows, judged, threads=threads)
+    return known.ranks(
+        count_strangers(queries, rows, known, block=block, engine=engine, device=device, threads=threads)
+    )
+
+
+def count_strangers(
+    queries: NDArray[Any],
+    rows: Rows,
+    known: Judged,
+    *,
+    share: Share = WHOLE,
+    block: int = BLOCK,
+    engine: str = "numpy",
+    device: str | None = None,
+    threads: int | None = None,
+) -> Int64:
+    """How many unjudged images of a share's blocks beat each limit of `known`; all shares add up to the whole.
+
+    The other arguments are those of `count_ranks`; `queries`, `rows` and `block` must be the same in every share.
+    """
+    threads = threads or thread_count()
     with scorer(queries, engine=engine, device=device) as score:
-        stream = _Stream(queries, rows, norm, score, known)
+        stream = _Stream(queries, rows, score, known)
         if _same(queries, rows.parts[0]):
-            stream.square(block=block, threads=threads)
+            stream.square(block=block, threads=threads, share=share)
         else:
-            stream.whole(block=block, threads=threads)
-    return known.ranks(stream.strangers)
+            stream.whole(block=block, threads=threads, share=share)
+    return stream.strangers
 
 
 def _same(queries: NDArray[Any], database: NDArray[Any]) -> bool:
@@ -100,20 +119,21 @@ def _same(queries: NDArray[Any], database: NDArray[Any]) -> bool:
 class _Stream:
     """Counts, per limit, the unjudged database images that beat it; threads add to `strangers`."""
 
-    def __init__(self, queries: NDArray[Any], rows: Rows, norm: float, score: Engine, judged: Judged) -> None:
-        self.queries, self.rows, self.norm, self.score, self.judged = queries, rows, norm, score, judged
+    def __init__(self, queries: NDArray[Any], rows: Rows, score: Engine, judged: Judged) -> None:
+        self.queries, self.rows, self.score, self.judged = queries, rows, score, judged
         limits = judged.limits()
         self.offsets = limits.offsets
         self.strangers = np.zeros(len(limits.keys), dtype=np.int64)
         self.adding = Lock()
 
-    def whole(self, *, block: int, threads: int) -> None:
-        """Every query against every block."""
+    def whole(self, *, block: int, threads: int, share: Share) -> None:
+        """Every query against every block of the share."""
         asked = self.judged.split(query_slices(len(self.queries), _SQUARE))
         width = _width(self.rows.dim, len(self.queries))
-        each(lambda one: self._block(*one, asked), self.rows.blocks(min(width, block)), threads=threads)
+        blocks = islice(self.rows.blocks(min(width, block)), share.index, None, share.of)
+        each(lambda one: self._block(*one, asked), blocks, threads=threads)
 
-    def square(self, *, block: int, threads: int) -> None:
+    def square(self, *, block: int, threads: int, share: Share) -> None:
         """As `whole` where the queries are the first database rows: its rows and columns are both counted."""
         slices = query_slices(len(self.queries), min(_SQUARE, block))
         asked = self.judged.split(slices)
@@ -128,14 +148,14 @@ class _Stream:
 
         # The longest work first, so that threads end together.
         blocks = sorted(self.rows.blocks(slices[0].stop), key=lambda one: -min(one[0], len(self.queries)))
-        each(work, blocks, threads=threads)
+        each(work, blocks[share.index :: share.of], threads=threads)
 
     def _block(
         self, offset: int, part: NDArray[Any], asked: Sequence[Asked], *, own: Asked | None = None
     ) -> None:
         """One block for some queries, and those queries for the block's `own` images where these ask too."""
         block = self.score(part, offset)
-        tau = tolerance(self.rows.dim, self.norm * block.norm)
+        tau = tolerance(self.rows.dim, self.judged.norm * block.norm)
         for some in asked:
             if not len(some.limits.keys) and (own is None or not len(own.limits.keys)):
                 continue

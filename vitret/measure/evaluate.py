@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vitret.core import plugins
+from vitret.core.approximate import IndexSpec, SearchFacts
 from vitret.core.errors import DataError, UserError, did_you_mean
 from vitret.core.protocol import Protocol
 from vitret.core.records import EvalSet, Float64, Ranks
 from vitret.measure import expansion
+from vitret.measure.approximate import approximate
 from vitret.measure.counting import count_ranks
+from vitret.measure.judge import judge
 from vitret.measure.reranking import build_reranker, reranked
 from vitret.measure.reranking_shortlist import Evidence
 
@@ -39,10 +42,14 @@ _OPTIONS = {"mAP@k/positives": {"denominator": "positives"}}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement:
-    """Ranks per level, and per (level, metric) the values (Q,) in [0, 1], NaN for queries without positives."""
+    """Ranks per level, and per (level, metric) the values (Q,) in [0, 1], NaN for queries without positives.
+
+    `search` is of an approximate search: what it found of the exact one.
+    """
 
     ranks: Mapping[str, Ranks]
     per_query: Mapping[tuple[str, str], Float64]
+    search: SearchFacts | None = None
 
     @property
     def n(self) -> int:
@@ -105,14 +112,19 @@ def evaluate(
 ) -> Measurement:
     """Measure descriptors on an evaluation set, at all its levels or at some.
 
-    Distractors are negatives of every query. A protocol that re-ranks with a matcher needs the evidence's logits.
-    `engine` is "numpy" or "torch" (on `device`) and does not change the result.
+    Distractors are negatives of every query. A protocol that re-ranks with a matcher needs the evidence's logits, one
+    that searches approximately needs faiss. `engine` is "numpy" or "torch" (on `device`) and does not change the
+    result.
     Raises `DataError` where rows and images differ in number, `UserError` for a metric, level or re-ranker that does
     not exist, or one without the matcher it needs.
     """
     metrics = list(dict.fromkeys(metrics))
     _require_one_row_an_image(evidence, evalset)
     _require_known(evidence, evalset, protocol=protocol, metrics=metrics, levels=levels or ())
+    if protocol.search != "exact":
+        return _approximated(
+            evidence, evalset, protocol.search, metrics=metrics, levels=levels, engine=engine, device=device
+        )
     asked, searched = expansion.apply(
         protocol.expansion,
         evidence.queries,
@@ -133,6 +145,30 @@ def evaluate(
             device=device,
         )
     return measure(ranks, metrics)
+
+
+def _approximated(
+    evidence: Evidence,
+    evalset: EvalSet,
+    index: IndexSpec,
+    *,
+    metrics: Sequence[str],
+    levels: Sequence[str] | None,
+    engine: str,
+    device: str | None,
+) -> Measurement:
+    """What an index finds, judged: positives that it does not find have no rank."""
+    found = approximate(
+        evidence.queries,
+        evidence.database,
+        index,
+        query_rows=evalset.query_rows,
+        engine=engine,
+        device=device,
+    )
+    truth = evalset.truth
+    ranks = {level: judge(found.ranking, truth, level) for level in levels or truth.levels}
+    return replace(measure(ranks, metrics), search=found.facts)
 
 
 def _require_one_row_an_image(evidence: Evidence, evalset: EvalSet) -> None:

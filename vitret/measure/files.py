@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.errors import DataError
+from vitret.core.shares import WHOLE, Share
 from vitret.measure.choice import Wanted
 from vitret.measure.containers import load
 from vitret.measure.narrow import norms
@@ -40,14 +41,15 @@ def read_rows(
     count: int | None = None,
     dim: int | None = None,
     images: NDArray[np.bytes_] | None = None,
+    share: Share | None = None,
 ) -> Stored:
     """The descriptors in FILE or FILE:NAME, for the role "queries", "database" or "distractors".
 
     `count` is how many images the list has, `images` (n,) S their names, for files that keep one array for each image;
     `dim` the D of what they are compared with, where known. A .mat array may
     stand D×N, as MATLAB code writes it, and is turned by `count` or `dim`. Rows that are not of length one are
-    normalised, into memory. Raises `DataError` for what cannot be descriptors of that list, `UserError` for an unknown
-    kind of file.
+    normalised, into memory; one of several machines, with its `share`, looks at its part and refuses them.
+    Raises `DataError` for what cannot be descriptors of that list, `UserError` for an unknown kind of file.
     """
     path, name = split_spec(spec)
     array = load(path, Wanted(role=role, name=name, images=images))
@@ -57,7 +59,7 @@ def read_rows(
     if array.dtype.kind != "f":
         raise DataError(f"{path}: {role} are {array.dtype}; descriptors are float16, float32 or float64.")
     array = _turned(path, array, role, count, dim, notes)
-    rows = _unit(path, array, role, notes)
+    rows = _unit(path, array, role, notes) if share is None else _unit_share(path, array, role, share)
     if rows.dtype not in (np.dtype(np.float16), np.dtype(np.float32)):
         rows = rows.astype(np.float32)
         notes.append(f"{path}: read as float32.")
@@ -131,15 +133,25 @@ def _unit(path: Path, array: NDArray[Any], role: str, notes: list[str]) -> NDArr
     return unit
 
 
-def _clearly_unit(array: NDArray[Any]) -> bool:
-    """Whether all rows are of length one as far as float32 tells: the usual case, and many times faster to see."""
+def _unit_share(path: Path, array: NDArray[Any], role: str, share: Share) -> NDArray[Any]:
+    """The rows, those of a share checked; the rows of all machines must be the same, so none is changed."""
+    if _clearly_unit(array, share):
+        return array
+    raise DataError(
+        f"{path}: rows of the {role} are not of length one, and machines that share a search change none. Save them "
+        "divided by their lengths."
+    )
+
+
+def _clearly_unit(array: NDArray[Any], share: Share = WHOLE) -> bool:
+    """Whether all rows of a share are of length one as far as float32 tells: usual, and many times faster to see."""
     doubts: list[int] = []
 
     def look(start: int) -> None:
         if not (np.abs(norms(array[start : start + _SOME]) - 1) <= UNIT - 1e-4).all():
             doubts.append(start)
 
-    each(look, range(0, len(array), _SOME), threads=thread_count())
+    each(look, range(share.index * _SOME, len(array), share.of * _SOME), threads=thread_count())
     return not doubts
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitret.core.records import Int64, Ragged, Ranks
-from vitret.measure.scoring import Float32, Rows, exact_pairs, key_scores, order_keys
+from vitret.measure.scoring import Float32, Rows, exact_pairs, key_scores, largest_norm, order_keys
 from vitret.measure.tally import Limits
-from vitret.measure.threads import each
+from vitret.measure.threads import each, thread_count
 
 _SOME = 2**20  # numbers of the rows that are read at a time
 
@@ -38,10 +38,12 @@ class Judged:
     """Every judged image (K,), by query and then by key, ascending: from the worst score to the best.
 
     `owners` (K,) are queries, `asked` (K,) tells which are positives at some level, `offsets` (Q+1,) where a query's
-    images begin. `places` (K,) finds an image in this order from its place by query and index, `pairs` (K,).
+    images begin, `norm` is the largest of the queries. `places` (K,) finds an image in this order from its place by
+    query and index, `pairs` (K,).
     """
 
     judged: Mapping[str, tuple[Ragged, Ragged]]
+    norm: float
     span: int
     pairs: Int64
     places: Int64
@@ -58,9 +60,14 @@ class Judged:
         rows: Rows,
         judged: Mapping[str, tuple[Ragged, Ragged]],
         *,
-        threads: int,
+        threads: int | None = None,
     ) -> Judged:
-        """From name of a level → (positives, junk); scores every pair exactly."""
+        """From name of a level → (positives, junk); scores every pair exactly.
+
+        Raises `DataError` for queries that are not finite, or do not fit the rows.
+        """
+        Rows.of(queries, *rows.parts)
+        norm = largest_norm(queries, what="queries")
         ends = [int(one.values.max(initial=-1)) + 1 for lists in judged.values() for one in lists]
         span = max(len(rows), *ends)
         positive = [good.pairs(span) for good, _ in judged.values()]
@@ -72,7 +79,9 @@ class Judged:
             scores[some] = exact_pairs(queries[owners[some]], rows.take(images[some]))
 
         size = max(1, _SOME // max(1, rows.dim))
-        each(score, [slice(i, i + size) for i in range(0, len(pairs), size)], threads=threads)
+        each(
+            score, [slice(i, i + size) for i in range(0, len(pairs), size)], threads=threads or thread_count()
+        )
         keys = order_keys(scores, images)
         order = np.lexsort((keys, owners))
         places = np.empty(len(pairs), dtype=np.int64)
@@ -82,6 +91,7 @@ class Judged:
             asked[places[np.searchsorted(pairs, some)]] = True
         return cls(
             judged=judged,
+            norm=norm,
             span=span,
             pairs=pairs,
             places=places,

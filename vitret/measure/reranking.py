@@ -13,7 +13,7 @@ from vitret.core.protocol import RerankSpec
 from vitret.core.records import Int64, Ranking, Ranks, Truth
 from vitret.measure.judge import judge
 from vitret.measure.reranking_shortlist import Evidence, Rerank, ground_truth_ranking
-from vitret.measure.search import search
+from vitret.measure.search import search, without_own
 
 
 def build_reranker(spec: RerankSpec) -> Rerank:
@@ -43,7 +43,7 @@ def reranked(
     most = max((int(truth.at(level)[1].lengths().max(initial=0)) for level in counted), default=0)
     k = spec.depth + (most if oracle else 0) + (query_rows is not None)
     found = search(evidence.queries, evidence.database, k=k, engine=engine, device=device)
-    others = Ranking(indices=found.indices if query_rows is None else _without(found.indices, query_rows))
+    others = Ranking(indices=found.indices if query_rows is None else without_own(found.indices, query_rows))
     if not oracle:
         second = rerank(_first(others, spec.depth), evidence)
         return {level: _joined(second, counted[level], truth, level) for level in counted}
@@ -56,14 +56,6 @@ def reranked(
 
 def _first(ranking: Ranking, depth: int) -> Ranking:
     return Ranking(indices=ranking.indices[:, :depth])
-
-
-def _without(indices: Int64, own: Int64) -> Int64:
-    """Each row (Q, K) without its own image, later images moved up; -1 fills its end."""
-    order = np.argsort(indices == own[:, None], axis=1, kind="stable")
-    moved = np.take_along_axis(indices, order, axis=1)
-    moved[moved == own[:, None]] = -1
-    return moved
 
 
 def _joined(second: Ranking, counted: Ranks, truth: Truth, level: str) -> Ranks:

@@ -56,6 +56,14 @@ def search(
     return Ranking(indices=key_indices(keys), scores=key_scores(keys))
 
 
+def without_own(indices: Int64, own: Int64) -> Int64:
+    """Each row (Q, K) without its own image, later images moved up; -1 fills its end."""
+    order = np.argsort(indices == own[:, None], axis=1, kind="stable")
+    moved = np.take_along_axis(indices, order, axis=1)
+    moved[moved == own[:, None]] = -1
+    return moved
+
+
 def _from_blocks(
     queries: NDArray[Any], rows: Rows, k: int, *, block: int, engine: str, device: str | None
 ) -> list[Int64]:

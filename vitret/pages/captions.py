@@ -1,6 +1,9 @@
 """What stands above a fair table, on every page: what its rows were trained on, and what a reader must know of them."""
 
-from vitret.compare.tables import Table
+from collections.abc import Sequence
+
+from vitret.compare.tables import Table, short
+from vitret.core.approximate import SearchFacts
 from vitret.pages.verdict import above
 
 
@@ -39,6 +42,30 @@ def cautions(table: Table) -> list[str]:
         lines.append(
             "Re-ranking shortlists were cleaned with the ground truth: comparable only among themselves."
         )
+    lines += _found_of_exact(table)
     if any(row.dirty for row in table.rows):
         lines.append("Some rows were measured with uncommitted changes.")
     return lines
+
+
+def _found_of_exact(table: Table) -> list[str]:
+    """Of approximate search: how much of exact search every row found, the mean over its seeds."""
+    said = []
+    for row in table.rows:
+        facts: dict[str, list[SearchFacts]] = {}
+        for _, result in row.entries:
+            if result.search is not None:
+                facts.setdefault(result.eval_name, []).append(result.search)
+        said += [f"{row.title}, {short(name)}: {_shares(found)}" for name, found in facts.items()]
+    if not said:
+        return []
+    return [
+        "Approximate search: not comparable with exact search; positives that were not found count as missed.",
+        f"Recall of the exact first images: {'; '.join(said)}.",
+    ]
+
+
+def _shares(found: Sequence[SearchFacts]) -> str:
+    """The recall at each number of images in per cent, the mean over several."""
+    means = {k: sum(facts.recall[k] for facts in found) / len(found) for k in found[0].recall}
+    return ", ".join(f"{100 * share:.1f} % of {k}" for k, share in means.items())
