@@ -82,7 +82,7 @@ def as_tokens(value: Tensor, kind: Kind, reading: Reading, *, name: str, images:
             prefix=(value.new_zeros(len(value), 0, value.shape[1]),), grids=(value,), class_token=False
         )
     height, width, prefix = _places(value, reading, name=name, images=images)
-    grid = value[:, prefix:].transpose(1, 2).unflatten(2, (height, width))
+    grid = value[:, prefix:].transpose(1, 2).reshape(len(value), -1, height, width)
     return Tokens(prefix=(value[:, :prefix],), grids=(grid,), class_token=prefix > 0)
 
 
