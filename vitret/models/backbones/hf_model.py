@@ -195,18 +195,25 @@ def _file(source: str, revision: str, file: str, *, optional: bool = False) -> P
     try:
         return Path(huggingface_hub.hf_hub_download(source, file, revision=revision or None))
     # A hub that cannot be reached ends as one of these, depending on the layer that noticed first.
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(
-            f"hf:{source}: the hub could not give {file} ({said(error)}). Fetch the repository elsewhere and name its "
-            f"folder: hf:/path/to/{source.partition('/')[2]}"
-        ) from error
-    # Behind the others: an entry that is not in the cache while the hub cannot be reached is both kinds.
-    except huggingface_hub.errors.EntryNotFoundError as error:
+    except (OSError, RuntimeError, ValueError, huggingface_hub.errors.EntryNotFoundError) as error:
+        if not _absent(error):
+            raise DataError(
+                f"hf:{source}: the hub could not give {file} ({said(error)}). Fetch the repository elsewhere and name "
+                f"its folder: hf:/path/to/{source.partition('/')[2]}"
+            ) from error
         if optional:
             return None
         raise DataError(
             f"hf:{source}: the repository has no {file}, so it is no network of transformers."
         ) from error
+
+
+def _absent(error: Exception) -> bool:
+    """Whether the hub says that a repository has no such file; what is only not in the cache may be there."""
+    missing = huggingface_hub.errors.EntryNotFoundError
+    return isinstance(error, missing) and not isinstance(
+        error, huggingface_hub.errors.LocalEntryNotFoundError
+    )
 
 
 def _where(source: str, commit: str) -> str:
