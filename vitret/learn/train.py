@@ -17,7 +17,7 @@ from vitret.core import plugins
 from vitret.core.errors import UserError
 from vitret.core.recipes import ResolvedRecipe, require_trainable
 from vitret.core.records import Int64, TrainSet
-from vitret.core.runs import Run
+from vitret.core.runs import Run, read_log
 from vitret.learn import distributed, holdout
 from vitret.learn.augment import aspect_groups
 from vitret.learn.checkpoints import clear_state
@@ -101,6 +101,9 @@ def train(
         record_start(run, recipe)
     if distributed.from_first(run.finished):
         clear_state(run.state)
+        if tell is not None:
+            for entry in read_log(run.log_file):
+                tell(entry)
         return run.checkpoint
     learned, held_out = holdout.split(trainset, recipe.track.validation)
     workers = default_workers(device) if workers is None else workers
