@@ -53,6 +53,21 @@ def test_lines_follow_a_training_until_it_ends(run: Run):
     ]
 
 
+def test_a_training_that_ends_during_a_look_is_seen_whole(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def read_and_end(file: Path) -> list[dict[str, object]]:
+        entries = runs.read_log(file)
+        if not run.finished:
+            write(run, loss(60))
+            run.checkpoint.touch()
+        return entries
+
+    write(run, loss(40))
+    monkeypatch.setattr(watch, "read_log", read_and_end)
+    with locked(run.path / "run.lock"):
+        shown = list(watch.lines([run], lambda: None))
+    assert [line.split("  ")[1] for line in shown] == ["step 40/60", "step 60/60", "finished"]
+
+
 def test_a_stopped_run_ends_the_watch_and_says_how_to_continue(run: Run, capsys: pytest.CaptureFixture[str]):
     write(run, loss(20))
     assert vitret(["watch", run.id[:20]]) == 0

@@ -25,11 +25,12 @@ _SMALL = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A run as it stood at one look: its log, whether a process holds it, and whether it is finished."""
+    """A run as it stood at one look: whether a process held it, whether it was finished, and its log after that."""
 
     run: Run
-    entries: Sequence[Entry]
     running: bool
+    finished: bool
+    entries: Sequence[Entry]
 
     @property
     def steps(self) -> int:
@@ -46,7 +47,7 @@ class Seen:
 
     @property
     def ended(self) -> bool:
-        return self.run.finished or not self.running
+        return self.finished or not self.running
 
     @property
     def seconds_left(self) -> float | None:
@@ -64,7 +65,7 @@ class Seen:
     def state(self) -> str:
         """How it stands, in a few words."""
         where = f"step {self.step:,} of {self.steps:,}"
-        if self.run.finished:
+        if self.finished:
             return "finished"
         if not self.running:
             return f"stopped at {where}; `vitret train` continues it"
@@ -74,9 +75,9 @@ class Seen:
 
 def look(run: Run) -> Seen:
     """A run as it is now."""
-    # The lock first: a training that ends between the two is then seen whole at the next look.
-    running = held(run.path / "run.lock")
-    return Seen(run=run, entries=read_log(run.log_file), running=running)
+    # In this order, the log last: a training that ends in between is then seen whole, now or at the next look.
+    running, finished = held(run.path / "run.lock"), run.finished
+    return Seen(run=run, running=running, finished=finished, entries=read_log(run.log_file))
 
 
 def runs_at_work(home: Path) -> list[Run]:
