@@ -44,7 +44,7 @@ def locked(
 
 
 def held(path: Path) -> bool:
-    """Whether some process, this one included, holds a lock of `locked` now."""
+    """Whether some process, this one included, holds a lock of `locked` now; not where files cannot be locked."""
     if not path.is_file():
         return False
     lock = FileLock(path, thread_local=False)
@@ -52,6 +52,8 @@ def held(path: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except NotImplementedError:  # a file system without locks, where `locked` gives none either
+        return False
     except OSError as error:
         raise machine_error(path, error) from error
     lock.release()
