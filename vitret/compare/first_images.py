@@ -34,9 +34,10 @@ class FirstImages:
 
 
 def first_images(places: Places, path: Path, *, machine: Machine, say: Say, k: int = 10) -> FirstImages:
-    """What the network of a result file finds, by its protocol without re-ranking; a query does not find itself.
+    """What the network of a result file finds, by its protocol; a query does not find itself.
 
-    Raises `DataError` where the network or the evaluation set is not here as the row knows it.
+    Raises `DataError` where the network or the evaluation set is not here as the row knows it, and for a row that was
+    re-ranked or searched by an index.
     """
     row = read_result(path)
     case = Case(
@@ -44,6 +45,8 @@ def first_images(places: Places, path: Path, *, machine: Machine, say: Say, k: i
     )
     if row.protocol.rerank.kind != "none":
         raise DataError(f"{case.name}: its first images are re-ranked, and their order is not kept.")
+    if row.protocol.search != "exact":
+        raise DataError(f"{case.name}: an index found its first images, and their order is not kept.")
     evalset = case.evalset()
     require_network(case)
     found = case.measured(row.protocol)
