@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ def report(
         Path | None,
         typer.Option("--against", help="Print how the rows differ from this results folder, in Markdown."),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write the leaderboard as a folder for a web server.
 
