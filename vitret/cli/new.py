@@ -34,12 +34,11 @@ def new(
       vitret new loss my_loss --out my_parts
       vitret new track my_track
     """
-    from vitret.core.new_part import write_new
+    from vitret.core.new_part import called_name, write_new
 
     console.require_choice("KIND", kind, _KINDS)
     file = write_new(kind, name, out)
     console.put(str(file))
-    called = name.replace("_", "-") if kind == "dataset" else name
     console.say("Next:")
     console.say(f"  vitret check {file}")
-    console.say("  " + _NEXT[kind].format(name=called, root=out, file=file))
+    console.say("  " + _NEXT[kind].format(name=called_name(kind, name), root=out, file=file))

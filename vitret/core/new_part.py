@@ -1,5 +1,6 @@
 """A first file for a part or a track of a user's own: commented, and working as it is."""
 
+import keyword
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -20,13 +21,20 @@ def write_new(kind: str, name: str, root: Path) -> Path:
     Raises `UserError` for a name that cannot be one or is taken, and for a file that is there already.
     """
     folder = FOLDERS[kind]
+    words = re.split(r"[_-]", name)
+    class_name = "".join(word.capitalize() for word in words)
     if not _NAME.fullmatch(name):
         raise UserError(
             f"'{name}' cannot name a {kind}: use lower-case letters, digits and '_', beginning with a letter."
         )
-    if folder in plugins.FAMILIES and name in plugins.installed_names(folder):
+    if keyword.iskeyword(class_name):  # none, true, false
         raise UserError(
-            f"There is already a {kind} called '{name}': `vitret list {folder}`. Choose another name."
+            f"'{name}' cannot name a {kind}: {class_name} is a word of Python. Choose another name."
+        )
+    called = called_name(kind, name)
+    if folder in plugins.FAMILIES and called in plugins.installed_names(folder):
+        raise UserError(
+            f"There is already a {kind} called '{called}': `vitret list {folder}`. Choose another name."
         )
     stem = name if kind == "track" else name.replace("-", "_")
     path = root / folder / f"{stem}.{'yaml' if kind == 'track' else 'py'}"
@@ -34,14 +42,23 @@ def write_new(kind: str, name: str, root: Path) -> Path:
         raise UserError(
             f"{path}: is there already, and stays as it is. Choose another name, or move it away."
         )
-    words = re.split(r"[_-]", name)
     text = files("vitret.core").joinpath("templates", f"{kind}{path.suffix}.txt").read_text(encoding="utf-8")
     values = {
-        # Modules and options are written with "_", datasets everywhere with "-".
-        "name": name.replace("_", "-") if kind == "dataset" else stem,
+        "name": called,
         "title": " ".join(words).capitalize(),
-        "class_name": "".join(word.capitalize() for word in words),
+        "class_name": class_name,
         "file": path.as_posix(),
     }
     write_text(path, Template(text).substitute(values))
     return path
+
+
+def called_name(kind: str, name: str) -> str:
+    """How a new file is named in commands and YAML: datasets with "-" everywhere, parts as their modules, with "_".
+
+    >>> called_name("dataset", "my_set"), called_name("head", "my-pooling"), called_name("track", "my-track")
+    ('my-set', 'my_pooling', 'my-track')
+    """
+    if kind == "track":
+        return name
+    return name.replace("_", "-") if kind == "dataset" else name.replace("-", "_")
