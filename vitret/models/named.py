@@ -80,7 +80,8 @@ def named_network(
 def published_network(name: str, *, weights: Path | None = None, head: str | None = None) -> ModelSpec:
     """The parts of a network that others publish; its commit is looked up where it is not named.
 
-    Raises `UserError` for code of others without consent, before anything is asked or fetched.
+    Raises `UserError` for a torch.hub repository without consent, before anything is asked or fetched. Whether a hf:
+    network is code of others is told by its config.json, which is read first.
     """
     kind, _, rest = name.partition(":")
     fields = rest.split(":")
@@ -88,8 +89,10 @@ def published_network(name: str, *, weights: Path | None = None, head: str | Non
         raise UserError(f"{name}: expected torchhub:OWNER/REPO:ENTRY, ENTRY a function in its hubconf.py.")
     entry = fields[1] if kind == "torchhub" else ""
     options = _options(name, fields[2 if kind == "torchhub" else 1 :])
-    chosen = head or options.pop("head", None)
-    options.pop("head", None)
+    named = options.pop("head", None)
+    if named is not None and not isinstance(named, str):
+        raise UserError(f"{name}: head={named} is not the name of a head; `vitret list heads`.")
+    chosen = head or named
     if kind == "timm":
         arch = {"arch": fields[0], "weights": str(weights) if weights else None}
         backbone = Part(name="timm_model", options={**arch, **options})
