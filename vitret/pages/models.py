@@ -39,7 +39,8 @@ repository. PyTorch notes the repository in its own list of trusted ones.
 A network of the Hugging Face hub needs no consent where transformers has the architecture and the weights are
 safetensors: then no code of others runs, and `trust_remote_code` stays off even with `--trust`. A repository that
 brings its own Python files needs `--trust`, and so do pickled weights, which are then read without running code in
-them.
+them. Where its configuration names Python files of another repository, transformers takes the newest ones, which the
+commit does not fix; the message names that repository.
 
 A row records the source, the entry, the whole commit, and whether code of others was trusted. Without a commit in
 the name the newest one is looked up and said; name it, and the next measurement is of the same network. Of a

@@ -115,11 +115,23 @@ def needs_code(source: str, config: Mapping[str, Any]) -> bool:
     return True
 
 
+def _other_repositories(config: Mapping[str, Any]) -> list[str]:
+    """Repositories whose code a configuration asks for instead of its own; transformers takes their newest commit.
+
+    >>> _other_repositories({"auto_map": {"AutoModel": "them/code--net.Net", "AutoConfig": "net.Config"}})
+    ['them/code']
+    """
+    classes = (str(config.get("auto_map", {}).get(kind, "")) for kind in ("AutoConfig", "AutoModel"))
+    return sorted({place.partition("--")[0] for place in classes if "--" in place})
+
+
 def _loaded(name: str, source: str, commit: str, *, config: Mapping[str, Any], pretrained: bool) -> Any:
     """The network with its weights, in float32; every number that a descriptor could need came from the file."""
     code = needs_code(source, config)
     if code:
-        require_trust(name, fetched=f"fetch {_where(source, commit)} and import its Python files")
+        elsewhere = ", ".join(f"https://huggingface.co/{other}" for other in _other_repositories(config))
+        more = f", and the newest ones of {elsewhere}, which its config.json names" if elsewhere else ""
+        require_trust(name, fetched=f"fetch {_where(source, commit)} and import its Python files{more}")
     transformers = _transformers()
     folder = folder_of(source)
     if folder is not None and folder_digest(folder) != commit:
