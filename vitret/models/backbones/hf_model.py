@@ -19,7 +19,7 @@ from vitret.core.store import read_json_object
 from vitret.models.foreign.consent import require_trust, trusted
 from vitret.models.foreign.network import FAILURES, ForeignNetwork, Input
 from vitret.models.foreign.outputs import Reading
-from vitret.models.foreign.sources import FILES, folder_digest, folder_of, require_repository
+from vitret.models.foreign.sources import FILES, folder_digest, folder_of, require_commit, require_repository
 from vitret.models.torchvision_import import import_torchvision
 
 # The output of an image tower that was trained against texts: its projection.
@@ -48,6 +48,7 @@ def build(
     """
     name = f"hf:{source}"
     require_repository("hf", source)
+    require_commit("hf", source, commit)
     config = _settings(source, commit, "config.json")
     model = _loaded(name, source, commit, config=config, pretrained=pretrained)
     towers, own_code = hasattr(model, "get_image_features"), needs_code(source, config)

@@ -17,7 +17,7 @@ from vitret.core.errors import DataError, UserError, said
 from vitret.models.foreign.consent import require_trust
 from vitret.models.foreign.network import FAILURES, ForeignNetwork, Input
 from vitret.models.foreign.outputs import Reading
-from vitret.models.foreign.sources import folder_digest, folder_of, require_repository
+from vitret.models.foreign.sources import folder_digest, folder_of, require_commit, require_repository
 from vitret.models.torchvision_import import import_torchvision
 
 
@@ -44,6 +44,7 @@ def build(
     name = f"torchhub:{source}:{entry}"
     require_trust(name, fetched=fetched(source, entry, commit))
     require_repository("torchhub", source)
+    require_commit("torchhub", source, commit)
     folder = folder_of(source)
     if folder is not None:
         _require_files(folder, commit)

@@ -58,6 +58,15 @@ def is_commit(text: str) -> bool:
     return bool(_COMMIT.fullmatch(text))
 
 
+def require_commit(kind: str, source: str, commit: str) -> None:
+    """Raise `UserError` for a branch, a tag or a short commit of a repository: they may stand for another one later."""
+    if folder_of(source) is None and not is_commit(commit):
+        raise UserError(
+            f"{kind}:{source}: its commit is '{commit}', not the 40 hexadecimal digits of a whole one, and a row must "
+            "say which network it measured. Write all of them into the file."
+        )
+
+
 def folder_digest(folder: Path) -> str:
     """What stands for the commit of a folder: a digest of the names and bytes of all files that can be code.
 
