@@ -18,7 +18,7 @@ from vitret.core.errors import EmptyError, UserError, did_you_mean
 from vitret.core.protocol import Protocol, RerankSpec
 from vitret.core.records import EvalSet, Images, Int64, Truth
 from vitret.core.shares import Share
-from vitret.measure.evaluate import Measurement, evaluate, measure
+from vitret.measure.evaluate import Measurement, evaluate, measure, require_names
 from vitret.measure.files import read_rows
 from vitret.measure.reranking_shortlist import Evidence
 from vitret.measure.scoring import Rows
@@ -248,6 +248,7 @@ def score_share(
 
     Else the shares, from 0, whose counts are not in `folder` yet. The other arguments are the same in every share.
     """
+    require_names(evalset, metrics=metrics, levels=levels)
     read = read_files(files, evalset, share=share)
     found = count_share(
         read.queries,

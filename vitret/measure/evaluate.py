@@ -192,17 +192,22 @@ def _require_known(
     levels: Sequence[str],
 ) -> None:
     """A misspelt name ends the command before the work, not after it."""
-    for level in levels:
-        if level not in evalset.truth.levels:
-            raise UserError(
-                f"{evalset.name} has no level '{level}'. {did_you_mean(level, evalset.truth.levels)}"
-            )
+    require_names(evalset, metrics=metrics, levels=levels)
     if protocol.rerank.kind != "none":
         build_reranker(protocol.rerank)
         if protocol.rerank.learned and evidence.logits is None:
             raise UserError(
                 f"re-ranker {protocol.rerank.kind} needs a trained matcher of image pairs. Measure with "
                 "`vitret bench`, which trains one, or with rerank.kind: none."
+            )
+
+
+def require_names(evalset: EvalSet, *, metrics: Sequence[str], levels: Sequence[str]) -> None:
+    """Raise `UserError` for a level that the set does not have or a metric that does not exist."""
+    for level in levels:
+        if level not in evalset.truth.levels:
+            raise UserError(
+                f"{evalset.name} has no level '{level}'. {did_you_mean(level, evalset.truth.levels)}"
             )
     for name in metrics:
         parse_metric(name)
