@@ -1,4 +1,4 @@
-"""JSON schemas of every YAML file that vitret reads, made from the models that read them, for editors.
+"""JSON schemas of the YAML files that users write, made from the models that read them, for editors.
 
 Where a part is named, its options come from the signature of its `build`: the one place that has their defaults.
 """
