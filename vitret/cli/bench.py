@@ -1,6 +1,7 @@
 """`vitret bench`: train, measure and compare systems on one training set."""
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import KW_ONLY, dataclass, replace
@@ -256,7 +257,8 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Comma-separated names; a comma in brackets is of an option of a network: hf:A/B:mean=[0.5,0.5,0.5]."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def machine_of(device: str, precision: str, workers: int | None) -> "Machine":
