@@ -20,10 +20,7 @@ from vitret.data.layout import list_sets
 
 # The positional parameters of `build`, by which a file outside a family's folder is recognised.
 _POSITIONAL = {("widths",): "heads", ("dim", "classes"): "losses", ("facts",): "samplers"}
-_NAMED = {
-    plugins.one(family): family
-    for family in ("backbones", "heads", "losses", "samplers", "metrics", "rerankers", "datasets")
-}
+_NAMED = {plugins.one(family): family for family in plugins.FAMILIES}
 KINDS = (*_NAMED, "track", "system", "suite")
 
 
