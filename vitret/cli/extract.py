@@ -160,11 +160,11 @@ def _protocol(suite: str, changes: "list[str]") -> "Protocol":
         from vitret.core.config import location
 
         known = read_suite(location("suites").path, suite).protocol
-        later = ("whitening", "expansion", "rerank")
+        later = ("whitening", "search", "expansion", "rerank")
         start = known.model_copy(update={name: getattr(start, name) for name in later})
         if start != known:
             console.say(
-                f"{suite}: its {known.line()}; written here before any of whitening, expansion and re-ranking"
+                f"{suite}: its {known.line()}; written here before any of whitening, search, expansion and re-ranking"
             )
     protocol = validate(Protocol, assign(start.model_dump(mode="json"), changes), "--set")
     if protocol.whitening.kind != "none":
