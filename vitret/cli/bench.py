@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vitret.cli import bench_options as options
 from vitret.cli import console
-from vitret.cli.options import Device, Precision, Trust, Wide, Workers
+from vitret.cli.options import Device, Precision, Search, Trust, Wide, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def bench(
     plan: options.Plan = False,
     cost: options.Cost = False,
     dims: options.Dims = "",
-    search: options.Search = "",
+    search: Search = "",
     form: options.Form = "",
     wide: Wide = False,
     trust: Trust = False,

@@ -95,10 +95,4 @@ Cost = Annotated[
 Dims = Annotated[
     str, typer.Option(help="Measure also descriptors reduced to these dimensions, e.g. 128,512.")
 ]
-Search = Annotated[
-    str,
-    typer.Option(
-        metavar="INDEX", help="Search by faiss: ivf_pq or hnsw, with options, e.g. ivf_pq,probes=64."
-    ),
-]
 Form = Annotated[str, typer.Option("--format", help="Print the tables as csv, json, latex or md.")]

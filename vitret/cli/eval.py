@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitret.cli import completions, console
+from vitret.cli.options import Search
 
 if TYPE_CHECKING:
     from vitret.core.protocol import RerankSpec
@@ -61,12 +62,6 @@ Depth = Annotated[
 ]
 Shortlist = Annotated[
     str, typer.Option(help="plain, or oracle: junk is removed first, using the ground truth.")
-]
-Search = Annotated[
-    str,
-    typer.Option(
-        metavar="INDEX", help="Search by faiss: ivf_pq or hnsw, with options, e.g. ivf_pq,probes=64."
-    ),
 ]
 Shard = Annotated[
     str,

@@ -30,6 +30,12 @@ Workers = Annotated[
 Wide = Annotated[
     bool, typer.Option("--wide", help="Keep the columns of a metric together, beyond 80 columns.")
 ]
+Search = Annotated[
+    str,
+    typer.Option(
+        metavar="INDEX", help="Search by faiss: ivf_pq or hnsw, with options, e.g. ivf_pq,probes=64."
+    ),
+]
 OneLine = Annotated[bool, typer.Option("--wide", help="One line for each row, beyond 80 columns.")]
 Format = Annotated[
     str,
