@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vitret.cli import console
+from vitret.cli.options import Trust
 
 
 def check(
@@ -19,6 +20,7 @@ def check(
     source: Annotated[
         Path | None, typer.Option("--from", help="A download to check a dataset's conversion on.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Check your own head, loss, dataset or track, in words.
 
