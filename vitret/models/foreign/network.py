@@ -153,9 +153,11 @@ class ForeignNetwork(nn.Module):
         steps = [self.reading.patch] if self.reading.patch else [1, 14, 16, 32]
 
         def run(images: Tensor) -> object:
-            given = self._call(network, torch.zeros(images.shape, device=_device(network)))
             try:
+                given = self._call(network, torch.zeros(images.shape, device=_device(network)))
                 return self._read(chosen(given, self.reading, name=self.name), images)
+            except FAILURES as error:
+                raise ValueError(said(error)) from error
             except UserError as error:
                 raise ValueError(str(error)) from error  # Other tokens than this size has patches.
 
