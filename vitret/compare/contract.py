@@ -45,6 +45,8 @@ def check_file(
     if not file.is_file():
         raise UserError(f"{file}: no such file.")
     if file.suffix in (".yaml", ".yml"):
+        if options or source is not None:
+            raise UserError(f"{file}: --set and --from belong to parts (.py).")
         return _check_yaml(file, kind or _kind_of_yaml(file))
     if file.suffix != ".py":
         raise UserError(f"{file}: neither a part (.py) nor a track, system or suite (.yaml).")
@@ -52,7 +54,11 @@ def check_file(
         tree = ast.parse(file.read_bytes(), str(file))
     if raised.words:
         return Checked(what="a part", faults=[raised.words])
-    family = _NAMED[kind] if kind in _NAMED else _family_of(file, tree)
+    if kind and kind not in _NAMED:
+        raise UserError(f"{file}: a {kind} is YAML, not a Python file.")
+    family = _NAMED[kind] if kind else _family_of(file, tree)
+    if source is not None and family != "datasets":
+        raise UserError(f"{file}: --from belongs to a dataset, and this is a {plugins.one(family)}.")
     return _check_part(file, family, options or {}, source)
 
 
