@@ -15,6 +15,7 @@ from vitret.core import plugins
 from vitret.core.config import read_yaml
 from vitret.core.contract import Raised, Stage, faults
 from vitret.core.errors import UserError, VitretError, did_you_mean
+from vitret.core.networks import is_published_network
 from vitret.core.recipes import Track, read_system, read_track
 from vitret.data.layout import list_sets
 
@@ -176,7 +177,8 @@ def _check_yaml(file: Path, kind: str) -> Checked:
 def _track(file: Path, places: Places) -> Iterator[str]:
     track: Track = read_track(places.configs, str(file))
     yield from _known_sets([track.train_set], places)
-    for name in track.systems:
+    # Networks that others publish may stand among them; to look one up would fetch from it.
+    for name in (name for name in track.systems if not is_published_network(name)):
         yield from _said(functools.partial(read_system, places.configs, name))
     yield from _said(functools.partial(read_suite, places.suites, track.suite))
     if 0 < track.images_seen < track.batch:
