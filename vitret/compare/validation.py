@@ -91,6 +91,7 @@ def _said_twice(result: Result) -> Iterator[tuple[str, Any, Any]]:
     yield "whether recipe.exclude is of something that learned", recipe.exclude is None or learned, True
     whitened = result.protocol.whitening.kind != "none"
     yield "whether data.whitening_manifest is given", bool(data.whitening_manifest), whitened
+    yield "whether search is given", result.search is not None, result.protocol.search != "exact"
     with_distractors = data.distractors is not None
     yield "whether data.distractors_manifest is given", bool(data.distractors_manifest), with_distractors
     yield "whether data.distractor_images are counted", data.distractor_images > 0, with_distractors
