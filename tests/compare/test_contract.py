@@ -140,7 +140,7 @@ def test_a_loss_that_counts_in_an_attribute(tmp_path: Path, capsys: pytest.Captu
         ("labels = ['a'] * 6", "labels", "the training part has 1 class"),
         ("", "list('abcdef')", "no query of the evaluation part has a positive"),
         (
-            "labels = list(np.random.permutation(labels))",
+            "boxes[0, 2:] = np.random.uniform(5, 9, 2)",
             "list('aabbcc')",
             "two conversions of the same files differ",
         ),

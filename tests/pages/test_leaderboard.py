@@ -60,7 +60,7 @@ def test_csv_holds_fractions_of_every_number(root: Path):
     first = next(r for r in rows if r["system"] == "a" and r["metric"] == "mAP (hard)")
     assert float(first["value"]) == 0.75
     assert first["mark"] == "highest"
-    assert list(first)[-1] == "zero_shot_pretraining"  # new columns come last
+    assert list(first)[-1] == "descriptor_bytes"  # new columns come last
     assert json.loads(leaderboard.render(root, "json"))[0]["train_set"] == "town"
 
 

@@ -3,15 +3,29 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from vitret.core.config import Strict, location, read_yaml, validate
 
 UNKNOWN = "not known"
 
 
+def _as_written(schema: dict[str, Any]) -> None:
+    """The JSON schema of a fact as it stands in the file."""
+    pair = [{"type": ["string", "integer"]}, {"type": "string"}]
+    about = schema["description"]
+    schema.clear()
+    schema["description"] = about
+    schema["anyOf"] = [
+        {"const": UNKNOWN},
+        {"type": "array", "prefixItems": pair, "minItems": 2, "maxItems": 2},
+    ]
+
+
 class Fact(Strict):
     """A value and where it was read; written as a pair, `[Apache-2.0, timm]`."""
+
+    model_config = ConfigDict(json_schema_extra=_as_written)
 
     value: str | int
     source: str

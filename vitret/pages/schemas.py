@@ -19,6 +19,7 @@ from vitret.core.ablations import Ablation
 from vitret.core.protocol import Suite
 from vitret.core.recipes import LossSpec, Part, Recipe, System, Track
 from vitret.core.store import write_text
+from vitret.core.zoo import Zoo
 
 # What a schema is called → the model that reads the file, and where such files are.
 MODELS: Mapping[str, tuple[type[BaseModel], str]] = {
@@ -30,6 +31,7 @@ MODELS: Mapping[str, tuple[type[BaseModel], str]] = {
     "overlap": (Facts, "configs/overlap.yaml"),
     "published": (PublishedFile, "results/published/*.yaml"),
     "claims": (ClaimsFile, "results/claims/*.yaml"),
+    "models": (Zoo, "configs/models.yaml"),
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # The definitions that name a part: whose field it is, and the family that the name is looked up in.
