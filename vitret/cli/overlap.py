@@ -63,9 +63,7 @@ def overlap(
       vitret overlap sfm120k roxford5k --by timm:resnet50 --by timm:convnext_tiny
       vitret overlap sfm120k roxford5k --verdicts verdicts.json --record
     """
-    from vitret.compare.overlap.evidence import read_evidence, summary, with_verdicts, write_evidence
-    from vitret.compare.overlap.known import write_measured
-    from vitret.core.config import location
+    from vitret.compare.overlap.evidence import read_evidence, with_verdicts
     from vitret.core.errors import UserError
     from vitret.core.pairs import read_pairs
 
@@ -85,6 +83,15 @@ def overlap(
         raise UserError(f"{path}: is not there yet. Name two networks to find candidates: --by A --by B.")
     if verdicts is not None:
         evidence = with_verdicts(evidence, verdicts)
+    _put(evidence, path, page_pairs=page_pairs, record=record)
+
+
+def _put(evidence: dict[str, Any], path: Path, *, page_pairs: int, record: bool) -> None:
+    """Write the evidence, its page and, where asked, its record; print where they are."""
+    from vitret.compare.overlap.evidence import summary, write_evidence
+    from vitret.compare.overlap.known import write_measured
+    from vitret.core.config import location
+
     write_evidence(path, evidence)
     counts = summary(evidence)
     console.say(", ".join(f"{count:,} {words}" for words, count in counts.items()) + " pairs")
