@@ -25,6 +25,9 @@ name is taken by `vitret bench --systems`, `vitret extract`, `vitret search` and
 | `torchhub:OWNER/REPO[@COMMIT]:ENTRY` | what the function ENTRY in its hubconf.py returns; needs `--trust` |
 | `hf:OWNER/NAME[@REVISION]` | an image network of transformers: `pip install 'vitret[hf]'` |
 
+A network below was run where its card names rows. The commands of the others were written from the sources named and
+have not been run with the real repositories; the way there was tested on repositories in folders.
+
 A folder stands for a repository: `torchhub:/path/to/folder:ENTRY`, `hf:/path/to/folder`. Options follow behind
 colons, as in `hf:facebook/dinov2-small:head=gem` or `torchhub:./mine:net:output=0:size=322`.
 
@@ -45,7 +48,7 @@ commit does not fix; the message names that repository.
 A row records the source, the entry, the whole commit, and whether code of others was trusted. Without a commit in
 the name the newest one is looked up and said; name it, and the next measurement is of the same network. Of a
 folder, a digest of its code and configuration stands for the commit, and the digest of the network's numbers is in
-every row.
+every row. `bench` does not notice new weights in a folder it has a row of: remove the row, or name another folder.
 
 ## How an output becomes a descriptor
 
