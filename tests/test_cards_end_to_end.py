@@ -16,8 +16,9 @@ from official_server import OfficialServer
 
 from vitret.compare.arena import read_suite
 from vitret.core import config
+from vitret.core.networks import ModelSpec
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec, Recipe
+from vitret.core.recipes import Recipe
 from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import open_run
 from vitret.data import layout

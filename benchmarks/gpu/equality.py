@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from vitret.core.errors import VitretError
+from vitret.core.networks import ModelSpec
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec
 from vitret.core.records import Images, Ragged, Truth
 from vitret.describe.devices import pick_device
 from vitret.describe.extract import extract

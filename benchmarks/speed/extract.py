@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec, Part
 from vitret.core.records import Descriptors, EvalSet, Images
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json

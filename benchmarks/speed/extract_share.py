@@ -27,8 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vitret.core.networks import ModelSpec
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec
 from vitret.core.records import Images
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vitret.core.networks import ModelSpec
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec
 from vitret.core.records import Images
 from vitret.core.shares import Share
 from vitret.describe.extract import extract, extract_share, join_shares

@@ -7,7 +7,7 @@ import yaml
 
 from vitret.cli import run
 from vitret.core.config import location
-from vitret.core.recipes import ModelSpec
+from vitret.core.networks import ModelSpec
 from vitret.data import layout
 from vitret.models.model import build_model, load_model
 

@@ -9,7 +9,8 @@ from vitret.compare.asked import Places, Request
 from vitret.compare.plan import plan
 from vitret.compare.work import resolve
 from vitret.core.errors import DataError, UserError
-from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
+from vitret.core.networks import ModelSpec, Part
+from vitret.core.recipes import Recipe, System, Track
 from vitret.data.layout.write import LayoutWriter
 
 PROTOCOL = "protocol: {size: 32, size_rule: square, query_size: same_size, crop: none}\n"

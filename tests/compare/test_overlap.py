@@ -15,9 +15,9 @@ from vitret.compare.overlap.audit import Audit, Settings, overlap
 from vitret.compare.overlap.evidence import Parts, with_verdicts
 from vitret.compare.overlap.hashes import hash_file, near
 from vitret.core.errors import UserError
+from vitret.core.networks import ModelSpec
 from vitret.core.pairs import NO, PHOTOGRAPH, YES, confirmed
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec
 from vitret.core.records import EvalSet, Images, Ragged, TrainSet, Truth
 from vitret.describe.request import Request
 from vitret.minitown.draw import draw

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from vitret.compare.rates import Rates, forecast, rates_of
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
+from vitret.core.recipes import Recipe, System, Track
 
 
 def recipe() -> Recipe:

@@ -6,7 +6,8 @@ import pytest
 
 from vitret.core.errors import DataError
 from vitret.core.locks import locked
-from vitret.core.recipes import ModelSpec, Part, Recipe, System, Track
+from vitret.core.networks import ModelSpec, Part
+from vitret.core.recipes import Recipe, System, Track
 from vitret.core.runs import code, find_run, open_run, run_names
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.records import Images
 from vitret.models.model import Retriever, build_model
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from vitret.core.cost import NetworkCost
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec, Part
 from vitret.describe import cost
 from vitret.models.memory import AliveBytes
 from vitret.models.model import Retriever, build_model

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.describe.folding import folded
 from vitret.models.model import Retriever, build_model
 

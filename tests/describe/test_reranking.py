@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ModelSpec, Part
 from vitret.core.records import Images
 from vitret.describe.extract import extract
 from vitret.describe.request import Request

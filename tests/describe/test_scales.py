@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vitret.core.recipes import ModelSpec
+from vitret.core.networks import ModelSpec
 from vitret.describe.scales import GEM_P, aggregate, describe, rescaled
 from vitret.models.model import build_model
 

@@ -10,7 +10,8 @@ import torch
 
 from vitret.core.config import location
 from vitret.core.errors import UserError
-from vitret.core.recipes import ImagePolicy, ModelSpec, Recipe
+from vitret.core.networks import ModelSpec
+from vitret.core.recipes import ImagePolicy, Recipe
 from vitret.core.records import Images, TrainSet
 from vitret.core.store import file_sha256
 from vitret.describe import cache

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vitret.core import plugins
 from vitret.core.errors import UserError
-from vitret.core.recipes import ImagePolicy, LossSpec, ModelSpec
+from vitret.core.networks import ModelSpec
+from vitret.core.recipes import ImagePolicy, LossSpec
 from vitret.data.layout.read import load_train
 from vitret.learn.angular_margin import with_margin
 from vitret.learn.augment import load, plain

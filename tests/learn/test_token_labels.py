@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from vitret.cli.labels import app
 from vitret.core.errors import DataError, UserError
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.learn import label_maps, loop
 from vitret.learn.label_maps import Classifier, read_maps, write_label_maps
 from vitret.learn.token_labels import TokenLabelSpec, cropped, train_token_labels

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.flops import count_flops, shape_only
 
 pytestmark = pytest.mark.slow

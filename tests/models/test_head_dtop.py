@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vitret.core.errors import UserError
-from vitret.core.recipes import ModelSpec
+from vitret.core.networks import ModelSpec
 from vitret.models.heads import dtop
 from vitret.models.model import build_model
 from vitret.models.tokens import Tokens

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitret.core.errors import UserError
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.backbones.timm_model import build, timm
 from vitret.models.model import build_model, load_model, model_digest, save_model
 

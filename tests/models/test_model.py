@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save
 
 from vitret.core.errors import DataError, UserError
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.model import build_model, load_model, model_digest, parameters, save_model
 
 

@@ -2,7 +2,7 @@ import huggingface_hub
 import safetensors.torch
 import torch
 
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.backbones.timm_model import timm
 from vitret.models.origin import digest_now
 

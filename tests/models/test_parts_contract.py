@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from vitret.core import plugins
-from vitret.core.recipes import ModelSpec, Part, read_system, system_names
+from vitret.core.networks import ModelSpec, Part
+from vitret.core.recipes import read_system, system_names
 from vitret.models import contract
 from vitret.models.flops import shape_only
 from vitret.models.model import build_model, without_weights

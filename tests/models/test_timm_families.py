@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.backbones import timm_model
 from vitret.models.families import CLASS_TOKEN, MEAN, ONE_SIZE, all_families, recommended_head
 from vitret.models.model import build_model

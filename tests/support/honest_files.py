@@ -195,7 +195,7 @@ def networks() -> list[Seed]:
     import safetensors.torch
     import torch
 
-    from vitret.core.recipes import ModelSpec, Part
+    from vitret.core.networks import ModelSpec, Part
     from vitret.describe.whitening import VERSION, Whitening, save
 
     state = {"conv1.weight": torch.ones(4, 3), "fc.bias": torch.zeros(4)}

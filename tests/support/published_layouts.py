@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as fn
 
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.foreign.fill import fill
 from vitret.models.model import build_model
 

@@ -8,8 +8,9 @@ import pytest
 
 from vitret.compare import results
 from vitret.compare.intervals import interval
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol, metric_key
-from vitret.core.recipes import LossSpec, ModelSpec, Part, Recipe, System, Track
+from vitret.core.recipes import LossSpec, Recipe, System, Track
 from vitret.core.records import Ranks
 from vitret.measure.evaluate import measure
 

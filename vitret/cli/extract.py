@@ -13,8 +13,8 @@ from vitret.cli.options import Device, Precision, Trust
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from vitret.core.networks import CheckpointSpec
     from vitret.core.protocol import Protocol
-    from vitret.core.recipes import CheckpointSpec
     from vitret.core.records import Images
     from vitret.describe.request import Request
     from vitret.models.model import Retriever
@@ -204,7 +204,7 @@ def _requests(asked: "Request", parts: "dict[str, tuple[Images, str]]") -> "dict
 
 def _checkpoint(file: str | None, layout: str | None) -> "CheckpointSpec | None":
     from vitret.core.errors import UserError
-    from vitret.core.recipes import CheckpointSpec
+    from vitret.core.networks import CheckpointSpec
 
     if file is None and layout is None:
         return None

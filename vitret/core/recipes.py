@@ -9,10 +9,7 @@ from pydantic import Field, model_validator
 from vitret.core.config import Model, Strict, assign, file_names, location, named_file, read_yaml, validate
 from vitret.core.errors import UserError
 from vitret.core.left_out import Exclusion
-from vitret.core.networks import RANDOM_WEIGHTS as RANDOM_WEIGHTS
-from vitret.core.networks import CheckpointSpec as CheckpointSpec
-from vitret.core.networks import ModelSpec as ModelSpec
-from vitret.core.networks import Part as Part
+from vitret.core.networks import RANDOM_WEIGHTS, ModelSpec, Part
 from vitret.core.store import digest
 
 ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}

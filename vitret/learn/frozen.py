@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vitret.core.errors import UserError
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol
-from vitret.core.recipes import ImagePolicy, ModelSpec, Part
+from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Images, TrainSet
 from vitret.describe.cache import cached_extract
 from vitret.describe.extract import Progress

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from vitret.core.config import Strict, validate
 from vitret.core.errors import DataError, UserError
-from vitret.core.recipes import ImagePolicy, ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
+from vitret.core.recipes import ImagePolicy
 from vitret.core.records import Images, TrainSet
 from vitret.core.store import digest, read_json, write_json
 from vitret.describe.blocks import RowFile

@@ -25,7 +25,8 @@ from torch.nn import functional
 from vitret.core import plugins
 from vitret.core.config import Strict, assign, validate
 from vitret.core.errors import UserError
-from vitret.core.recipes import ModelSpec, OptimiserSpec, Part
+from vitret.core.networks import ModelSpec, Part
+from vitret.core.recipes import OptimiserSpec
 from vitret.core.records import Int64, TrainSet
 from vitret.core.store import digest
 from vitret.learn.checkpoints import clear_state

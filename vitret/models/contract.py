@@ -16,7 +16,7 @@ from torch import Tensor
 from vitret.core import plugins
 from vitret.core.contract import Check, Raised, Stage
 from vitret.core.errors import UserError, listed
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.model import Retriever, build_model, load_model, model_digest, save_model
 from vitret.models.tokens import Tokens
 

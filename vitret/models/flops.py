@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitret.core.recipes import ModelSpec
+from vitret.core.networks import ModelSpec
 from vitret.models.model import Retriever, build_model, without_weights
 
 SIZES = (224, 384, 1024)

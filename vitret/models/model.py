@@ -16,7 +16,7 @@ from vitret.core import plugins
 from vitret.core.config import validate
 from vitret.core.disguise import require_content
 from vitret.core.errors import DataError, UserError
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.core.store import parse_json, write_bytes
 from vitret.models.foreign.fill import Loaded, load_checkpoint
 from vitret.models.states import load_state

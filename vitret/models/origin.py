@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from vitret.core.errors import DataError
-from vitret.core.recipes import ModelSpec, Recipe
+from vitret.core.networks import ModelSpec
+from vitret.core.recipes import Recipe
 from vitret.core.runs import Run
 from vitret.core.store import digest, file_sha256, read_json, write_json
 from vitret.models.foreign.fill import find_checkpoint

@@ -16,8 +16,9 @@ from vitret.compare.overlap.known import Facts
 from vitret.compare.published import PublishedFile
 from vitret.core import plugins
 from vitret.core.ablations import Ablation
+from vitret.core.networks import Part
 from vitret.core.protocol import Suite
-from vitret.core.recipes import LossSpec, Part, Recipe, System, Track
+from vitret.core.recipes import LossSpec, Recipe, System, Track
 from vitret.core.store import write_text
 from vitret.core.zoo import Zoo
 

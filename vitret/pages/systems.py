@@ -4,15 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vitret.core.config import Strict, file_names
-from vitret.core.recipes import (
-    MemorySpec,
-    Part,
-    System,
-    Track,
-    read_published,
-    read_system,
-    system_names,
-)
+from vitret.core.networks import Part
+from vitret.core.recipes import MemorySpec, System, Track, read_published, read_system, system_names
 from vitret.core.store import digest
 from vitret.models.flops import SIZES, Flops, count_flops, shape_only
 from vitret.models.model import Retriever, parameters, without_weights

@@ -27,7 +27,7 @@ from published_layouts import (
 from torch.nn import functional as fn
 
 from vitret.core.errors import DataError
-from vitret.core.recipes import ModelSpec, Part
+from vitret.core.networks import ModelSpec, Part
 from vitret.models.foreign.fill import fill
 from vitret.models.model import build_model
 from vitret.models.pooling import regions

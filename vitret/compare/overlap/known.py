@@ -15,8 +15,8 @@ from pydantic import Field
 from vitret.compare.results import Result
 from vitret.core.config import Strict, location, read_yaml, validate
 from vitret.core.errors import DataError
+from vitret.core.networks import RANDOM_WEIGHTS
 from vitret.core.pairs import PHOTOGRAPH, PLACE, confirmed
-from vitret.core.recipes import RANDOM_WEIGHTS
 from vitret.core.store import digest, read_json_object, write_json
 
 FOLDER = "overlap"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vitret.core import plugins
 from vitret.core.config import validate
-from vitret.core.recipes import Part
+from vitret.core.networks import Part
 from vitret.models.pooling import unit
 from vitret.models.tokens import Tokens
 
