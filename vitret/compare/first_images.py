@@ -15,7 +15,7 @@ from vitret.core.errors import DataError
 from vitret.core.records import EvalSet, Int64
 from vitret.measure import expansion
 from vitret.measure.reranking_shortlist import Evidence
-from vitret.measure.search import search
+from vitret.measure.search import search, without_own
 
 WRONG = "wrong"
 
@@ -54,11 +54,10 @@ def first_images(places: Places, path: Path, *, machine: Machine, say: Say, k: i
     asked, searched = expansion.apply(
         row.protocol.expansion, evidence.queries, evidence.database, query_rows=evalset.query_rows
     )
-    indices = search(asked, searched, k=k + 1).indices
-    own = np.full(len(indices), -1) if evalset.query_rows is None else evalset.query_rows
-    kept = [
-        ranked[ranked != itself][:k].tolist() for ranked, itself in zip(indices, own.tolist(), strict=True)
-    ]
-    return FirstImages(
-        evalset=evalset, rows=np.array([one + [-1] * (k - len(one)) for one in kept], dtype=np.int64)
-    )
+    ranked = search(asked, searched, k=k + 1).indices
+    if evalset.query_rows is not None:
+        ranked = without_own(ranked, evalset.query_rows)
+    kept = ranked[:, :k]
+    rows = np.full((len(kept), k), -1, dtype=np.int64)
+    rows[:, : kept.shape[1]] = kept
+    return FirstImages(evalset=evalset, rows=rows)

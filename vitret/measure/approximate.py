@@ -204,7 +204,7 @@ def _add_on_disk(faiss: Any, index: Any, rows: Rows, folder: Path) -> None:
     lists = faiss.extract_index_ivf(index)
     parts: list[Path] = []
     held = 0
-    for offset, block in rows.blocks(min(_ADDED, _PART)):
+    for offset, block in rows.blocks(_ADDED):
         _add(index, block, offset)
         held += len(block)
         if held < _PART and offset + len(block) < len(rows):

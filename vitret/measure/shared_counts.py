@@ -7,8 +7,6 @@ database each share has every n-th. What it counted is a file, whole or absent; 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, said
+from vitret.core.npz import DAMAGE, npz_array
 from vitret.core.records import Int64, Ranks, Truth
 from vitret.core.shares import Share
-from vitret.core.store import REMAKE, digest, read_bytes, write_bytes
+from vitret.core.store import REMAKE, digest, writing
 from vitret.measure.counting import count_strangers
 from vitret.measure.judged import Judged
 from vitret.measure.scoring import BLOCK, Rows
@@ -59,16 +58,16 @@ def count_share(
     own = _file(place, share.index)
     if not own.is_file():
         counts = count_strangers(queries, database, known, share=share, engine=engine, device=device)
-        buffer = io.BytesIO()
-        np.savez(buffer, counts=counts)
-        write_bytes(own, buffer.getvalue())
+        with writing(own) as handle:
+            np.savez(handle, counts=counts)
     missing = tuple(i for i in range(share.of) if not _file(place, i).is_file())
     if missing:
         return Shared(ranks=None, missing=missing)
-    total = sum(
-        (_read(_file(place, i), len(known.limits().keys)) for i in range(share.of)), start=np.int64(0)
-    )
-    return Shared(ranks=known.ranks(np.asarray(total, dtype=np.int64)), missing=())
+    limits = len(known.limits().keys)
+    total = np.zeros(limits, dtype=np.int64)
+    for i in range(share.of):
+        total += _read(_file(place, i), limits)
+    return Shared(ranks=known.ranks(total), missing=())
 
 
 def _file(place: Path, index: int) -> Path:
@@ -77,10 +76,9 @@ def _file(place: Path, index: int) -> Path:
 
 def _read(path: Path, limits: int) -> Int64:
     try:
-        with np.load(io.BytesIO(read_bytes(path))) as held:
-            counts: Int64 = held["counts"]
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is damaged ({error}). {REMAKE}") from error
+        counts: Int64 = npz_array(path, "counts")
+    except DAMAGE as error:
+        raise DataError(f"{path}: is damaged ({said(error)}). {REMAKE}") from error
     if counts.shape != (limits,) or counts.dtype != np.int64:
         raise DataError(
             f"{path}: holds {counts.dtype} of shape {counts.shape}, not {limits} counts. {REMAKE}"
