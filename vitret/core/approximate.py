@@ -16,14 +16,24 @@ from vitret.core.errors import UserError, did_you_mean
 RECALL_AT = (1, 10, 100)
 
 
-class IvfPqSpec(Strict):
-    """Inverted lists of compressed descriptors: `probes` lists are searched for a query."""
+class _Index(Strict):
+    """What every index has; an index adds its `kind`, which is how users call it."""
 
-    kind: Literal["ivf_pq"] = "ivf_pq"
+    kind: str
     depth: int = Field(
         default=1000, gt=0, description="images that are found for a query; the others have no rank"
     )
     rescore: bool = Field(default=True, description="the found images are sorted by their exact scores")
+
+    def _words(self, options: str) -> str:
+        order = "rescored" if self.rescore else "in the order of the index"
+        return f"approximate search by {self.kind} ({options}), first {self.depth} {order}"
+
+
+class IvfPqSpec(_Index):
+    """Inverted lists of compressed descriptors: `probes` lists are searched for a query."""
+
+    kind: Literal["ivf_pq"] = "ivf_pq"
     lists: int | None = Field(
         default=None,
         gt=0,
@@ -42,17 +52,13 @@ class IvfPqSpec(Strict):
         """
         lists = "lists by size" if self.lists is None else f"{self.lists} lists"
         disk = ", on disk" if self.on_disk else ""
-        return _words(self, f"{lists}, {self.probes} probed, {self.bytes} bytes{disk}")
+        return self._words(f"{lists}, {self.probes} probed, {self.bytes} bytes{disk}")
 
 
-class HnswSpec(Strict):
+class HnswSpec(_Index):
     """A graph of neighbours over whole descriptors in memory, walked from its top for each query."""
 
     kind: Literal["hnsw"] = "hnsw"
-    depth: int = Field(
-        default=1000, gt=0, description="images that are found for a query; the others have no rank"
-    )
-    rescore: bool = Field(default=True, description="the found images are sorted by their exact scores")
     links: int = Field(default=32, gt=1, description="of an image to its neighbours")
     build_breadth: int = Field(default=200, gt=0, description="candidates kept while the graph is built")
     breadth: int = Field(default=256, gt=0, description="candidates kept during a search, `depth` at least")
@@ -60,18 +66,13 @@ class HnswSpec(Strict):
     @property
     def words(self) -> str:
         """For a table's caption."""
-        return _words(self, f"{self.links} links, breadth {max(self.breadth, self.depth)}")
+        return self._words(f"{self.links} links, breadth {max(self.breadth, self.depth)}")
 
 
 IndexSpec = IvfPqSpec | HnswSpec
 _KINDS: dict[str, type[IvfPqSpec] | type[HnswSpec]] = {
     get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in (IvfPqSpec, HnswSpec)
 }
-
-
-def _words(spec: IndexSpec, options: str) -> str:
-    order = "rescored" if spec.rescore else "in the order of the index"
-    return f"approximate search by {spec.kind} ({options}), first {spec.depth} {order}"
 
 
 def parse_index(text: str) -> IndexSpec:
