@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from vitret.core.errors import UserError, did_you_mean
+from vitret.core.variables import variable
 
 FAMILIES = {
     "backbones": "vitret.models.backbones",
@@ -107,14 +108,8 @@ def included_file(family: str, file: Path) -> Iterator[str]:
         link.parent.mkdir()
         link.symlink_to(file.resolve())
         # The last one wins.
-        os.environ["VITRET_INCLUDE"] = os.pathsep.join([*([before] if before else []), folder])
-        try:
+        with variable("VITRET_INCLUDE", os.pathsep.join([*([before] if before else []), folder])):
             yield _spelt(family, file.stem)
-        finally:
-            if before is None:
-                del os.environ["VITRET_INCLUDE"]
-            else:
-                os.environ["VITRET_INCLUDE"] = before
 
 
 def load(family: str, name: str) -> ModuleType:

@@ -4,11 +4,11 @@
 is never read from a recipe, a system or a checkpoint: a file that came from others must not consent for its reader.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from vitret.core.errors import UserError
+from vitret.core.variables import variable
 
 VARIABLE = "VITRET_TRUST"
 
@@ -28,15 +28,6 @@ def require_trust(name: str, *, fetched: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def consenting() -> Iterator[None]:
+def consenting() -> AbstractContextManager[None]:
     """Consent within, and what was before after."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(VARIABLE, None)
-        else:
-            os.environ[VARIABLE] = before
+    return variable(VARIABLE, "1")
