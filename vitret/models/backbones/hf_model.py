@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vitret.core.errors import DataError, MachineError, UserError, listed, said
 from vitret.core.store import read_json_object
 from vitret.models.foreign.consent import require_trust, trusted
-from vitret.models.foreign.network import FAILURES, ForeignNetwork, Input
+from vitret.models.foreign.network import FAILURES, ForeignNetwork, Input, square_side
 from vitret.models.foreign.outputs import Reading
 from vitret.models.foreign.sources import FILES, folder_digest, folder_of, require_commit, require_repository
 from vitret.models.torchvision_import import import_torchvision
@@ -50,8 +50,9 @@ def build(
     require_repository("hf", source)
     require_commit("hf", source, commit)
     config = _settings(source, commit, "config.json")
-    model = _loaded(name, source, commit, config=config, pretrained=pretrained)
-    towers, own_code = hasattr(model, "get_image_features"), needs_code(source, config)
+    own_code = needs_code(source, config)
+    model = _loaded(name, source, commit, config=config, own_code=own_code, pretrained=pretrained)
+    towers = hasattr(model, "get_image_features")
     # What code of others gives is known when it was called: one tensor needs no name.
     chosen = output or (PROJECTED if towers else None if own_code else "last_hidden_state")
     if chosen == PROJECTED and not towers:
@@ -64,7 +65,7 @@ def build(
         _without_pooler(model, chosen)
     inner = config.get("vision_config")
     vision: Mapping[str, Any] = inner if isinstance(inner, Mapping) else config
-    side = _side(vision.get("image_size"))
+    side = square_side(vision.get("image_size"))
     pixels = _settings(source, commit, "preprocessor_config.json", optional=True)
     return ForeignNetwork(
         model,
@@ -72,7 +73,7 @@ def build(
         origin={"source": source, "commit": commit, "trusted": own_code},
         reading=Reading(
             output=None if chosen == PROJECTED else chosen,
-            patch=patch or _side(vision.get("patch_size")),
+            patch=patch or square_side(vision.get("patch_size")),
             prefix_tokens=prefix_tokens,
         ),
         expects=Input(
@@ -126,10 +127,11 @@ def _other_repositories(config: Mapping[str, Any]) -> list[str]:
     return sorted({place.partition("--")[0] for place in classes if "--" in place})
 
 
-def _loaded(name: str, source: str, commit: str, *, config: Mapping[str, Any], pretrained: bool) -> Any:
+def _loaded(
+    name: str, source: str, commit: str, *, config: Mapping[str, Any], own_code: bool, pretrained: bool
+) -> Any:
     """The network with its weights, in float32; every number that a descriptor could need came from the file."""
-    code = needs_code(source, config)
-    if code:
+    if own_code:
         elsewhere = ", ".join(f"https://huggingface.co/{other}" for other in _other_repositories(config))
         more = f", and the newest ones of {elsewhere}, which its config.json names" if elsewhere else ""
         require_trust(name, fetched=f"fetch {_where(source, commit)} and import its Python files{more}")
@@ -139,12 +141,14 @@ def _loaded(name: str, source: str, commit: str, *, config: Mapping[str, Any], p
         raise DataError(
             f"{folder}: its files are not those that were recorded ({commit[:14]}…). Restore them."
         )
-    given: dict[str, Any] = {"trust_remote_code": code, **({} if folder else {"revision": commit})}
+    given: dict[str, Any] = {"trust_remote_code": own_code, **({} if folder else {"revision": commit})}
     place = str(folder or source)
     try:
         if not pretrained:
             settings = transformers.AutoConfig.from_pretrained(place, **given)
-            return transformers.AutoModel.from_config(settings, dtype=torch.float32, trust_remote_code=code)
+            return transformers.AutoModel.from_config(
+                settings, dtype=torch.float32, trust_remote_code=own_code
+            )
         model, report = transformers.AutoModel.from_pretrained(
             place,
             dtype=torch.float32,
@@ -233,13 +237,6 @@ def _where(source: str, commit: str) -> str:
     if commit.startswith(FILES):
         return f"the files in {source}"
     return f"https://huggingface.co/{source} at commit {commit}"
-
-
-def _side(value: Any) -> int | None:
-    """A side in pixels, of a number or of a square."""
-    if isinstance(value, list | tuple) and len(set(value)) == 1:
-        value = value[0]
-    return value if isinstance(value, int) else None
 
 
 @functools.cache

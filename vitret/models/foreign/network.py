@@ -184,9 +184,18 @@ def _patch(model: nn.Module) -> int | None:
     """The side of a patch, where a network says it in one of the usual ways."""
     stem = getattr(model, "patch_embed", None)
     for holder in (model, getattr(model, "config", None), stem):
-        side = getattr(holder, "patch_size", None)
-        if isinstance(side, tuple | list) and len(set(side)) == 1:
-            side = side[0]
-        if isinstance(side, int):
+        side = square_side(getattr(holder, "patch_size", None))
+        if side is not None:
             return side
     return None
+
+
+def square_side(value: Any) -> int | None:
+    """A side in pixels, of a number or of a square.
+
+    >>> square_side(14), square_side([16, 16]), square_side([16, 8]), square_side(None)
+    (14, 16, None, None)
+    """
+    if isinstance(value, list | tuple) and len(set(value)) == 1:
+        value = value[0]
+    return value if isinstance(value, int) else None
