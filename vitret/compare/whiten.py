@@ -66,7 +66,7 @@ def fitted(
     from vitret.describe.cache import cached_extract
     from vitret.describe.request import extraction_key
 
-    request = machine.request(model, source.images, protocol, images_digest=f"{source.digest}/train")
+    request = machine.request(model, source.images, protocol, images_digest=source.images_digest)
     key = {
         "version": whitening.VERSION,
         "spec": protocol.whitening.model_dump(mode="json"),

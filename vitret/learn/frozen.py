@@ -111,8 +111,7 @@ def described(
         protocol=protocol_of(policy),
         device=device,
         precision=precision,
-        # As a whitening names them, so that both find the same descriptors.
-        images_digest=f"{trainset.digest}/train",
+        images_digest=trainset.images_digest,
     )
     found = cached_extract(request, home=home, progress=progress)
     if len(found.failed):
