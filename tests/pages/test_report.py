@@ -10,6 +10,7 @@ from page_checks import faults
 from vitret.cli import run
 from vitret.compare.results import read_result
 from vitret.core.errors import DataError, UserError
+from vitret.pages.leaderboard import measured_tables
 from vitret.pages.report import changes, write_bundle
 
 
@@ -22,11 +23,11 @@ def root(write, tmp_path: Path) -> Path:
 
 def test_the_bundle_is_whole_and_the_same_each_time(root: Path, tmp_path: Path):
     out = tmp_path / "public"
-    written = write_bundle(root, out, home=tmp_path / "home")
+    written = write_bundle(measured_tables(root), root, out, home=tmp_path / "home")
     assert sorted(path.name for path in written) == ["LEADERBOARD.md", "index.html", "leaderboard.csv"]
     before = {path: path.read_bytes() for path in written}
     assert faults((out / "index.html").read_text(encoding="utf-8")) == []
-    write_bundle(root, out, home=tmp_path / "home")
+    write_bundle(measured_tables(root), root, out, home=tmp_path / "home")
     assert {path: path.read_bytes() for path in written} == before
 
 
@@ -36,14 +37,14 @@ def test_a_run_on_this_machine_adds_its_curve(write, root: Path, tmp_path: Path)
     log.parent.mkdir(parents=True)
     lines = [{"step": 20, "loss": 4.0}, {"step": 40, "validation": {"mAP": 0.5}}, {"step": 40, "loss": 1.0}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_bundle(root, tmp_path / "public", home=tmp_path / "home")
+    write_bundle(measured_tables(root), root, tmp_path / "public", home=tmp_path / "home")
     page = (tmp_path / "public" / "index.html").read_text(encoding="utf-8")
     assert "Training loss over 40 steps, 0 to 4, 1 run; at the end 1" in page
     assert 'd="M50 0L100 75"' in page
     assert faults(page) == []
     log.write_text('{"step": 20, "loss": 4.0}\n{"step"\n')
     with pytest.raises(DataError, match="not a training log"):
-        write_bundle(root, tmp_path / "public", home=tmp_path / "home")
+        write_bundle(measured_tables(root), root, tmp_path / "public", home=tmp_path / "home")
 
 
 def test_nothing_changed_is_said(root: Path, tmp_path: Path):

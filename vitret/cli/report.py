@@ -11,6 +11,7 @@ from vitret.cli.options import Trust
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vitret.compare.tables import Table
     from vitret.pages.board.links import Pictures
 
 
@@ -51,20 +52,22 @@ def report(
     """
     from vitret.core import config
     from vitret.pages import report as page
+    from vitret.pages.leaderboard import measured_tables
 
     root = config.location("results").path
     if out is None and (against is None or panels):
         out = Path("report")
     if out is not None:
-        pictures, pages = _pictures(list(dict.fromkeys(panels or [])), out)
-        pages += page.write_bundle(root, out, home=config.location("home").path, pictures=pictures)
+        found = measured_tables(root)
+        pictures, pages = _pictures(found, list(dict.fromkeys(panels or [])), out)
+        pages += page.write_bundle(found, root, out, home=config.location("home").path, pictures=pictures)
         for path in pages:
             console.say(f"wrote {path}")
     if against is not None:
         console.put(page.changes(root, against).rstrip("\n"))
 
 
-def _pictures(names: "Sequence[str]", out: Path) -> "tuple[Pictures, list[Path]]":
+def _pictures(found: "Sequence[Table]", names: "Sequence[str]", out: Path) -> "tuple[Pictures, list[Path]]":
     """Write the pages of pictures of some evaluation sets; their addresses and the pages."""
     from vitret.pages.board.links import NO_PICTURES
 
@@ -73,9 +76,6 @@ def _pictures(names: "Sequence[str]", out: Path) -> "tuple[Pictures, list[Path]]
     from vitret.cli.bench import machine_of
     from vitret.compare.asked import Places
     from vitret.pages.board.pictures import write_pictures
-    from vitret.pages.leaderboard import measured_tables
 
-    places = Places.default()
-    found = measured_tables(places.results)
     machine = machine_of("auto", "auto", None)
-    return write_pictures(found, names, out, places=places, machine=machine, say=console.say)
+    return write_pictures(found, names, out, places=Places.default(), machine=machine, say=console.say)

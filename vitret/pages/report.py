@@ -1,10 +1,11 @@
 """The bundle of `vitret report`, and the page of what changed between two results folders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vitret.compare.deltas import deltas
 from vitret.compare.published import published_files
-from vitret.compare.tables import read_all, tables
+from vitret.compare.tables import Table, read_all, tables
 from vitret.core.errors import UserError
 from vitret.core.store import write_text
 from vitret.pages.board.curves import log_curves
@@ -14,12 +15,15 @@ from vitret.pages.deltas import deltas_page
 from vitret.pages.leaderboard import FILES, RENDERERS, measured_tables
 
 
-def write_bundle(root: Path, out: Path, *, home: Path, pictures: Pictures = NO_PICTURES) -> list[Path]:
+def write_bundle(
+    found: Sequence[Table], root: Path, out: Path, *, home: Path, pictures: Pictures = NO_PICTURES
+) -> list[Path]:
     """Write index.html and the tables for programs into a folder; runs below `home` add their curves.
 
-    `pictures` are those that `board.pictures.write_pictures` wrote into the same folder.
+    `found` are the tables of the results folder `root`, which has the published numbers too. `pictures` are those that
+    `board.pictures.write_pictures` wrote into the same folder.
     """
-    found, files = measured_tables(root), published_files(root)
+    files = published_files(root)
     page = as_page(found, files, curves=log_curves(found, home), pictures=pictures)
     written = {out / "index.html": page}
     written |= {out / FILES[form]: RENDERERS[form](found, files) for form in ("md", "csv")}

@@ -62,7 +62,7 @@ def pictured(places: Places, out: Path, said: list[str]) -> Path:
     """The bundle with its pictures; the page of the one set."""
     found = tables(read_all(places.results))
     pictures, pages = write_pictures(found, ["test"], out, places=places, machine=CPU, say=said.append)
-    write_bundle(places.results, out, home=places.home, pictures=pictures)
+    write_bundle(found, places.results, out, home=places.home, pictures=pictures)
     (page,) = pages
     return page
 
