@@ -70,6 +70,13 @@ def runs(incomplete: str) -> list[str]:
     return _beginning(set(run_names(location("home").path)), incomplete)
 
 
+def forms(incomplete: str) -> list[str]:
+    """Forms of a printed table."""
+    from vitret.pages.formats import FORMS
+
+    return _beginning(set(FORMS), incomplete)
+
+
 def schemas(incomplete: str) -> list[str]:
     """Kinds of YAML files that have a schema."""
     from vitret.pages.schemas import MODELS

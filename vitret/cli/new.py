@@ -7,7 +7,6 @@ import typer
 
 from vitret.cli import completions, console
 
-_KINDS = ("head", "loss", "dataset", "track")
 _TRY = "vitret --include {root} bench --train-set minitown-clean --systems tiny_gem_vit"
 _NEXT = {
     "head": _TRY + " --set 'model.head={{name: {name}}}'",
@@ -15,6 +14,7 @@ _NEXT = {
     "dataset": "vitret --include {root} prepare {name} --from FOLDER",
     "track": "vitret bench --train-set {file}",
 }
+_KINDS = tuple(_NEXT)
 
 
 def new(

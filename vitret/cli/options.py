@@ -42,7 +42,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         help="Print the table as csv, json, latex or md.",
-        autocompletion=completions.one_of(("csv", "json", "latex", "md")),
+        autocompletion=completions.forms,
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")]
