@@ -29,6 +29,22 @@ def test_options_are_the_keyword_only_parameters_and_are_checked(included: Path)
         plugins.resolve("heads", "mine", {"nede": 2})
 
 
+def test_an_option_of_a_wrong_type_is_refused_and_a_right_one_stays_as_it_was_given(included: Path):
+    (included / "heads" / "typed.py").write_text(
+        "def build(widths, *, p: float = 3.0, base: str | None = None): ...\n"
+    )
+    with pytest.raises(UserError, match="head 'typed': p: Input should be a valid number"):
+        plugins.resolve("heads", "typed", {"p": "much"})
+    assert repr(plugins.resolve("heads", "typed", {"p": 4})) == "{'p': 4, 'base': None}"
+
+
+def test_annotations_that_only_a_type_checker_can_read_are_no_types(included: Path):
+    (included / "heads" / "later.py").write_text(
+        "from __future__ import annotations\n\n\ndef build(widths, *, p: Unknown = 3.0): ...\n"
+    )
+    assert plugins.resolve("heads", "later", {"p": "much"}) == {"p": "much"}
+
+
 def test_an_unknown_part_or_family_names_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'gem'"):
         plugins.load("heads", "gme")

@@ -12,7 +12,7 @@ import os
 import pkgutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -20,6 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from vitret.core.config import validate
 from vitret.core.errors import UserError, did_you_mean
 from vitret.core.variables import variable
 
@@ -157,8 +160,30 @@ def options(family: str, name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+def options_model(family: str, name: str) -> type[BaseModel]:
+    """The options of a part as a model: types by the annotations of its `build`, where there are some."""
+    return _options_model(load(family, name).build)
+
+
+@cache
+def _options_model(build: Callable[..., Any]) -> type[BaseModel]:
+    try:
+        hints = inspect.get_annotations(build, eval_str=True)
+    except NameError:  # a user's annotation that only a type checker can read
+        hints = {}
+    fields: dict[str, Any] = {
+        option.name: (
+            hints.get(option.name, Any),
+            ... if option.default is inspect.Parameter.empty else Field(default=option.default),
+        )
+        for option in inspect.signature(build).parameters.values()
+        if option.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    return create_model("Options", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+
+
 def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options with every default written out; refuses what the part does not know.
+    """The given options with every default written out; refuses what the part does not know or cannot take.
 
     The options that a part's module names in `UNWRITTEN` came after results were committed: their defaults stay out,
     so that the digests of those results hold.
@@ -171,6 +196,8 @@ def resolve(family: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     missing = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
     if missing:
         raise UserError(f"{one(family)} '{name}' needs a value for: {', '.join(missing)}.")
+    if given:
+        validate(options_model(family, name), given, f"{one(family)} '{name}'")
     later = getattr(load(family, name), "UNWRITTEN", ())
     return {key: value for key, value in resolved.items() if key not in later or value != known[key]}
 

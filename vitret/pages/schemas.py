@@ -5,11 +5,11 @@ Where a part is named, its options come from the signature of its `build`: the o
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel
 
 from vitret.compare.claims import ClaimsFile
 from vitret.compare.overlap.known import Facts
@@ -106,29 +106,13 @@ def _any_part(family: str) -> Json:
 
 def _options_of(family: str, name: str, own: Json) -> Json:
     """If the name is this, then these are the options and no others."""
-    build = plugins.load(family, name).build
-    about = inspect.getdoc(build) or ""
+    about = inspect.getdoc(plugins.load(family, name).build) or ""
+    properties: Json = plugins.options_model(family, name).model_json_schema().get("properties", {})
     return {
         "if": {"properties": {"name": {"const": name}}},
         "then": {
             "description": about.split("\n\n")[0],
-            "properties": {"name": {"const": name}, **own, **_properties(build)},
+            "properties": {"name": {"const": name}, **own, **properties},
             "additionalProperties": False,
         },
     }
-
-
-def _properties(build: Callable[..., Any]) -> Json:
-    """Each option of a `build`, by its annotation; one that no JSON can hold, or that has none, may be anything."""
-    hints = inspect.get_annotations(build, eval_str=True)
-    fields: dict[str, Any] = {
-        option.name: (
-            hints.get(option.name, Any),
-            ... if option.default is inspect.Parameter.empty else Field(default=option.default),
-        )
-        for option in inspect.signature(build).parameters.values()
-        if option.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    model = create_model("Options", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
-    properties: Json = model.model_json_schema().get("properties", {})
-    return properties
