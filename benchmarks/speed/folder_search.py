@@ -2,16 +2,17 @@
 
     python benchmarks/speed/folder_search.py --photos ../shared/data --work /tmp/folder-search [--images 10000]
 
-The folder is made once below `--work`: real photographs of `--photos` and as many of the synthetic town, all small, and
-four changed copies each of `--planted` of them: half the size, JPEG quality 30, the middle 80 % of each side, brighter
-by 30 %. Then the stages, all or those that `--stages` names:
+The folder is made once below `--work`: real photographs of `--photos`, reduced to `--side` pixels, as many of the
+synthetic town, and four changed copies each of `--planted` of them: half the size, JPEG quality 30, the middle 80 % of
+each side, brighter by 30 %. Then the stages, all or those that `--stages` names:
   bare        an extraction of the files, to be compared with
   index       the first index of the folder, and a second call that finds nothing new
   query       one photograph: described and looked for, and the search alone
   duplicates  of the planted pairs, how many `--duplicates` lists, by kind of change and by `--min-cosine`
   update      ten new files
   command     `vitret search` as a user calls it
-  killed      an index of a part of the folder that is killed with SIGKILL again and again, beside one that is not
+  killed      an index of a part of the folder that is killed with SIGKILL at random moments of its work, again and
+              again, and continued; beside one that is not
 Processor time is of all threads of a process; other programs on the machine hardly move it. What a stage found is kept
 below `--work`; `--out` takes the stages that are there.
 """
@@ -35,19 +36,19 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from vitret.compare.folder_search import alike, most_similar, search_protocol
+from vitret.core.locks import held
 from vitret.core.records import Images
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json
 from vitret.data.own.listing import Listing
 from vitret.describe.devices import pick_device
 from vitret.describe.extract import extract
-from vitret.describe.folder_index import BLOCK, FolderIndex, folder_index
+from vitret.describe.folder_index import FolderIndex, folder_index
 from vitret.describe.request import Request
 from vitret.minitown.draw import draw
 from vitret.minitown.world import plan_distractors
 from vitret.models.named import named_network
 
-SIDE = 128
 THRESHOLDS = (0.99, 0.95, 0.9, 0.85, 0.8)
 
 
@@ -65,7 +66,9 @@ CHANGES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 }
 
 
-def make_folder(photos: Path, folder: Path, *, images: int, planted: int) -> dict[tuple[str, str], str]:
+def make_folder(
+    photos: Path, folder: Path, *, images: int, planted: int, side: int
+) -> dict[tuple[str, str], str]:
     """Fill the folder unless it is there; the kind of change of each planted pair (original, copy)."""
     pairs = folder.parent / "pairs.json"
     if not pairs.is_file():
@@ -80,7 +83,7 @@ def make_folder(photos: Path, folder: Path, *, images: int, planted: int) -> dic
         for number, row in enumerate(rows.tolist()):
             with Image.open(found[row]) as image:
                 small = ImageOps.exif_transpose(image).convert("RGB")
-                small.thumbnail((SIDE, SIDE))
+                small.thumbnail((side, side))
                 small.save(folder / "real" / f"{number:05}.jpg", quality=90)
         for number, (_, data) in enumerate(draw(plan_distractors(0, images=originals))):
             (folder / "town" / f"{number:05}.jpg").write_bytes(data)
@@ -206,38 +209,59 @@ def killed(given: argparse.Namespace, folder: Path, work: Path, *, images: int, 
         every = sorted(folder.glob("*/*.jpg"))
         for row in np.linspace(0, len(every) - 1, images).astype(int).tolist():
             os.link(every[row], part / "copies" / f"{every[row].parent.name}-{every[row].name}")
-    trees, moments = {}, []
-    for name in ("whole", "killed"):
-        home = work / name
+    whole, again = work / "whole", work / "killed"
+    for home in (whole, again):
         shutil.rmtree(home, ignore_errors=True)
-        for kill in range(times if name == "killed" else 0):
-            moments.append(_kill(command(given, part, home), home, kill))
-        subprocess.run(command(given, part, home), check=True, capture_output=True)
-        trees[name] = {
-            str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
-            for path in sorted((home / "indexes").rglob("*"))
-            if path.is_file()
-        }
+    seconds = _at_work(command(given, part, whole), whole)
+    generator = np.random.default_rng(0)
+    # Between two kills lies one share of the work on average, so that the last one still finds work.
+    waits = generator.uniform(0, 2 * seconds / times, times).tolist()
+    rows = [_kill(command(given, part, again), again, wait) for wait in waits]
+    subprocess.run(command(given, part, again), check=True, capture_output=True)
+    trees = [_tree(home) for home in (whole, again)]
     return {
         "images": len(listed(part)),
-        "rows_on_disk_when_killed": moments,
-        "same_bytes": trees["whole"] == trees["killed"],
-        "files": len(trees["whole"]),
+        "kills": sum(row is not None for row in rows),
+        "seconds_of_work_before": [round(wait, 2) for wait in waits],
+        "rows_on_disk_when_killed": rows,
+        "same_bytes": trees[0] == trees[1],
+        "files": len(trees[0]),
     }
 
 
-def _kill(words: Sequence[str], home: Path, number: int) -> int:
-    """Start a command and kill it when so many blocks are on the disk, somewhere in the next one; rows that were."""
+def _tree(home: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted((home / "indexes").rglob("*"))
+        if path.is_file()
+    }
+
+
+def _at_work(words: Sequence[str], home: Path) -> float:
+    """Run a command to its end; the seconds from its first work at an index on."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and _rows(home) < number * BLOCK:
-        time.sleep(0.002)
-    if process.poll() is None and number == 0:
-        while process.poll() is None and not list(home.glob("indexes/*/*.json")):
-            time.sleep(0.002)
-    time.sleep(0.3 * number)
+    _wait_for_work(process, home)
+    began = time.perf_counter()
+    if process.wait():
+        raise SystemExit(f"{' '.join(words)}: exit code {process.returncode}")
+    return time.perf_counter() - began
+
+
+def _kill(words: Sequence[str], home: Path, wait: float) -> int | None:
+    """Kill a command so many seconds after it began its work at an index; rows on the disk, None: it had ended."""
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for_work(process, home)
+    time.sleep(wait)
+    ended = process.poll() is not None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return _rows(home)
+    return None if ended else _rows(home)
+
+
+def _wait_for_work(process: subprocess.Popen[bytes], home: Path) -> None:
+    """Until the process holds the lock of its index, or has ended."""
+    while process.poll() is None and not any(map(held, home.glob("indexes/*.lock"))):
+        time.sleep(0.01)
 
 
 def _rows(home: Path) -> int:
@@ -280,17 +304,18 @@ def main() -> None:
     parser.add_argument("--stages", default="", help="names, comma-separated; default: all")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--planted", type=int, default=200, help="originals with four changed copies each")
+    parser.add_argument("--side", type=int, default=128, help="longer side of the real photographs")
     parser.add_argument("--model", default="timm:vit_tiny_patch16_224")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--commands", type=int, default=3, help="rounds of the whole command")
     parser.add_argument("--kill-images", type=int, default=2000)
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     folder = given.work / "photos"
-    pairs = make_folder(given.photos, folder, images=given.images, planted=given.planted)
+    pairs = make_folder(given.photos, folder, images=given.images, planted=given.planted, side=given.side)
     request = Request(
         model=named_network(given.model, say=print),
         images=listed(folder),
@@ -303,7 +328,13 @@ def main() -> None:
         write_json(given.work / f"stage-{name}.json", facts)
         print(json.dumps({name: facts}, indent=1), flush=True)
     if given.out:
-        about = {"model": given.model, "images": len(request.images), "machine": machine(), "code": code()}
+        about = {
+            "model": given.model,
+            "side": given.side,
+            "images": len(request.images),
+            "machine": machine(),
+            "code": code(),
+        }
         write_json(given.out, about | found(given.work, every))
 
 
