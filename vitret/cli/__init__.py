@@ -73,6 +73,7 @@ def build_app() -> typer.Typer:
         leaderboard,
         list_,
         look,
+        maps,
         metrics,
         new,
         overlap,
@@ -112,6 +113,7 @@ def build_app() -> typer.Typer:
     app.command()(look.diff)
     app.command()(overlap.overlap)
     app.command()(search.search)
+    app.command()(maps.maps)
     app.command()(new.new)
     app.command()(check.check)
     app.command()(schema.schema)
