@@ -171,6 +171,7 @@ def _with_attention(
         row = last_class_attention(reader.found, every) if seen.reading.class_token else None
     if row is None:
         return seen
-    weights = row[prefix:].cpu().numpy().reshape(places)
+    weights: Map = row[prefix:].cpu().numpy().reshape(places)
     share = float(weights.sum())
-    return replace(seen, attention=(weights * weights.size / max(share, 1e-12)), on_patches=share)
+    even: Map = (weights * np.float32(weights.size / max(share, 1e-12))).astype(np.float32)
+    return replace(seen, attention=even, on_patches=share)

@@ -84,7 +84,7 @@ def test_pages_show_what_rows_find_and_link_each_other(places: Places, tmp_path:
     assert said == []
     maps = sorted(page.parent.glob("*-maps.html"))
     # One of the two heads is gem, the other reads the class token.
-    assert sorted("no attention of one is drawn" in one.read_text() for one in maps) == [False, True]
+    assert sorted("no attention is drawn" in one.read_text() for one in maps) == [False, True]
     assert all("rank 1: " in one.read_text() for one in maps)
     assert {one.name for one in maps} <= links(page)
     for one in (page, tmp_path / "one" / "index.html", *maps):

@@ -19,12 +19,15 @@ _LIGHTEST = 98
 # From the lowest to the highest value; each is lighter than the one before, for whoever sees no colours.
 RAMP = ((12, 16, 84), (36, 84, 164), (30, 146, 150), (140, 196, 80), (253, 231, 60))
 
+_SHARE = (
+    "in multiples of an even share: 1 is what each patch gets when all get the same. Below a map stands how much lies "
+    "on patches at all; the rest is on the class token and its like."
+)
 _ATTENTION: dict[How, str] = {
-    "last": "How much the class token takes from each patch token in the last block: softmax(q·k/√d), the mean over "
-    "heads, in multiples of an even share of what patches get together. 1 is a token that gets as much as all others.",
-    "rollout": "How much the class token takes from each patch through all blocks: the product of (attention + "
-    "identity) / 2, attention the mean over heads (Abnar and Zuidema, 2020), in multiples of an even share of what "
-    "patches get together.",
+    "last": "How much the class token takes from each patch token in the last block, softmax(q·k/√d), the mean over "
+    f"heads, {_SHARE}",
+    "rollout": "How much the class token takes from each patch through all blocks, the product of (attention + "
+    f"identity) / 2, attention the mean over heads (Abnar and Zuidema, 2020), {_SHARE}",
 }
 _COSINE = "Cosine of each token with the descriptor of the other image."
 _CLASS_ALONE = (
@@ -128,8 +131,9 @@ def _kinds(pairs: Sequence[Pair], attention: How) -> list[_Kind]:
 
     kinds = []
     if all(seen.attention is not None for seen, _ in ordered):
-        title = "Attention" if attention == "last" else "Attention rollout"
-        kinds.append(kind(title, _ATTENTION[attention], _attention, low=0.0))
+        # A rollout is never near 0: half of every block is the residual branch.
+        title, low = ("Attention", 0.0) if attention == "last" else ("Attention rollout", None)
+        kinds.append(kind(title, _ATTENTION[attention], _attention, low=low))
     if reading.same_space:
         words = _COSINE + ("" if reading.patches else _CLASS_ALONE)
         kinds.append(kind("Similarity to the descriptor", words, to_descriptor))
@@ -146,7 +150,7 @@ def _notes(seen: Seen) -> list[str]:
     """Why a map is missing."""
     notes = []
     if not seen.reading.class_token:
-        notes.append("The descriptor is not made of a class token, so no attention of one is drawn.")
+        notes.append("The descriptor is not made of a class token, so no attention is drawn.")
     elif seen.attention is None:
         notes.append("In this network no attention of the class token over patches was found.")
     if not seen.reading.same_space:
