@@ -109,7 +109,7 @@ def _require_tokens(model: Retriever, tokens: Tokens) -> None:
     raise UserError(
         f"{model.spec.architecture}: gives one vector an image and no tokens, so nothing can be drawn of it. Use a "
         "network that gives tokens or a map: a run, a network of timm:, or another output of this one "
-        "(hf:OWNER/NAME:output=last_hidden_state with --head)."
+        "(hf:OWNER/NAME:output=last_hidden_state:head=cls)."
     )
 
 
