@@ -11,7 +11,7 @@ each side, brighter by 30 %. Then the stages, all or those that `--stages` names
   duplicates  of the planted pairs, how many `--duplicates` lists, by kind of change and by `--min-cosine`
   update      ten new files
   command     `vitret search` as a user calls it
-  killed      an index of a part of the folder that is killed with SIGKILL at random moments of its work, again and
+  killed      an index of a part of the folder, in a process that is killed with SIGKILL at random moments, again and
               again, and continued; beside one that is not
 Processor time is of all threads of a process; other programs on the machine hardly move it. What a stage found is kept
 below `--work`; `--out` takes the stages that are there.
@@ -19,16 +19,16 @@ below `--work`; `--out` takes the stages that are there.
 
 import argparse
 import json
-import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from vitret.compare.folder_search import alike, most_similar, search_protocol
-from vitret.core.locks import held
 from vitret.core.records import Images
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json
@@ -201,32 +200,37 @@ def duplicates(index: FolderIndex, pairs: dict[tuple[str, str], str]) -> dict[st
     return {"pairs": len(pairs), "seconds": spent, "at_least": rows}
 
 
-def killed(given: argparse.Namespace, folder: Path, work: Path, *, images: int, times: int) -> dict[str, Any]:
-    """An index of a part of the folder, killed at several moments and continued; is it the same to the byte?"""
-    part = work / "part"
-    if not part.is_dir():
-        (part / "copies").mkdir(parents=True)
-        every = sorted(folder.glob("*/*.jpg"))
-        for row in np.linspace(0, len(every) - 1, images).astype(int).tolist():
-            os.link(every[row], part / "copies" / f"{every[row].parent.name}-{every[row].name}")
+def killed(request: Request, work: Path, *, images: int, times: int) -> dict[str, Any]:
+    """An index of a part of the folder, killed at random moments and continued; is it the same to the byte?"""
+    rows = np.linspace(0, len(request.images) - 1, images).astype(int)
+    part = replace(request, images=request.images.take(rows))
     whole, again = work / "whole", work / "killed"
     for home in (whole, again):
         shutil.rmtree(home, ignore_errors=True)
-    seconds = _at_work(command(given, part, whole), whole)
-    generator = np.random.default_rng(0)
-    # Between two kills lies one share of the work on average, so that the last one still finds work.
-    waits = generator.uniform(0, 2 * seconds / times, times).tolist()
-    rows = [_kill(command(given, part, again), again, wait) for wait in waits]
-    subprocess.run(command(given, part, again), check=True, capture_output=True)
+    began = time.perf_counter()
+    _indexing(part, whole).join()
+    seconds = time.perf_counter() - began
+    # Between two kills lies less than one share of the work on average, so that the last one still finds work.
+    waits = np.random.default_rng(0).uniform(0, 1.5 * seconds / times, times).tolist()
+    moments = [_kill(_indexing(part, again), again, wait) for wait in waits]
+    _indexing(part, again).join()
     trees = [_tree(home) for home in (whole, again)]
     return {
-        "images": len(listed(part)),
-        "kills": sum(row is not None for row in rows),
-        "seconds_of_work_before": [round(wait, 2) for wait in waits],
-        "rows_on_disk_when_killed": rows,
-        "same_bytes": trees[0] == trees[1],
+        "images": images,
+        "seconds_uninterrupted": round(seconds, 1),
+        "kills": sum(row is not None for row in moments),
+        "seconds_before": [round(wait, 2) for wait in waits],
+        "rows_on_disk_when_killed": moments,
+        "same_bytes": trees[0] == trees[1] and bool(trees[0]),
         "files": len(trees[0]),
     }
+
+
+def _indexing(request: Request, home: Path) -> BaseProcess:
+    """A process of its own that indexes; forked, so that torch and the network are there at once."""
+    process = get_context("fork").Process(target=folder_index, args=(request,), kwargs={"home": home})
+    process.start()
+    return process
 
 
 def _tree(home: Path) -> dict[str, str]:
@@ -237,31 +241,13 @@ def _tree(home: Path) -> dict[str, str]:
     }
 
 
-def _at_work(words: Sequence[str], home: Path) -> float:
-    """Run a command to its end; the seconds from its first work at an index on."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for_work(process, home)
-    began = time.perf_counter()
-    if process.wait():
-        raise SystemExit(f"{' '.join(words)}: exit code {process.returncode}")
-    return time.perf_counter() - began
-
-
-def _kill(words: Sequence[str], home: Path, wait: float) -> int | None:
-    """Kill a command so many seconds after it began its work at an index; rows on the disk, None: it had ended."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for_work(process, home)
-    time.sleep(wait)
-    ended = process.poll() is not None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def _kill(process: BaseProcess, home: Path, wait: float) -> int | None:
+    """Kill a process so many seconds after its start; the rows on the disk then, None where it had ended by itself."""
+    process.join(wait)
+    ended = process.exitcode is not None
+    process.kill()
+    process.join()
     return None if ended else _rows(home)
-
-
-def _wait_for_work(process: subprocess.Popen[bytes], home: Path) -> None:
-    """Until the process holds the lock of its index, or has ended."""
-    while process.poll() is None and not any(map(held, home.glob("indexes/*.lock"))):
-        time.sleep(0.01)
 
 
 def _rows(home: Path) -> int:
@@ -289,7 +275,7 @@ def stages(
         "duplicates": lambda: duplicates(index(), pairs),
         "update": lambda: update(request, folder, home, [copy for _, copy in pairs]),
         "command": lambda: time_command(command(given, folder, home), given.commands),
-        "killed": lambda: killed(given, folder, given.work, images=given.kill_images, times=given.kills),
+        "killed": lambda: killed(request, given.work, images=given.kill_images, times=given.kills),
     }
 
 
