@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vitret.compare.tables import read_all, tables
-from vitret.pages import evidence, leaderboard
+from vitret.pages import evidence, leaderboard, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def test_the_readme_begins_with_photographs_and_shows_two_rows_of_a_synthetic_tr
 def test_a_conclusion_names_what_is_below_what_is_tied_and_what_ran_once(root: Path, write):
     write("c", [0] * 29 + [1], seed=0)
     (table,) = tables(read_all(root))
-    words = evidence.conclusion(table)
+    words = verdict.named_conclusion(table)
     assert words.startswith(
         "A has the highest mAP (hard), 100.0. It is better than B. No test tells it from C."
     )
