@@ -7,7 +7,7 @@ from vitret.compare.claims import ClaimsFile, Tested, claims_files, judge_claims
 from vitret.compare.comparable import Entry
 from vitret.compare.tables import Row, Table, read_all
 from vitret.core.config import file_names
-from vitret.core.recipes import Track, read_track
+from vitret.core.recipes import Track, read_system, read_track
 from vitret.pages.leaderboard import number
 from vitret.pages.markdown import markdown_table
 from vitret.pages.verdict import against, named_conclusion, rank
@@ -232,19 +232,19 @@ def missing(entries: Sequence[Entry], configs: Path) -> str:
         track = read_track(configs, name)
         if not any(key[0] == track.name for key in runs):
             never.append(name)
-        elif short := _short_of(track, runs):
+        elif short := _short_of(track, runs, configs):
             lines.append(f"- {name}: {'; '.join(short)}.")
     if never:
         lines.append(f"- Tracks without any row: {', '.join(never)}.")
     return "\n".join(lines) or "Nothing: each system of each track has all its seeds."
 
 
-def _short_of(track: Track, runs: Mapping[tuple[str, str], set[int]]) -> list[str]:
+def _short_of(track: Track, runs: Mapping[tuple[str, str], set[int]], configs: Path) -> list[str]:
     """Systems of a track with fewer seeds than it asks for."""
     found = []
     for system in track.systems:
         seeds = runs.get((track.name, system), set())
-        if track.images_seen and not system.startswith("frozen") and len(seeds) < len(track.seeds):
+        if not read_system(configs, system).frozen and len(seeds) < len(track.seeds):
             found.append(f"{system} {len(seeds)} of {len(track.seeds)} seeds")
         elif not seeds:
             found.append(f"{system} not measured")
