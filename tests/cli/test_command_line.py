@@ -144,10 +144,7 @@ def test_an_interruption_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, c
 
     monkeypatch.setattr("vitret.core.config.locations", stopped)
     assert run(["env", "--format", "m d"]) == 130
-    assert (
-        "the same command continues from there:\n  vitret env --format 'm d'"
-        in capsys.readouterr().err
-    )
+    assert "the same command continues from there:\n  vitret env --format 'm d'" in capsys.readouterr().err
 
 
 def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
