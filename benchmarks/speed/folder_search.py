@@ -42,7 +42,7 @@ from vitret.core.store import write_json
 from vitret.data.own.listing import Listing
 from vitret.describe.devices import pick_device
 from vitret.describe.extract import extract
-from vitret.describe.folder_index import FolderIndex, folder_index
+from vitret.describe.folder_index import BLOCK, FolderIndex, folder_index
 from vitret.describe.request import Request
 from vitret.minitown.draw import draw
 from vitret.minitown.world import plan_distractors
@@ -210,16 +210,21 @@ def killed(request: Request, work: Path, *, images: int, times: int) -> dict[str
     began = time.perf_counter()
     _indexing(part, whole).join()
     seconds = time.perf_counter() - began
-    # Between two kills lies less than one share of the work on average, so that the last one still finds work.
-    waits = np.random.default_rng(0).uniform(0, 1.5 * seconds / times, times).tolist()
-    moments = [_kill(_indexing(part, again), again, wait) for wait in waits]
+    # Moments are spread over the rows, not over time: how fast the machine is changes with what else it does.
+    generator = np.random.default_rng(0)
+    targets = np.sort(generator.integers(0, images, times)) // BLOCK * BLOCK
+    waits = generator.uniform(0, seconds * BLOCK / images, times)
+    moments = [
+        _kill(_indexing(part, again), again, rows=int(target), wait=float(wait))
+        for target, wait in zip(targets, waits, strict=True)
+    ]
     _indexing(part, again).join()
     trees = [_tree(home) for home in (whole, again)]
     return {
         "images": images,
         "seconds_uninterrupted": round(seconds, 1),
         "kills": sum(row is not None for row in moments),
-        "seconds_before": [round(wait, 2) for wait in waits],
+        "seconds_into_the_block": [round(wait, 2) for wait in waits.tolist()],
         "rows_on_disk_when_killed": moments,
         "same_bytes": trees[0] == trees[1] and bool(trees[0]),
         "files": len(trees[0]),
@@ -241,8 +246,10 @@ def _tree(home: Path) -> dict[str, str]:
     }
 
 
-def _kill(process: BaseProcess, home: Path, wait: float) -> int | None:
-    """Kill a process so many seconds after its start; the rows on the disk then, None where it had ended by itself."""
+def _kill(process: BaseProcess, home: Path, *, rows: int, wait: float) -> int | None:
+    """Kill a process so many seconds after so many rows were on the disk; the rows there, None: it had ended."""
+    while process.is_alive() and _rows(home) < rows:
+        time.sleep(0.002)
     process.join(wait)
     ended = process.exitcode is not None
     process.kill()
