@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vitret.core import plugins
 from vitret.core.recipes import Recipe, ResolvedRecipe
@@ -151,19 +152,26 @@ class Bare:
         self.batches = kept | {parts: self._batch(parts) for parts in wanted - set(kept)}
 
     def _batch(self, parts: Parts) -> Batch:
-        places = torch.split(torch.arange(self.a.batch), [count for _, count in parts])
+        counts = [count for _, count in parts]
+        places = torch.split(torch.arange(sum(counts)), counts)
         pixels = [torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8) for size, count in parts]
         return Batch(tuple(zip(places, pixels, strict=True))).to(self.device)
 
+    def _given(self, number: int) -> tuple[Batch, Tensor]:
+        """The batch of a step and its labels; a sampler of tuples may fill less than the batch asked for."""
+        parts = self.parts[number]
+        return self.batches[parts], self.labels[: sum(count for _, count in parts)]
+
     def step(self, number: int) -> None:
-        train_step(self.learner, self.recipe, self.batches[self.parts[number]], self.labels, step=number)
+        train_step(self.learner, self.recipe, *self._given(number), step=number)
 
     def forward_backward(self, number: int) -> None:
         learner = self.learner
         learner.model.train()
         learner.optimiser.zero_grad(set_to_none=True)
-        found = forward(self.batches[self.parts[number]], lambda x: learner.encode(learner.model, x))
-        loss, _ = learner.objective(found, self.labels, step=number)
+        batch, labels = self._given(number)
+        found = forward(batch, lambda x: learner.encode(learner.model, x))
+        loss, _ = learner.objective(found, labels, step=number)
         learner.scaler.scale(loss).backward()
 
     def sizes(self) -> Counter[tuple[int, int]]:
