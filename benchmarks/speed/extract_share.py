@@ -1,13 +1,15 @@
 """What share of the bare forward rate an extraction from files reaches, and what the decoder alone could give.
 
-    python benchmarks/speed/extract_share.py --images ../shared/data/minilandmarks/jpg
+    python benchmarks/speed/extract_share.py --images ../shared/data/minilandmarks/jpg --most 24 --threads 1
     python benchmarks/speed/extract_share.py --images FOLDER --repeat 16 --device cuda --size 1024 --head gem \\
         --backbone '{"name": "timm_model", "arch": "resnet101", "pretrained": false}'
 
-Three things take turns, `--rounds` times, over the same images in the same batches:
+Four things take turns, `--rounds` times, over the same images in the same batches:
   extraction  `vitret.describe.extract.extract`: headers, reading, decoding, resizing, normalising, network, rows
   bare        the network alone, in the same arithmetic, on normalised pixels that lie on the device already
   decoder     headers, reading, decoding and resizing alone, on as many threads as the extraction has
+  once        what an extraction of any number of images does once: the digest of its network, batch norms folded
+The share is that of the whole extraction; beside it stands the share without what is done once, as a large set has it.
 On a CPU a time is processor time (all threads of the process), which other programs on the machine hardly move; the
 time on the clock stands beside it. On a GPU it is time on the clock, after everything queued is done. Prints JSON.
 """
@@ -17,6 +19,7 @@ import json
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ from vitret.describe.devices import cast, pick_device, pick_precision, rounded_p
 from vitret.describe.extract import LARGEST_BATCH, PIXELS, extract
 from vitret.describe.folding import folded
 from vitret.describe.framing import Frame, frame_finder, load, padded, stacked
-from vitret.describe.request import Request
+from vitret.describe.request import Request, extraction_key
 from vitret.models.model import Retriever, build_model
 
 TIMM = '{"name": "timm_model", "arch": "%s", "pretrained": false}'
@@ -72,15 +75,15 @@ def batches(setting: Setting) -> list[tuple[Frame, list[int]]]:
     return found
 
 
-def ready_pixels(setting: Setting, *, memory: torch.memory_format) -> list[Tensor]:
-    """The normalised batches (B, 3, H, W) float32 on the device."""
+def ready_pixels(setting: Setting) -> list[Tensor]:
+    """The normalised batches (B, 3, H, W) float32 on the device, channels-last as in an extraction."""
     request, found = setting.request, []
     with ThreadPoolExecutor(setting.threads) as pool:
         for frame, rows in batches(setting):
             one = partial(load, request.images, plan=frame, protocol=request.protocol)
             pixels = stacked(list(pool.map(one, rows)))
             normalised = padded(setting.model.normalised(pixels.to(setting.device)), frame.final)
-            found.append(normalised.contiguous(memory_format=memory))
+            found.append(normalised.contiguous(memory_format=torch.channels_last))
     return found
 
 
@@ -119,6 +122,12 @@ def decoder(setting: Setting) -> None:
             pass
 
 
+@torch.inference_mode()
+def once(setting: Setting) -> None:
+    extraction_key(setting.request)
+    folded(setting.model)
+
+
 def timed(run: Callable[[], object], device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -133,18 +142,16 @@ def measured(setting: Setting, rounds: int, *, compiled: bool) -> dict[str, Any]
     """Medians of the rounds, and the ratios."""
     device, images = setting.device, len(setting.request.images)
     network = folded(setting.model)
-    pixels = ready_pixels(setting, memory=torch.channels_last)
+    pixels = ready_pixels(setting)
     ways: dict[str, Callable[[], object]] = {
         "extraction": lambda: extract(setting.request),
         "bare": lambda: bare(setting, pixels, network),
         "decoder": lambda: decoder(setting),
+        "once": lambda: once(setting),
     }
     if compiled:
         faster = torch.compile(network)
         ways["bare, compiled"] = lambda: bare(setting, pixels, faster)
-    if setting.model.patch == 1:
-        last = folded(setting.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ways["bare, weights channels-last"] = lambda: bare(setting, pixels, last)
     times: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -155,7 +162,10 @@ def measured(setting: Setting, rounds: int, *, compiled: bool) -> dict[str, Any]
     which = "clock" if device.type == "cuda" else "processor"
     middle = {name: statistics.median(t[which] for t in found) for name, found in times.items()}
     clock = {name: statistics.median(t["clock"] for t in found) for name, found in times.items()}
-    shares = [b[which] / e[which] for b, e in zip(times["bare"], times["extraction"], strict=True)]
+    shares, later = [], []
+    for bare_took, took, once_took in zip(times["bare"], times["extraction"], times["once"], strict=True):
+        shares.append(bare_took[which] / took[which])
+        later.append(bare_took[which] / (took[which] - once_took[which]))
     reads = f"{'simplejpeg' if decoding.simplejpeg else 'Pillow'} on {setting.threads} threads"
     return {
         "images": images,
@@ -163,6 +173,8 @@ def measured(setting: Setting, rounds: int, *, compiled: bool) -> dict[str, Any]
         "seconds": {name: round(value, 4) for name, value in middle.items()},
         "images_per_second_on_the_clock": {name: round(images / value, 2) for name, value in clock.items()},
         "share_of_bare": round(statistics.median(shares), 4),
+        "share_of_bare_without_once": round(statistics.median(later), 4),
+        "sizes": Counter("×".join(map(str, frame.final)) for frame, rows in batches(setting) for _ in rows),
         "share_of_bare_of_each_round": [round(value, 4) for value in shares],
         "decoder": reads,
         "limit": f"decoder ({reads})"
@@ -174,9 +186,11 @@ def measured(setting: Setting, rounds: int, *, compiled: bool) -> dict[str, Any]
 
 def setting_of(a: argparse.Namespace) -> Setting:
     device = pick_device(a.device)
-    names = sorted(path.name for path in a.images.glob("*.jpg"))[: a.most]
+    names = sorted(path.name for path in a.images.glob("*.jpg"))
     if not names:
         raise SystemExit(f"--images {a.images}: there is no .jpg file. Name a folder that holds some.")
+    if a.most:
+        names = names[:: -(-len(names) // a.most)]
     torch.manual_seed(0)
     model = build_model(ModelSpec.model_validate({"backbone": json.loads(a.backbone), "head": a.head})).eval()
     request = Request(
@@ -199,7 +213,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=Path, required=True, help="a folder of .jpg files")
     parser.add_argument("--repeat", type=int, default=1, help="how many times the folder is taken")
-    parser.add_argument("--most", type=int, help="so many files of the folder")
+    parser.add_argument("--most", type=int, help="so many files at most, spread over the folder")
     parser.add_argument("--backbone", default=TIMM % "vit_tiny_patch16_224", help="a part, as JSON")
     parser.add_argument("--head", default="cls")
     parser.add_argument("--size", type=int, default=384)

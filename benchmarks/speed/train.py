@@ -7,12 +7,14 @@
 
 Three things take turns, `--rounds` blocks of `--block` steps each, so that a busy machine slows all of them:
   loop              `vitret.learn.train.train` on JPEG files: reading, augmentation, sampler, optimiser, log and all
-  bare step         forward, loss, backward and update on pixels that lie on the device, in the loop's group sizes
+  bare step         forward, loss, backward and update on pixels that lie on the device, in the sizes of the loop's
+                    last block, step by step
   forward-backward  the same without the update
 The medians of the blocks are compared. On a CPU a time is processor time (all threads of the process), which other
 programs on the machine hardly move; on a GPU, and with loading processes, it is time on the clock, after everything
 queued is done. Batches that were loaded ahead while another thing ran are used up before a block of the loop is timed.
-Prints JSON.
+On a CPU the JSON also says how the loop's steps were spent. Their `data` is augmentation, and decoding where not all
+images fit in memory (`vitret.learn.loading.CACHE_BYTES`), which `--images` decides. Prints JSON.
 """
 
 import argparse
@@ -25,26 +27,32 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
+from vitret.core import plugins
 from vitret.core.recipes import Recipe, ResolvedRecipe
 from vitret.core.records import Images, TrainSet
 from vitret.core.runs import code, open_run
-from vitret.learn.augment import target_size
+from vitret.learn.augment import aspect_groups, target_size
 from vitret.learn.learner import Learner, make_learner, train_step
-from vitret.learn.loading import Batch, default_workers, image_sizes
+from vitret.learn.loading import Batch, default_workers, forward, image_sizes
+from vitret.learn.sampling import Facts
+from vitret.learn.step_clock import OFF, WARM, StepClock
 from vitret.learn.train import train
 from vitret.models.flops import count_flops
 
 SHAPES = ((640, 480), (480, 640), (560, 560), (720, 405), (600, 420))
-FILES = 400  # whose sizes the bare steps have
 AHEAD = 4  # batches that each loading process holds ready
+
+Parts = tuple[tuple[tuple[int, int], int], ...]
+"""The (height, width) in a batch, and how many images have each."""
 
 
 def draw(folder: Path, images: int) -> list[str]:
@@ -90,77 +98,106 @@ def made_recipe(a: argparse.Namespace, steps: int) -> ResolvedRecipe:
     return Recipe.model_validate({"system": system, "track": track}).resolved()
 
 
+def parts_of_steps(recipe: ResolvedRecipe, trainset: TrainSet, *, patch: int) -> Iterator[Parts]:
+    """What the batch of each step of the loop holds; where a plan is mined, of one that is mined by chance."""
+    policy, rng = recipe.track.image, np.random.default_rng(0)
+    sizes = image_sizes(trainset.images)
+    facts = Facts(
+        labels=trainset.labels,
+        batch=recipe.track.batch,
+        seed=recipe.seed,
+        pairs=trainset.pairs,
+        groups=lambda: aspect_groups(sizes),
+    )
+    spec = recipe.system.sampler
+    sampler = plugins.build("samplers", spec.name, facts, **spec.options)
+    for epoch in itertools.count():
+        for rows in sampler.plan(epoch, lambda asked: rng.standard_normal((len(asked), 8), np.float32)):
+            seen = Counter(target_size(policy, *sizes[row].tolist(), patch) for row in rows)
+            yield tuple(seen.items())
+
+
 class Bare:
-    """Steps on ready batches, whose sizes come as often as the loop's; made when first asked for."""
+    """Steps on ready batches in the sizes that the loop's have; the network is made when first asked for."""
 
     def __init__(
         self, a: argparse.Namespace, recipe: ResolvedRecipe, trainset: TrainSet, device: torch.device
     ) -> None:
-        self.a, self.recipe, self.classes, self.device = a, recipe, trainset.classes, device
-        some = np.arange(min(len(trainset.images), FILES))
-        self.shapes = image_sizes(trainset.images.take(some)).tolist()
-        self.steps = itertools.count()
+        self.a, self.recipe, self.trainset, self.device = a, recipe, trainset, device
+        self.batches: dict[Parts, Batch] = {}
+        self.parts: list[Parts] = []  # of the steps so far
         # Of four images a class, as a loss over pairs needs them.
-        self.labels = (torch.arange(a.batch, device=device) // 4) % self.classes
+        self.labels = (torch.arange(a.batch, device=device) // 4) % trainset.classes
 
     @functools.cached_property
     def learner(self) -> Learner:
         a = self.a
         return make_learner(
             self.recipe,
-            classes=self.classes,
+            classes=self.trainset.classes,
             images=a.images,
             device=self.device,
             precision=a.precision,
         )
 
     @functools.cached_property
-    def sizes(self) -> list[tuple[int, int]]:
-        patch = self.learner.model.patch
-        return [target_size(self.recipe.track.image, *shape, patch) for shape in self.shapes]
+    def planned(self) -> Iterator[Parts]:
+        return parts_of_steps(self.recipe, self.trainset, patch=self.learner.model.patch)
 
-    @functools.cached_property
-    def batches(self) -> dict[tuple[int, int], Batch]:
-        def made(size: tuple[int, int]) -> Batch:
-            pixels = torch.randint(0, 256, (self.a.batch, 3, *size), dtype=torch.uint8)
-            return Batch(((torch.arange(self.a.batch), pixels.to(self.device)),))
+    def get_ready(self, steps: range) -> None:
+        """The batches of these steps, and no others."""
+        self.parts += itertools.islice(self.planned, max(0, steps.stop - len(self.parts)))
+        wanted = set(self.parts[steps.start : steps.stop])
+        kept = {parts: batch for parts, batch in self.batches.items() if parts in wanted}
+        self.batches = kept | {parts: self._batch(parts) for parts in wanted - set(kept)}
 
-        return {size: made(size) for size in set(self.sizes)}
+    def _batch(self, parts: Parts) -> Batch:
+        counts = [count for _, count in parts]
+        places = torch.split(torch.arange(sum(counts)), counts)
+        pixels = [torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8) for size, count in parts]
+        return Batch(tuple(zip(places, pixels, strict=True))).to(self.device)
 
-    def step(self) -> None:
-        number = next(self.steps)
-        batch = self.batches[self.sizes[number % len(self.sizes)]]
-        train_step(self.learner, self.recipe, batch, self.labels, step=number)
+    def _given(self, number: int) -> tuple[Batch, Tensor]:
+        """The batch of a step and its labels; a sampler of tuples may fill less than the batch asked for."""
+        parts = self.parts[number]
+        return self.batches[parts], self.labels[: sum(count for _, count in parts)]
 
-    def forward_backward(self) -> None:
-        number, learner = next(self.steps), self.learner
-        ((_, pixels),) = self.batches[self.sizes[number % len(self.sizes)]].parts
+    def step(self, number: int) -> None:
+        train_step(self.learner, self.recipe, *self._given(number), step=number)
+
+    def forward_backward(self, number: int) -> None:
+        learner = self.learner
         learner.model.train()
         learner.optimiser.zero_grad(set_to_none=True)
-        loss, _ = learner.objective(learner.encode(learner.model, pixels), self.labels, step=number)
+        batch, labels = self._given(number)
+        found = forward(batch, lambda x: learner.encode(learner.model, x))
+        loss, _ = learner.objective(found, labels, step=number)
         learner.scaler.scale(loss).backward()
+
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """How many images of the steps so far had each size."""
+        often: Counter[tuple[int, int]] = Counter()
+        for parts in self.parts:
+            often.update(dict(parts))
+        return often
 
     def operations(self) -> float:
         """Floating-point operations of a step for one image: a backward pass costs two forward ones."""
-        often = Counter(self.sizes)
+        often = self.sizes()
         each = {size: count_flops(self.learner.model, *size).attention for size in often}
-        return 3 * sum(count * each[size] for size, count in often.items()) / len(self.sizes)
+        return 3 * sum(count * each[size] for size, count in often.items()) / often.total()
 
 
 class Alternation:
     """The loop's progress, between whose blocks the bare ones run; seconds of each block by name."""
 
-    def __init__(
-        self, a: argparse.Namespace, ways: Mapping[str, Callable[[], None]], device: torch.device, drain: int
-    ) -> None:
-        self.a, self.ways, self.device, self.drain = a, ways, device, drain
+    def __init__(self, a: argparse.Namespace, bare: Bare, device: torch.device, drain: int) -> None:
+        self.a, self.bare, self.device, self.drain = a, bare, device, drain
+        ways = {"bare step": bare.step, "forward-backward": bare.forward_backward}
+        self.ways: Mapping[str, Callable[[int], None]] = ways
         self.times: dict[str, list[dict[str, float]]] = {name: [] for name in ("loop", *ways)}
         self.peak: int | None = None  # bytes of the loop alone, before there is a second network
         self.began = self.now()
-
-    @property
-    def steps(self) -> int:
-        return self.a.warm + self.a.rounds * (self.drain + self.a.block)
 
     def now(self) -> dict[str, float]:
         """The times once everything asked of the device is done."""
@@ -177,12 +214,14 @@ class Alternation:
             self._close("loop")
             if self.device.type == "cuda" and self.peak is None:
                 self.peak = torch.cuda.max_memory_allocated(self.device)
+            block = range(done - self.a.block, done)
+            self.bare.get_ready(block)
             for name, run in self.ways.items():
                 if len(self.times[name]) == 0:
-                    run()  # what the first step alone allocates and chooses is not timed
+                    run(block[0])  # what the first step alone allocates and chooses is not timed
                 self.began = self.now()
-                for _ in range(self.a.block):
-                    run()
+                for step in block:
+                    run(step)
                 self._close(name)
         if at % cycle == self.drain % cycle:
             self.began = self.now()
@@ -202,12 +241,13 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
     trainset = made_set(images, names, images=a.images, classes=a.classes)
     workers = default_workers(device) if a.workers is None else a.workers
     drain = AHEAD * workers
-    alternation = Alternation(a, {}, device, drain)
-    recipe = made_recipe(a, alternation.steps)
+    recipe = made_recipe(a, a.warm + a.rounds * (drain + a.block))
     bare = Bare(a, recipe, trainset, device)
-    alternation = Alternation(
-        a, {"bare step": bare.step, "forward-backward": bare.forward_backward}, device, drain
-    )
+    alternation = Alternation(a, bare, device, drain)
+    which = "clock" if device.type == "cuda" or workers else "processor"
+    # On a GPU it would wait for the device at every change of phase.
+    now = time.perf_counter if which == "clock" else time.process_time
+    clock = OFF if device.type == "cuda" else StepClock(device, now=now)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     train(
@@ -219,8 +259,8 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
         workers=workers,
         progress=alternation,
         save_seconds=1e9,
+        clock=clock,
     )
-    which = "clock" if device.type == "cuda" or workers else "processor"
     seconds = {name: [t[which] for t in found] for name, found in alternation.times.items()}
     middle = {name: statistics.median(found) for name, found in seconds.items()}
     each = a.batch * a.block
@@ -232,11 +272,25 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
         "images_per_second_on_the_clock": {name: round(rate, 2) for name, rate in rates.items()},
         "share_of_bare_step": round(middle["bare step"] / middle["loop"], 4),
         "share_of_forward_backward": round(middle["forward-backward"] / middle["loop"], 4),
-        "sizes": sorted(set(bare.sizes)),
+        **spent(clock, loop=middle["loop"] / a.block, bare=middle["bare step"] / a.block),
+        "sizes": sorted(bare.sizes()),
         "operations_per_image": operations,
         "tflops_of_the_loop": round(operations * rates["loop"] / 1e12, 3),
         "peak_memory_bytes": alternation.peak,
         "workers": workers,
+    }
+
+
+def spent(clock: StepClock, *, loop: float, bare: float) -> dict[str, Any]:
+    """Seconds of the loop's steps by phase, what of a step was data, and the share of the bare step without it."""
+    steps = clock.steps - WARM
+    if steps < 1:
+        return {}
+    each = {name: value / steps for name, value in clock.seconds.items() if name != "rest"}
+    return {
+        "seconds_of_a_step": {name: round(value, 5) for name, value in each.items()},
+        "share_of_data": round(each["data"] / loop, 4),
+        "share_of_bare_step_without_data": round(bare / (loop - each["data"]), 4),
     }
 
 

@@ -36,3 +36,25 @@ def test_what_cannot_be_folded_is_left_alone():
     for arch in ("test_vit", "test_nfnet"):
         model = network(arch)
         assert folded(model) is model
+
+
+@torch.no_grad()
+def test_kernels_lie_as_the_maps_they_see_and_that_changes_no_byte():
+    lean = folded(network("test_resnet"))
+    kernels = [m.weight for m in lean.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
+    assert kernels
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in kernels)
+    images = torch.randn(1, 3, 72, 104, generator=torch.Generator().manual_seed(1))
+    images = images.to(memory_format=torch.channels_last)
+    found = lean(images)
+    assert torch.equal(lean.to(memory_format=torch.contiguous_format)(images), found)
+
+
+@torch.no_grad()
+def test_what_is_not_folded_is_shared_with_the_network():
+    model = network("test_resnet")
+    lean = folded(model)
+    assert lean.head.p is model.head.p
+    assert {id(m.weight) for m in lean.modules() if isinstance(m, nn.Conv2d)}.isdisjoint(
+        map(id, model.parameters())
+    )

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed" / "train.p
 @pytest.mark.slow
 def test_it_times_the_loop_and_the_bare_step_in_alternating_blocks():
     sizes = ["--size", "32", "--batch", "4", "--images", "20", "--classes", "8"]
-    sizes += ["--block", "2", "--rounds", "2", "--warm", "1"]
+    sizes += ["--block", "3", "--rounds", "2", "--warm", "1"]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *sizes], capture_output=True, text=True, check=True, timeout=200
     )
@@ -21,4 +21,7 @@ def test_it_times_the_loop_and_the_bare_step_in_alternating_blocks():
     assert {len(blocks) for blocks in found["seconds_of_a_block"].values()} == {2}
     assert all(rate > 0 for rate in found["images_per_second_on_the_clock"].values())
     assert found["share_of_bare_step"] > 0
+    assert found["seconds_of_a_step"]["backward"] > 0
+    assert 0 < found["share_of_data"] < 1
+    assert found["share_of_bare_step_without_data"] > found["share_of_bare_step"]
     assert found["operations_per_image"] > 0

@@ -25,6 +25,9 @@ def test_normalised_is_pixels_over_255_less_mean_over_deviation():
     pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1)
     expected = (torch.tensor([0, 128 / 255, 1]) - torch.tensor(model.mean)) / torch.tensor(model.std)
     torch.testing.assert_close(model.normalised(pixels).flatten(), expected)
+    given = pixels.float()
+    torch.testing.assert_close(model.normalised(given).flatten(), expected)
+    assert torch.equal(given, pixels.float())  # it is left as it was
 
 
 def test_normalisation_is_not_in_the_state():

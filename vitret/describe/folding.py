@@ -1,10 +1,11 @@
 """Batch norm folded into the convolution before it: at test time both are linear (Jacob et al., CVPR 2018).
 
-A third of an EfficientNet's time on a CPU is spent in its batch norms.
+A third of an EfficientNet's time on a CPU is spent in its batch norms. Kernels that see channels-last
+maps are laid out so too: PyTorch would do it again for every batch, which takes 3 % of a ResNet-50's time at batch 1.
 """
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +24,17 @@ def folded(model: Retriever) -> Retriever:
 
     Which norm follows which convolution is seen in one forward pass over a small image of noise. Where nothing
     can be folded, or the copy describes the noise otherwise (a convolution that changes its own weights), the
-    network itself is returned.
+    network itself is returned. What is not folded is shared with the given network, not copied.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         return model
     side = -(-PROBE // model.patch) * model.patch
     noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    noise = noise.to(next(model.parameters()).device)
-    copy = deepcopy(model)
-    expected = model(noise)
-    for convolution, norm, name in _pairs(copy, noise):
-        convolution.weight, convolution.bias = fuse_conv_bn_weights(
+    noise = noise.to(next(model.parameters()).device, memory_format=torch.channels_last)
+    copy = deepcopy(model, {id(value): value for value in (*model.parameters(), *model.buffers())})
+    expected, pairs = _watched(copy, noise)
+    for convolution, norm, name, channels_last in pairs:
+        weight, convolution.bias = fuse_conv_bn_weights(
             convolution.weight,
             convolution.bias,
             norm.running_mean,
@@ -42,35 +43,53 @@ def folded(model: Retriever) -> Retriever:
             norm.weight,
             norm.bias,
         )
+        if channels_last:
+            weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), weight.requires_grad)
+        convolution.weight = weight
         parent, _, leaf = name.rpartition(".")
         setattr(copy.get_submodule(parent), leaf, _rest(norm))
     same = torch.allclose(copy(noise), expected, rtol=0, atol=TOLERANCE)
     return copy if same else model
 
 
-def _pairs(model: Retriever, noise: Tensor) -> list[tuple[nn.Conv2d, Any, str]]:
-    """Convolutions with the norm that takes their output and nothing else, and the norm's name; each is called once."""
-    made: dict[int, tuple[nn.Module, Tensor]] = {}
+class _Pair(NamedTuple):
+    """A convolution, the norm that takes its output and nothing else, and its name; whether maps come channels-last."""
+
+    convolution: nn.Conv2d
+    norm: Any
+    name: str
+    channels_last: bool
+
+
+def _watched(model: Retriever, noise: Tensor) -> tuple[Tensor, list[_Pair]]:
+    """The descriptor of the noise, and the pairs that were seen on the way; each of their modules is called once."""
+    made: dict[int, tuple[nn.Conv2d, Tensor, bool]] = {}
     calls: dict[nn.Module, int] = {}
-    pairs: list[tuple[nn.Conv2d, Any, str]] = []
+    pairs: list[_Pair] = []
 
     def seen(module: nn.Module, given: tuple[Any, ...], output: Tensor) -> None:
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, nn.Conv2d):
-            made[id(output)] = (module, output)  # keeping the tensor keeps its id from being used again
+            # Keeping the tensor keeps its id from being used again.
+            made[id(output)] = (module, output, _is_channels_last(given[0]))
         elif id(given[0]) in made:
-            convolution = made.pop(id(given[0]))[0]
-            assert isinstance(convolution, nn.Conv2d)
-            pairs.append((convolution, module, names[module]))
+            convolution, _, channels_last = made.pop(id(given[0]))
+            pairs.append(_Pair(convolution, module, names[module], channels_last))
 
     names: dict[nn.Module, str] = {
         m: n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)
     }
     hooks = [module.register_forward_hook(seen) for module in names]
-    model(noise)
+    descriptor: Tensor = model(noise)
     for hook in hooks:
         hook.remove()
-    return [(c, n, name) for c, n, name in pairs if calls[c] == calls[n] == 1 and n.track_running_stats]
+    once = [p for p in pairs if calls[p.convolution] == calls[p.norm] == 1 and p.norm.track_running_stats]
+    return descriptor, once
+
+
+def _is_channels_last(maps: Tensor) -> bool:
+    """Whether maps lie so and not otherwise too, as those of one place or one channel do."""
+    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
 
 
 def _rest(norm: nn.Module) -> nn.Module:

@@ -57,8 +57,8 @@ class Learner:
         """Unit descriptors (b, D), float32, of pixels (b, 3, H, W) uint8, or of descriptors (b, F) of `frozen`."""
         images = pixels
         if self.frozen is None:
-            images = pixels.to(torch.float32, memory_format=torch.channels_last)
-            images = (images / 255 - self.mean) / self.std
+            images = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
+            images.div_(255).sub_(self.mean).div_(self.std)
         # One context per call: a cache of converted weights must not outlive a pass without gradients.
         with torch.autocast(self.device.type, dtype=self.dtype) if self.dtype else contextlib.nullcontext():
             descriptors = model(images)

@@ -62,7 +62,8 @@ class Retriever(nn.Module):
         """What `forward` expects of uint8 RGB pixels (B, 3, H, W): float32, mean and deviation of the backbone."""
         assert isinstance(self._mean, Tensor)
         assert isinstance(self._std, Tensor)
-        return (pixels.float() / 255 - self._mean) / self._std
+        # One new tensor instead of four: on a CPU every one of them would touch fresh memory.
+        return pixels.to(torch.float32, copy=True).div_(255).sub_(self._mean).div_(self._std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Descriptors (B, dim), float32, of unit length (a zero vector stays zero).
