@@ -35,6 +35,7 @@ from vitret.measure.tally import beating
 from vitret.measure.threads import each, thread_count
 
 _SQUARE = 1000  # queries and images of a block; rows 4,096 bytes apart would share places in the cache
+_LARGE = 16  # so many blocks make a side worth doubling: those on the diagonal are multiplied twice
 _NARROWEST = 512
 
 
@@ -135,7 +136,7 @@ class _Stream:
 
     def square(self, *, block: int, threads: int, share: Share) -> None:
         """As `whole` where the queries are the first database rows: its rows and columns are both counted."""
-        slices = query_slices(len(self.queries), min(_SQUARE, block))
+        slices = query_slices(len(self.queries), min(_side(len(self.queries)), block))
         asked = self.judged.split(slices)
 
         def work(one: tuple[int, NDArray[Any]]) -> None:
@@ -180,6 +181,11 @@ class _Stream:
         here = slice(self.offsets[some.queries.start], self.offsets[some.queries.stop])
         with self.adding:
             self.strangers[here] += ahead
+
+
+def _side(queries: int) -> int:
+    """How many queries and images a block has where the queries are the database; large ones need fewer calls."""
+    return _SQUARE if queries < _LARGE * _SQUARE else 2 * _SQUARE
 
 
 def _width(dim: int, queries: int) -> int:
