@@ -14,7 +14,6 @@ another in vain. `--cold` drops the system's page cache before every side (root 
 """
 
 import argparse
-import importlib
 import json
 import os
 import tempfile
@@ -26,11 +25,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from vitret.core.records import Ragged, Ranking, Ranks, Truth
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json
+from vitret.describe.cost import device_name
 from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.scoring import BLOCK, Rows
@@ -85,8 +86,6 @@ def bare_numpy(asked: np.ndarray, path: Path) -> None:
 
 
 def bare_torch(asked: np.ndarray, path: Path) -> None:
-    import torch
-
     wide, there = torch.empty(BLOCK, asked.shape[1]), torch.from_numpy(asked)
     for _, block in Rows.of(np.load(path, mmap_mode="c")).blocks(BLOCK):
         there @ wide[: len(block)].copy_(torch.from_numpy(block)).T
@@ -105,7 +104,6 @@ def bare_square(rows: np.ndarray) -> None:
 
 
 def metric_learning(rows: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    import torch
     from pytorch_metric_learning.distances import DotProductSimilarity
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
     from pytorch_metric_learning.utils.inference import CustomKNN
@@ -159,7 +157,6 @@ def differing(a: dict[str, Ranks], b: dict[str, Ranks]) -> dict[str, int]:
 def distractors(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     path = folder / "database.npy"
     asked = draw_million(path, queries=70, images=given.images, dim=given.dim)
-    importlib.import_module("torch")  # which takes seconds
     truth = judged(70)
 
     def counted() -> dict[str, Ranks]:
@@ -194,13 +191,13 @@ def square(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "good": lambda: counted("good"),
         "poor": lambda: counted("poor"),
     }
-    if given.pml:
-        metric_learning(*(some[:200] for some in drawn["poor"][:2]))  # imports take seconds
-        sides["pml"] = lambda: metric_learning(*drawn["poor"][:2])
     times, last = in_turn(sides, rounds=given.rounds, threads=given.threads, cold=False)
     about: dict[str, Any] = {f"{kind} over bare": ratios(times, kind, "bare") for kind in NOISE}
-    if "pml" in sides:
-        about["pml over poor"] = ratios(times, "pml", "poor")
+    if given.pml:
+        metric_learning(*(some[:200] for some in drawn["poor"][:2]))  # imports take seconds
+        both: Sides = {"poor": sides["poor"], "pml": lambda: metric_learning(*drawn["poor"][:2])}
+        beside, _ = in_turn(both, rounds=given.pml, threads=given.threads, cold=False)
+        about["beside pml"] = {"seconds": beside, "pml over poor": ratios(beside, "pml", "poor")}
     for kind in NOISE:
         ranks = last[kind]["all"]
         about[f"{kind} R@1"] = round(float((ranks.values[ranks.offsets[:-1]] == 0).mean()), 4)
@@ -219,7 +216,7 @@ def main() -> None:
     parser.add_argument(
         "--plain", type=int, default=0, help="rounds beside the plain way: images × dim × 6 bytes"
     )
-    parser.add_argument("--pml", action="store_true", help="beside pytorch-metric-learning")
+    parser.add_argument("--pml", type=int, default=0, help="rounds beside pytorch-metric-learning")
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--folder", type=Path, help="where the rows are written for the time being")
     parser.add_argument("--out", type=Path)
@@ -227,7 +224,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = (distractors if given.case == "distractors" else square)(given, Path(folder))
     asked = {name: getattr(given, name) for name in ("case", "images", "dim", "rounds", "threads", "cold")}
-    about = {**asked, **found, "machine": machine(), "code": code()}
+    device = device_name(torch.device("cpu"))
+    about = {**asked, **found, "machine": {**machine(), "processor": device}, "code": code()}
     print(json.dumps(about, indent=1))
     if given.out:
         write_json(given.out, about)

@@ -37,6 +37,7 @@ from vitret.measure.threads import each, thread_count
 _SQUARE = 1000  # queries and images of a block; rows 4,096 bytes apart would share places in the cache
 _LARGE = 16  # so many blocks make a side worth doubling: those on the diagonal are multiplied twice
 _NARROWEST = 512
+_PAIRED = 2**20  # numbers of both sides of close calls that are read at a time
 
 
 def count_ranks(
@@ -172,7 +173,12 @@ class _Stream:
         scores[rows, images] = -np.inf
 
         def exact(which: Int64, found: Int64, close: Float32) -> Int64:
-            decided = exact_pairs(self.queries[some.queries.start + which], part[found])
+            decided = np.empty(len(found), dtype=np.float32)
+            size = max(1, _PAIRED // part.shape[1])
+            for pairs in (slice(i, i + size) for i in range(0, len(found), size)):
+                decided[pairs] = exact_pairs(
+                    self.queries[some.queries.start + which[pairs]], part[found[pairs]]
+                )
             confirm(close, decided, tau)
             return order_keys(decided, found + offset)
 

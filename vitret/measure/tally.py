@@ -241,17 +241,18 @@ def _settled(scores: Float32, every: _Open, doubt: Int64, ahead: Int64, keys: In
     begins = np.append(True, (np.diff(rows) > 0) | (low[1:] > high[:-1]))
     window = np.cumsum(begins) - 1
     first, last = np.flatnonzero(begins), np.flatnonzero(np.append(begins[1:], True))
-    owners, decided = [window], [keys[which]]
-    size = max(1, _TOGETHER // scores.shape[1])
+    close = []  # windows, queries, images and scores of the close calls
+    size = max(1, _TOGETHER // (4 * scores.shape[1]))
     for start in range(0, len(first), size):
         some = slice(start, start + size)
         queries = every.queries[rows[first[some]]]
         beside = np.ascontiguousarray(scores[queries])
-        inside = (beside >= low[first[some], None]) & (beside <= high[last[some], None])
+        inside = beside >= low[first[some], None]
+        inside &= beside <= high[last[some], None]
         local, images = np.divmod(np.flatnonzero(inside), scores.shape[1])
-        owners.append(start + local)
-        decided.append(exact(queries[local], images, beside[local, images]))
-    owner, key = np.concatenate(owners), np.concatenate(decided)
+        close.append((start + local, queries[local], images, beside[local, images]))
+    owners, *pairs = (np.concatenate(some) for some in zip(*close, strict=True))
+    owner, key = np.append(window, owners), np.append(keys[which], exact(*pairs))
     order = np.lexsort((key, owner))
     # Keys ascend within a window: those behind a limit, other limits left out, beat it.
     passed = np.cumsum(order >= len(window))
