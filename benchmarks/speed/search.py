@@ -10,7 +10,7 @@ and poor; `bare` is the product, block by block; `pml` is pytorch-metric-learnin
 
 A side's time is wall time and processor time, and a ratio is the median over the rounds. On a machine that others use
 too, wall time says little, and processor time is what to compare: give `--threads 1`, so that no thread waits for
-another in vain. `--cold` drops the system's page cache before every side (root on Linux).
+another in vain. `--cold` are rounds with the system's page cache dropped before every side (root on Linux).
 """
 
 import argparse
@@ -115,7 +115,9 @@ def metric_learning(rows: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return calculator.get_accuracy(torch.from_numpy(rows), torch.from_numpy(labels))
 
 
-def in_turn(sides: Sides, *, rounds: int, threads: int, cold: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def in_turn(
+    sides: Sides, *, rounds: int, threads: int, cold: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Seconds of every side, wall and processor, and what each returned last."""
     times: dict[str, Any] = {name: {"wall": [], "processor": []} for name in sides}
     last = {}
@@ -167,12 +169,19 @@ def distractors(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "counted": counted,
         "bare torch": lambda: bare_torch(asked, path),
     }
-    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads, cold=given.cold)
-    about = {f"counted over {bare}": ratios(times, "counted", bare) for bare in ("bare numpy", "bare torch")}
+
+    def overs(times: dict[str, Any]) -> dict[str, Any]:
+        return {f"counted over {bare}": ratios(times, "counted", bare) for bare in sides if bare != "counted"}
+
+    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads)
+    about = overs(times)
     about["counted_arrays_MiB"] = arrays(counted)
+    if given.cold:
+        beside, _ = in_turn(sides, rounds=given.cold, threads=given.threads, cold=True)
+        about["cold"] = {"seconds": beside, **overs(beside)}
     if given.plain:
         both: Sides = {"counted": counted, "plain": lambda: plain(asked, path, truth)}
-        beside, found = in_turn(both, rounds=given.plain, threads=given.threads, cold=given.cold)
+        beside, found = in_turn(both, rounds=given.plain, threads=given.threads)
         about["beside plain"] = {"seconds": beside, "plain over counted": ratios(beside, "plain", "counted")}
         about["ranks_that_differ"] = differing(found["counted"], found["plain"])
     about["ranks"] = {level: len(ranks.values) for level, ranks in last["counted"].items()}
@@ -191,12 +200,12 @@ def square(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "good": lambda: counted("good"),
         "poor": lambda: counted("poor"),
     }
-    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads, cold=False)
+    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads)
     about: dict[str, Any] = {f"{kind} over bare": ratios(times, kind, "bare") for kind in NOISE}
     if given.pml:
         metric_learning(*(some[:200] for some in drawn["poor"][:2]))  # imports take seconds
         both: Sides = {"poor": sides["poor"], "pml": lambda: metric_learning(*drawn["poor"][:2])}
-        beside, _ = in_turn(both, rounds=given.pml, threads=given.threads, cold=False)
+        beside, _ = in_turn(both, rounds=given.pml, threads=given.threads)
         about["beside pml"] = {"seconds": beside, "pml over poor": ratios(beside, "pml", "poor")}
     for kind in NOISE:
         ranks = last[kind]["all"]
@@ -217,13 +226,13 @@ def main() -> None:
         "--plain", type=int, default=0, help="rounds beside the plain way: images × dim × 6 bytes"
     )
     parser.add_argument("--pml", type=int, default=0, help="rounds beside pytorch-metric-learning")
-    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--cold", type=int, default=0, help="rounds with a cold page cache")
     parser.add_argument("--folder", type=Path, help="where the rows are written for the time being")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = (distractors if given.case == "distractors" else square)(given, Path(folder))
-    asked = {name: getattr(given, name) for name in ("case", "images", "dim", "rounds", "threads", "cold")}
+    asked = {name: getattr(given, name) for name in ("case", "images", "dim", "rounds", "threads")}
     device = device_name(torch.device("cpu"))
     about = {**asked, **found, "machine": {**machine(), "processor": device}, "code": code()}
     print(json.dumps(about, indent=1))
