@@ -96,7 +96,8 @@ class _Open:
 
     def lowest(self) -> Float32:
         """Where each query's first window begins, (e,)."""
-        return self.low[np.cumsum(self.counts) - self.counts]
+        first: Float32 = self.low[np.cumsum(self.counts) - self.counts]
+        return first
 
     def steps(self, images: int) -> Iterator[_Open]:
         """As many queries at a time as the cache holds."""
@@ -153,7 +154,7 @@ def _ways(scores: Float32, every: _Open) -> list[tuple[_Way, _Open]]:
     otherwise = np.minimum(_COMPARED * every.counts, _SORTED).mean() * images
     if _CONTENDER * contenders + _COMPARED / 2 * images <= otherwise:
         return [(_by_finding, every)]
-    many = np.count_nonzero(_COMPARED * every.counts > _SORTED)
+    many = int(np.count_nonzero(_COMPARED * every.counts > _SORTED))
     parts = [(_by_sorting, every.among(0, many)), (_by_comparing, every.among(many, len(every.queries)))]
     return [(way, part) for way, part in parts if len(part.queries)]
 
