@@ -47,16 +47,20 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def draw_million(path: Path, *, queries: int, images: int, dim: int) -> np.ndarray:
-    """Write unit rows; the first `queries * POSITIVES` lie near their query, at all distances."""
+    """Write unit rows, unless they are there; the first `queries * POSITIVES` lie near their query, near and far."""
     rng = np.random.default_rng(0)
     asked = unit(rng.standard_normal((queries, dim), dtype=np.float32))
-    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(images, dim))
+    if path.is_file():
+        return asked
+    part = path.with_suffix(".part")
+    rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(images, dim))
     for start in range(0, images, BLOCK):
         block = unit(rng.standard_normal((min(BLOCK, images - start), dim), dtype=np.float32))
         near = np.arange(start, min(start + len(block), queries * POSITIVES))
         block[near - start] += asked[near // POSITIVES] * rng.random((len(near), 1), dtype=np.float32)
         rows[start : start + len(block)] = unit(block)
     rows.flush()
+    part.rename(path)
     return asked
 
 
@@ -157,7 +161,7 @@ def differing(a: dict[str, Ranks], b: dict[str, Ranks]) -> dict[str, int]:
 
 
 def distractors(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    path = folder / "database.npy"
+    path = folder / f"distractors-{given.images}-{given.dim}.npy"
     asked = draw_million(path, queries=70, images=given.images, dim=given.dim)
     truth = judged(70)
 
@@ -227,11 +231,12 @@ def main() -> None:
     )
     parser.add_argument("--pml", type=int, default=0, help="rounds beside pytorch-metric-learning")
     parser.add_argument("--cold", type=int, default=0, help="rounds with a cold page cache")
-    parser.add_argument("--folder", type=Path, help="where the rows are written for the time being")
+    parser.add_argument("--folder", type=Path, help="where the rows on disk stay, to be used again")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        found = (distractors if given.case == "distractors" else square)(given, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        run = distractors if given.case == "distractors" else square
+        found = run(given, given.folder or Path(temporary))
     asked = {name: getattr(given, name) for name in ("case", "images", "dim", "rounds", "threads")}
     device = device_name(torch.device("cpu"))
     about = {**asked, **found, "machine": {**machine(), "processor": device}, "code": code()}
