@@ -4,19 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from toy_truth import GND
 
 from vitret.cli.eval import eval_
 from vitret.core.errors import DataError, EmptyError, UserError
-
-GND = {
-    "imlist": ["a", "b", "c", "d"],
-    "qimlist": ["q", "r"],
-    # Worked on paper: q at 0° sees b (easy, 5°), a (junk, 10°), c (20°), d (hard, 30°). r has no easy positive.
-    "gnd": [
-        {"bbx": [0, 0, 9, 9], "easy": [1], "hard": [3], "junk": [0]},
-        {"bbx": [0, 0, 9, 9], "easy": [], "hard": [3], "junk": []},
-    ],
-}
 
 
 def circle(*degrees):

@@ -6,20 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from toy_truth import GND
 from written_rows import write
 
 from vitret.cli import run
 
 __all__ = ["write"]
-
-GND = {
-    "imlist": ["a", "b", "c", "d"],
-    "qimlist": ["q", "r"],
-    "gnd": [
-        {"bbx": [0, 0, 9, 9], "easy": [1], "hard": [3], "junk": [0]},
-        {"bbx": [0, 0, 9, 9], "easy": [], "hard": [3], "junk": []},
-    ],
-}
 
 
 @pytest.fixture

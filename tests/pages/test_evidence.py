@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vitret.compare.tables import read_all, tables
-from vitret.pages import evidence, leaderboard
+from vitret.pages import evidence, leaderboard, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def test_the_readme_begins_with_photographs_and_shows_two_rows_of_a_synthetic_tr
 def test_a_conclusion_names_what_is_below_what_is_tied_and_what_ran_once(root: Path, write):
     write("c", [0] * 29 + [1], seed=0)
     (table,) = tables(read_all(root))
-    words = evidence.conclusion(table)
+    words = verdict.named_conclusion(table)
     assert words.startswith(
         "A has the highest mAP (hard), 100.0. It is better than B. No test tells it from C."
     )
@@ -61,15 +61,20 @@ def test_a_page_is_filled_between_its_marks_only(root: Path, tmp_path: Path):
     page.write_text(f"By hand.\n{marks}\nBy hand too.\n")
     (tmp_path / "configs" / "tracks").mkdir(parents=True)
     (tmp_path / "configs" / "tracks" / "town.yaml").write_text(
-        "{name: town, train_set: town, images_seen: 64, systems: [a, c], seeds: [0, 1, 2]}"
+        "{name: town, train_set: town, images_seen: 64, systems: [a, c, off_the_shelf], seeds: [0, 1, 2]}"
     )
+    systems = tmp_path / "configs" / "systems" / "tiny"
+    systems.mkdir(parents=True)
+    network = "model: {backbone: {name: timm_model, arch: vit_tiny_patch16_224}, head: {name: cls}}"
+    for name, losses in (("a", "[{name: arcface}]"), ("c", "[{name: arcface}]"), ("off_the_shelf", "[]")):
+        (systems / f"{name}.yaml").write_text(f"name: {name}\ntitle: {name}\n{network}\nlosses: {losses}\n")
     leaderboard.write(root)
     text = page.read_text()
     assert text.startswith("By hand.\n")
     assert text.endswith("By hand too.\n")
     assert "old" not in text
     assert "A has the highest" in text
-    assert "- town: a 2 of 3 seeds; c 0 of 3 seeds." in text
+    assert "- town: a 2 of 3 seeds; c 0 of 3 seeds; off_the_shelf not measured." in text
     leaderboard.check(root)
 
 

@@ -7,10 +7,10 @@ from vitret.compare.claims import ClaimsFile, Tested, claims_files, judge_claims
 from vitret.compare.comparable import Entry
 from vitret.compare.tables import Row, Table, read_all
 from vitret.core.config import file_names
-from vitret.core.recipes import Track, read_track
+from vitret.core.recipes import Track, read_system, read_track
 from vitret.pages.leaderboard import number
 from vitret.pages.markdown import markdown_table
-from vitret.pages.verdict import against, rank
+from vitret.pages.verdict import against, named_conclusion, rank
 
 PARTS = ("trained", "tables", "claims", "missing")
 
@@ -125,7 +125,7 @@ def sections(found: Sequence[Table]) -> str:
         )
         parts.append(f"Protocol {table.fingerprint}: {table.protocol}.")
         parts.append(markdown_table(*_whole(table)))
-        parts.append(conclusion(table))
+        parts.append(named_conclusion(table))
     return "\n\n".join(parts)
 
 
@@ -141,34 +141,6 @@ def _whole(table: Table) -> tuple[list[str], list[list[str]]]:
         ]
         lines.append([row.title, row.starts_from, _seeds(row), *values, rank(row), against(row)])
     return heads, lines
-
-
-def conclusion(table: Table) -> str:
-    """The sentence of what a table shows: which rows are surely below the first, and which are not told from it."""
-    ranked = [row for row in table.rows if row.primary is not None]
-    if len(ranked) < 2:
-        return f"{ranked[0].title if ranked else 'Nothing'} stands alone: there is nothing to compare."
-    first, *rest = ranked
-    below = [row.title for row in rest if not row.rank_mark]
-    ties = [row.title for row in rest if row.rank_mark == "tie"]
-    words = [f"{first.title} has the highest {table.primary}, {100 * (first.primary or 0):.1f}."]
-    if below:
-        words.append(f"It is better than {_listed(below)}.")
-    if ties:
-        words.append(f"No test tells it from {_listed(ties)}.")
-    once = [row.title for row in table.one_run]
-    if once:
-        words.append(f"One run of {_listed(once)}: of these a checkpoint was compared, not a method.")
-    return " ".join(words)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Names that hold commas themselves, one after the other.
-
-    >>> _listed(["a, b", "c"])
-    'a, b; c'
-    """
-    return "; ".join(names)
 
 
 def trained(entries: Sequence[Entry]) -> str:
@@ -260,19 +232,19 @@ def missing(entries: Sequence[Entry], configs: Path) -> str:
         track = read_track(configs, name)
         if not any(key[0] == track.name for key in runs):
             never.append(name)
-        elif short := _short_of(track, runs):
+        elif short := _short_of(track, runs, configs):
             lines.append(f"- {name}: {'; '.join(short)}.")
     if never:
         lines.append(f"- Tracks without any row: {', '.join(never)}.")
     return "\n".join(lines) or "Nothing: each system of each track has all its seeds."
 
 
-def _short_of(track: Track, runs: Mapping[tuple[str, str], set[int]]) -> list[str]:
+def _short_of(track: Track, runs: Mapping[tuple[str, str], set[int]], configs: Path) -> list[str]:
     """Systems of a track with fewer seeds than it asks for."""
     found = []
     for system in track.systems:
         seeds = runs.get((track.name, system), set())
-        if track.images_seen and not system.startswith("frozen") and len(seeds) < len(track.seeds):
+        if not read_system(configs, system).frozen and len(seeds) < len(track.seeds):
             found.append(f"{system} {len(seeds)} of {len(track.seeds)} seeds")
         elif not seeds:
             found.append(f"{system} not measured")

@@ -1,6 +1,6 @@
 """What may be concluded from a fair table, in sentences: groups, marks, the difference it can show, seeds to add."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -83,20 +83,48 @@ def asked(table: Table) -> list[str]:
 
 
 def conclusion(table: Table) -> str:
-    """Which row is best, as far as the tests can tell, in one sentence."""
+    """Which row is best, as far as the tests can tell, in one sentence that counts the others."""
+    first, below, ties = _order(table)
+    if first is None:
+        return "No row has all numbers of the suite yet."
+    if not below and not ties:
+        return f"{first.title} stands alone: it is compared with nothing."
+    if not ties:
+        ahead = -below[0].against_best.difference if below[0].against_best else 0.0
+        return f"{first.title} is better than {_rows(len(below), 'other')}, {100 * ahead:.1f} points before the next."
+    better = f", and it is better than the remaining {_rows(len(below))}" if below else ""
+    return f"{first.title} is highest, but no test tells it from {_rows(len(ties), 'other')}{better}."
+
+
+def named_conclusion(table: Table) -> str:
+    """The same in several sentences that name the others, and those of which a checkpoint was compared."""
+    first, below, ties = _order(table)
+    if first is None or not (below or ties):
+        return conclusion(table)
+    words = [f"{first.title} has the highest {table.primary}, {100 * (first.primary or 0):.1f}."]
+    if below:
+        words.append(f"It is better than {_listed(below)}.")
+    if ties:
+        words.append(f"No test tells it from {_listed(ties)}.")
+    if table.one_run:
+        words.append(
+            f"One run of {_listed(table.one_run)}: of these a checkpoint was compared, not a method."
+        )
+    return " ".join(words)
+
+
+def _order(table: Table) -> tuple[Row | None, list[Row], list[Row]]:
+    """The row with the highest primary number, the rows that are surely below it, and those not told from it."""
     ranked = [row for row in table.rows if row.primary is not None]
     if not ranked:
-        return "No row has all numbers of the suite yet."
-    first, others = ranked[0], ranked[1:]
-    if not others:
-        return f"{first.title} stands alone: it is compared with nothing."
-    ties = sum(row.rank_mark == "tie" for row in others)
-    if not ties:
-        ahead = -others[0].against_best.difference if others[0].against_best else 0.0
-        return f"{first.title} is better than {_rows(len(others), 'other')}, {100 * ahead:.1f} points before the next."
-    behind = len(others) - ties
-    better = f", and it is better than the remaining {_rows(behind)}" if behind else ""
-    return f"{first.title} is highest, but no test tells it from {_rows(ties, 'other')}{better}."
+        return None, [], []
+    first, *others = ranked
+    return first, [row for row in others if not row.rank_mark], [row for row in others if row.rank_mark]
+
+
+def _listed(rows: Sequence[Row]) -> str:
+    """Titles, which hold commas themselves, one after the other."""
+    return "; ".join(row.title for row in rows)
 
 
 def _rows(count: int, kind: str = "") -> str:
