@@ -6,7 +6,7 @@ The rows are synthetic: unit float16 rows around centres that lie around centres
 holds neighbours. 70 queries have positives at all distances. Each part has its wall and its processor time and the most
 memory that the process has held so far; the ranks of the shares are compared with those of one process. `--probes` is
 the curve of recall against time: one index, searched with so many of its lists. With `--folder` the rows, the counts,
-the index and the figures of each finished part stay there: a run that was stopped goes on at the part where it was,
+the index and the figures of each finished part stay there: a run that was stopped continues with the part where it was,
 if the commit is the same. On a machine that others use too give OMP_NUM_THREADS=1, so that no thread waits for another
 in vain, and compare processor time.
 """

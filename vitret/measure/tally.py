@@ -22,8 +22,8 @@ from vitret.measure.scoring import Float32, key_scores, rising
 Exact = Callable[[Int64, Int64, Float32], Int64]
 Bool = NDArray[np.bool_]
 
-# Scores or comparisons a step. With 2**16, which the second-level cache holds, numpy's calls take longer than what they
-# do: 1.33 times the bare product in place of 1.24 (poor descriptors, 9,000² × 384, medians of five, a busy machine).
+# Scores or comparisons a step. With half of it numpy's calls take longer than what they do: 1.33 times the bare product
+# in place of 1.24 (poor descriptors, 9,000² × 384, medians of five, a busy machine); four times as many gain nothing.
 _TOGETHER = 2**18
 # Nanoseconds on one core: a contender that is found and sorted, a score beside a limit, a score in a sorted row.
 _CONTENDER, _COMPARED, _SORTED = 40.0, 0.6, 9.0
@@ -201,7 +201,7 @@ def _by_comparing(scores: Float32, every: _Open) -> tuple[Int64, Bool]:
     # Bytes are added eight at once, so they lie in whole 64-bit words, and in pieces of 255 words at most.
     pieces = -(-images // (8 * 255))
     words = -(-images // (8 * pieces))
-    most = max(int(counts[0]), _TOGETHER // images)
+    most = max(int(counts[0]), min(len(every.low), _TOGETHER // images))
     mask = np.zeros((most, pieces * words * 8), dtype=np.bool_)
     eights = mask.view(np.uint64).reshape(most, pieces, words)
     reached, above = (np.empty((len(every.low), pieces), dtype=np.uint64) for _ in range(2))
@@ -243,7 +243,7 @@ def _settled(scores: Float32, every: _Open, doubt: Int64, ahead: Int64, keys: In
     window = np.cumsum(begins) - 1
     first, last = np.flatnonzero(begins), np.flatnonzero(np.append(begins[1:], True))
     close = []  # windows, queries, images and scores of the close calls
-    size = max(1, _TOGETHER // (4 * scores.shape[1]))
+    size = max(1, _TOGETHER // scores.shape[1])
     for start in range(0, len(first), size):
         some = slice(start, start + size)
         queries = every.queries[rows[first[some]]]
