@@ -2,32 +2,33 @@
 
     python benchmarks/speed/folder_search.py --photos ../shared/data --work /tmp/folder-search [--images 10000]
 
-The folder is made once below `--work`: real photographs of `--photos` and as many of the synthetic town, all small, and
-four changed copies each of `--planted` of them: half the size, JPEG quality 30, the middle 80 % of each side, brighter
-by 30 %. Then the stages, all or those that `--stages` names:
+The folder is made once below `--work`: real photographs of `--photos`, reduced to `--side` pixels, as many of the
+synthetic town, and four changed copies each of `--planted` of them: half the size, JPEG quality 30, the middle 80 % of
+each side, brighter by 30 %. Then the stages, all or those that `--stages` names:
   bare        an extraction of the files, to be compared with
   index       the first index of the folder, and a second call that finds nothing new
   query       one photograph: described and looked for, and the search alone
   duplicates  of the planted pairs, how many `--duplicates` lists, by kind of change and by `--min-cosine`
   update      ten new files
   command     `vitret search` as a user calls it
-  killed      an index of a part of the folder that is killed with SIGKILL again and again, beside one that is not
+  killed      an index of a part of the folder, in a process that is killed with SIGKILL at random moments, again and
+              again, and continued; beside one that is not
 Processor time is of all threads of a process; other programs on the machine hardly move it. What a stage found is kept
 below `--work`; `--out` takes the stages that are there.
 """
 
 import argparse
 import json
-import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,6 @@ from vitret.minitown.draw import draw
 from vitret.minitown.world import plan_distractors
 from vitret.models.named import named_network
 
-SIDE = 128
 THRESHOLDS = (0.99, 0.95, 0.9, 0.85, 0.8)
 
 
@@ -65,7 +65,9 @@ CHANGES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 }
 
 
-def make_folder(photos: Path, folder: Path, *, images: int, planted: int) -> dict[tuple[str, str], str]:
+def make_folder(
+    photos: Path, folder: Path, *, images: int, planted: int, side: int
+) -> dict[tuple[str, str], str]:
     """Fill the folder unless it is there; the kind of change of each planted pair (original, copy)."""
     pairs = folder.parent / "pairs.json"
     if not pairs.is_file():
@@ -80,7 +82,7 @@ def make_folder(photos: Path, folder: Path, *, images: int, planted: int) -> dic
         for number, row in enumerate(rows.tolist()):
             with Image.open(found[row]) as image:
                 small = ImageOps.exif_transpose(image).convert("RGB")
-                small.thumbnail((SIDE, SIDE))
+                small.thumbnail((side, side))
                 small.save(folder / "real" / f"{number:05}.jpg", quality=90)
         for number, (_, data) in enumerate(draw(plan_distractors(0, images=originals))):
             (folder / "town" / f"{number:05}.jpg").write_bytes(data)
@@ -198,46 +200,61 @@ def duplicates(index: FolderIndex, pairs: dict[tuple[str, str], str]) -> dict[st
     return {"pairs": len(pairs), "seconds": spent, "at_least": rows}
 
 
-def killed(given: argparse.Namespace, folder: Path, work: Path, *, images: int, times: int) -> dict[str, Any]:
-    """An index of a part of the folder, killed at several moments and continued; is it the same to the byte?"""
-    part = work / "part"
-    if not part.is_dir():
-        (part / "copies").mkdir(parents=True)
-        every = sorted(folder.glob("*/*.jpg"))
-        for row in np.linspace(0, len(every) - 1, images).astype(int).tolist():
-            os.link(every[row], part / "copies" / f"{every[row].parent.name}-{every[row].name}")
-    trees, moments = {}, []
-    for name in ("whole", "killed"):
-        home = work / name
+def killed(request: Request, work: Path, *, images: int, times: int) -> dict[str, Any]:
+    """An index of a part of the folder, killed at random moments and continued; is it the same to the byte?"""
+    rows = np.linspace(0, len(request.images) - 1, images).astype(int)
+    part = replace(request, images=request.images.take(rows))
+    whole, again = work / "whole", work / "killed"
+    for home in (whole, again):
         shutil.rmtree(home, ignore_errors=True)
-        for kill in range(times if name == "killed" else 0):
-            moments.append(_kill(command(given, part, home), home, kill))
-        subprocess.run(command(given, part, home), check=True, capture_output=True)
-        trees[name] = {
-            str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
-            for path in sorted((home / "indexes").rglob("*"))
-            if path.is_file()
-        }
+    began = time.perf_counter()
+    _indexing(part, whole).join()
+    seconds = time.perf_counter() - began
+    # Moments are spread over the rows, not over time: how fast the machine is changes with what else it does.
+    generator = np.random.default_rng(0)
+    targets = np.sort(generator.integers(0, images, times)) // BLOCK * BLOCK
+    waits = generator.uniform(0, seconds * BLOCK / images, times)
+    moments = [
+        _kill(_indexing(part, again), again, rows=int(target), wait=float(wait))
+        for target, wait in zip(targets, waits, strict=True)
+    ]
+    _indexing(part, again).join()
+    trees = [_tree(home) for home in (whole, again)]
     return {
-        "images": len(listed(part)),
+        "images": images,
+        "seconds_uninterrupted": round(seconds, 1),
+        "kills": sum(row is not None for row in moments),
+        "seconds_into_the_block": [round(wait, 2) for wait in waits.tolist()],
         "rows_on_disk_when_killed": moments,
-        "same_bytes": trees["whole"] == trees["killed"],
-        "files": len(trees["whole"]),
+        "same_bytes": trees[0] == trees[1] and bool(trees[0]),
+        "files": len(trees[0]),
     }
 
 
-def _kill(words: Sequence[str], home: Path, number: int) -> int:
-    """Start a command and kill it when so many blocks are on the disk, somewhere in the next one; rows that were."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and _rows(home) < number * BLOCK:
+def _indexing(request: Request, home: Path) -> BaseProcess:
+    """A process of its own that indexes; forked, so that torch and the network are there at once."""
+    process = get_context("fork").Process(target=folder_index, args=(request,), kwargs={"home": home})
+    process.start()
+    return process
+
+
+def _tree(home: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted((home / "indexes").rglob("*"))
+        if path.is_file()
+    }
+
+
+def _kill(process: BaseProcess, home: Path, *, rows: int, wait: float) -> int | None:
+    """Kill a process so many seconds after so many rows were on the disk; the rows there, None: it had ended."""
+    while process.is_alive() and _rows(home) < rows:
         time.sleep(0.002)
-    if process.poll() is None and number == 0:
-        while process.poll() is None and not list(home.glob("indexes/*/*.json")):
-            time.sleep(0.002)
-    time.sleep(0.3 * number)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    return _rows(home)
+    process.join(wait)
+    ended = process.exitcode is not None
+    process.kill()
+    process.join()
+    return None if ended else _rows(home)
 
 
 def _rows(home: Path) -> int:
@@ -265,7 +282,7 @@ def stages(
         "duplicates": lambda: duplicates(index(), pairs),
         "update": lambda: update(request, folder, home, [copy for _, copy in pairs]),
         "command": lambda: time_command(command(given, folder, home), given.commands),
-        "killed": lambda: killed(given, folder, given.work, images=given.kill_images, times=given.kills),
+        "killed": lambda: killed(request, given.work, images=given.kill_images, times=given.kills),
     }
 
 
@@ -280,17 +297,18 @@ def main() -> None:
     parser.add_argument("--stages", default="", help="names, comma-separated; default: all")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--planted", type=int, default=200, help="originals with four changed copies each")
+    parser.add_argument("--side", type=int, default=128, help="longer side of the real photographs")
     parser.add_argument("--model", default="timm:vit_tiny_patch16_224")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--commands", type=int, default=3, help="rounds of the whole command")
     parser.add_argument("--kill-images", type=int, default=2000)
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     folder = given.work / "photos"
-    pairs = make_folder(given.photos, folder, images=given.images, planted=given.planted)
+    pairs = make_folder(given.photos, folder, images=given.images, planted=given.planted, side=given.side)
     request = Request(
         model=named_network(given.model, say=print),
         images=listed(folder),
@@ -303,7 +321,13 @@ def main() -> None:
         write_json(given.work / f"stage-{name}.json", facts)
         print(json.dumps({name: facts}, indent=1), flush=True)
     if given.out:
-        about = {"model": given.model, "images": len(request.images), "machine": machine(), "code": code()}
+        about = {
+            "model": given.model,
+            "side": given.side,
+            "images": len(request.images),
+            "machine": machine(),
+            "code": code(),
+        }
         write_json(given.out, about | found(given.work, every))
 
 

@@ -138,6 +138,15 @@ def test_without_a_terminal_there_are_no_control_codes(capsys: pytest.CaptureFix
     assert "\x1b" not in out + err
 
 
+def test_an_interruption_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys):
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vitret.core.config.locations", stopped)
+    assert run(["env", "--format", "m d"]) == 130
+    assert "the same command continues from there:\n  vitret env --format 'm d'" in capsys.readouterr().err
+
+
 def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     def full() -> None:
         raise MemoryError("Unable to allocate 4. TiB")

@@ -134,6 +134,16 @@ def test_a_killed_update_continues(folder: Path, tmp_path: Path, monkeypatch: py
     assert rows(found) == plain(folder)
 
 
+def test_a_file_that_a_kill_left_without_its_name_goes(folder: Path, tmp_path: Path):
+    """SIGKILL between writing and renaming; seen in one of twenty kills of an index of 3,000 images."""
+    index(folder, tmp_path)
+    (place,) = (one for one in (tmp_path / "indexes").iterdir() if one.is_dir())
+    before = {path.name for path in place.iterdir()}
+    (place / "1.npy.progress.json.4711.part").write_text("half a cou")
+    index(folder, tmp_path)
+    assert {path.name for path in place.iterdir()} == before
+
+
 def test_another_network_has_another_index(folder: Path, tmp_path: Path):
     index(folder, tmp_path)
     other = Request(

@@ -4,6 +4,7 @@ The flags below work before and after every verb; they only set the environment 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -26,6 +27,7 @@ _COMMON = {
 }
 
 
+_INTERRUPTED = 130
 _EXIT_CODES = """\b
 Exit codes:
   0  done                          4  finished, but some parts failed
@@ -73,6 +75,7 @@ def build_app() -> typer.Typer:
         leaderboard,
         list_,
         look,
+        maps,
         metrics,
         new,
         overlap,
@@ -112,6 +115,7 @@ def build_app() -> typer.Typer:
     app.command()(look.diff)
     app.command()(overlap.overlap)
     app.command()(search.search)
+    app.command()(maps.maps)
     app.command()(new.new)
     app.command()(check.check)
     app.command()(schema.schema)
@@ -177,14 +181,16 @@ def run(arguments: Sequence[str]) -> int:
         )
         return MachineError.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        console.complain(
-            "Interrupted. What was done is kept; the same command continues from there:\n  vitret "
-            + " ".join(arguments)
-        )
-        return 130
+        code = _INTERRUPTED
     except BrokenPipeError:  # the reader of our output has ended, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    # Of an interruption inside a verb typer gives this number back, without a word.
+    if code == _INTERRUPTED:
+        console.complain(
+            "Interrupted. What was done is kept; the same command continues from there:\n  "
+            + shlex.join(["vitret", *arguments])
+        )
     return code if isinstance(code, int) else 0
 
 

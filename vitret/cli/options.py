@@ -1,10 +1,13 @@
 """Options that several verbs have, with the one text that says what they mean."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitret.cli import completions
+
+if TYPE_CHECKING:
+    from vitret.data import boxes
 
 
 def _consent(context: typer.Context, given: bool) -> bool:
@@ -45,6 +48,7 @@ Format = Annotated[
         autocompletion=completions.forms,
     ),
 ]
+Box = Annotated[str, typer.Option(help="The part of a photograph to look for: x0,y0,x1,y1 in its pixels.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")]
 Precision = Annotated[
     str,
@@ -53,3 +57,16 @@ Precision = Annotated[
         "else fp32."
     ),
 ]
+
+
+def corners(text: str) -> "boxes.Box | None":
+    """The corners of a `--box`, None where none was given."""
+    from vitret.core.errors import UserError
+
+    if not text:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(side) for side in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--box {text}: four numbers are needed, x0,y0,x1,y1 in pixels.") from error
+    return x0, y0, x1, y1

@@ -28,6 +28,10 @@ def report(
             help="Add pictures of this evaluation set: what each row finds; repeatable.",
         ),
     ] = None,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="With --panels: draw where each network looks in them, too."),
+    ] = False,
     against: Annotated[
         Path | None,
         typer.Option("--against", help="Print how the rows differ from this results folder, in Markdown."),
@@ -42,24 +46,28 @@ def report(
 
     With --panels, pages in panels/ show queries with the first ten images that each row finds, framed by how they are
     judged, and what one row loses and gains against another. The networks and the set must be on this machine. Only
-    your own photographs and sets whose terms allow it are shown, because the pages hold small copies.
+    your own photographs and sets whose terms allow it are shown, because the pages hold small copies. With --maps each
+    row has a page with maps of attention and similarity over them, as `vitret maps` draws.
 
     Examples:
       vitret report
-      vitret report --panels rminitown-east
+      vitret report --panels rminitown-east --maps
       vitret report --out public
       vitret report --against ../main/results > changes.md
     """
     from vitret.core import config
+    from vitret.core.errors import UserError
     from vitret.pages import report as page
     from vitret.pages.leaderboard import measured_tables
 
+    if maps and not panels:
+        raise UserError("--maps draws over the pictures of --panels SET; name a set.")
     root = config.location("results").path
     if out is None and (against is None or panels):
         out = Path("report")
     if out is not None:
         found = measured_tables(root)
-        pictures, pages = _pictures(found, list(dict.fromkeys(panels or [])), out)
+        pictures, pages = _pictures(found, list(dict.fromkeys(panels or [])), out, maps=maps)
         pages += page.write_bundle(found, root, out, home=config.location("home").path, pictures=pictures)
         for path in pages:
             console.say(f"wrote {path}")
@@ -67,7 +75,9 @@ def report(
         console.put(page.changes(root, against).rstrip("\n"))
 
 
-def _pictures(found: "Sequence[Table]", names: "Sequence[str]", out: Path) -> "tuple[Pictures, list[Path]]":
+def _pictures(
+    found: "Sequence[Table]", names: "Sequence[str]", out: Path, *, maps: bool
+) -> "tuple[Pictures, list[Path]]":
     """Write the pages of pictures of some evaluation sets; their addresses and the pages."""
     from vitret.pages.board.links import NO_PICTURES
 
@@ -78,4 +88,6 @@ def _pictures(found: "Sequence[Table]", names: "Sequence[str]", out: Path) -> "t
     from vitret.pages.board.pictures import write_pictures
 
     machine = machine_of("auto", "auto", None)
-    return write_pictures(found, names, out, places=Places.default(), machine=machine, say=console.say)
+    return write_pictures(
+        found, names, out, places=Places.default(), machine=machine, say=console.say, maps=maps
+    )

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Device, Format, Precision, Trust
+from vitret.cli.options import Box, Device, Format, Precision, Trust, corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vitret.core.records import Images
-    from vitret.data.boxes import Box
+    from vitret.data import boxes
     from vitret.describe.folder_index import FolderIndex
     from vitret.describe.request import Request
 
@@ -33,9 +33,7 @@ def search(
         Path | None, typer.Option("--in", metavar="FOLDER", help="Where to look; folders inside it count.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of images to show for each photograph.")] = 10,
-    box: Annotated[
-        str, typer.Option(help="The part of a photograph to look for: x0,y0,x1,y1 in its pixels.")
-    ] = "",
+    box: Box = "",
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Instead of photographs: pairs in the folder that are alike.")
     ] = False,
@@ -64,7 +62,7 @@ def search(
     from vitret.describe.request import Request
     from vitret.models.named import named_network
 
-    place, corners = _folder(folder, photos or [], duplicates=duplicates), _box(box, photos or [])
+    place, cut = _folder(folder, photos or [], duplicates=duplicates), _box(box, photos or [])
     request = Request(
         model=named_network(model, say=console.say),
         images=_listed(place),
@@ -76,7 +74,7 @@ def search(
     if duplicates:
         _print_alike(index, k=k, min_cosine=min_cosine, page=page, form=form)
     else:
-        _print_found(index, request, photos or [], corners, k=k, page=page, form=form)
+        _print_found(index, request, photos or [], cut, k=k, page=page, form=form)
 
 
 def _folder(folder: Path | None, photos: "Sequence[Path]", *, duplicates: bool) -> Path:
@@ -95,18 +93,12 @@ def _folder(folder: Path | None, photos: "Sequence[Path]", *, duplicates: bool) 
     return folder
 
 
-def _box(text: str, photos: "Sequence[Path]") -> "Box | None":
+def _box(text: str, photos: "Sequence[Path]") -> "boxes.Box | None":
     from vitret.core.errors import UserError
 
-    if not text:
-        return None
-    if len(photos) != 1:
+    if text and len(photos) != 1:
         raise UserError(f"--box is for one photograph; {len(photos)} were given.")
-    try:
-        x0, y0, x1, y1 = (float(side) for side in text.split(","))
-    except ValueError as error:
-        raise UserError(f"--box {text}: four numbers are needed, x0,y0,x1,y1 in pixels.") from error
-    return x0, y0, x1, y1
+    return corners(text)
 
 
 def _listed(folder: Path) -> "Images":
@@ -156,7 +148,7 @@ def _print_found(
     index: "FolderIndex",
     request: "Request",
     photos: "Sequence[Path]",
-    box: "Box | None",
+    box: "boxes.Box | None",
     *,
     k: int,
     page: Path | None,
@@ -171,8 +163,8 @@ def _print_found(
     from vitret.describe.extract import extract
     from vitret.pages.found import write_found
 
-    corners = None if box is None else np.array([box], dtype=np.float64)
-    asked = Images.of(Path(), [str(photo) for photo in photos], corners)
+    cut = None if box is None else np.array([box], dtype=np.float64)
+    asked = Images.of(Path(), [str(photo) for photo in photos], cut)
     answers = most_similar(asked, extract(replace(request, images=asked)), index, k=k)
     rows = [
         [photo, str(rank), f"{hit.cosine:.4f}", hit.path]

@@ -78,6 +78,7 @@ def folder_index(
     place = _place(request, home)
     stamps = _stamps(request.images)
     with locked(place.parent / f"{place.name}.lock", say):
+        _remove_leftovers(place)
         described = _continue(place, request, progress)
         known = {path for part in _parts(place) for path, now in _paths(part, stamps) if now}
         new = {path: stamp for path, stamp in stamps.items() if path not in known}
@@ -105,6 +106,12 @@ def _stamps(images: Images) -> dict[str, Stamp]:
             continue
         found[images.name(row)] = about.st_size, about.st_mtime_ns
     return found
+
+
+def _remove_leftovers(place: Path) -> None:
+    """What processes left that were killed before a list or a count had its name; whoever holds the lock may."""
+    for path in place.glob("*.json.*.part"):
+        path.unlink(missing_ok=True)
 
 
 def _list(place: Path, number: int) -> Path:

@@ -61,9 +61,12 @@ def places(measured: Path, tmp_path: Path) -> Places:
 def pictured(places: Places, out: Path, said: list[str]) -> Path:
     """The bundle with its pictures; the page of the one set."""
     found = tables(read_all(places.results))
-    pictures, pages = write_pictures(found, ["test"], out, places=places, machine=CPU, say=said.append)
+    pictures, pages = write_pictures(
+        found, ["test"], out, places=places, machine=CPU, say=said.append, maps=True
+    )
     write_bundle(found, places.results, out, home=places.home, pictures=pictures)
-    (page,) = pages
+    page, *maps = pages
+    assert len(maps) == 2
     return page
 
 
@@ -79,7 +82,12 @@ def test_pages_show_what_rows_find_and_link_each_other(places: Places, tmp_path:
     said: list[str] = []
     page = pictured(places, tmp_path / "one", said)
     assert said == []
-    for one in (page, tmp_path / "one" / "index.html"):
+    maps = sorted(page.parent.glob("*-maps.html"))
+    # One of the two heads is gem, the other reads the class token.
+    assert sorted("no attention is drawn" in one.read_text() for one in maps) == [False, True]
+    assert all("rank 1: " in one.read_text() for one in maps)
+    assert {one.name for one in maps} <= links(page)
+    for one in (page, tmp_path / "one" / "index.html", *maps):
         assert links(one)
         for link in links(one):
             file, _, anchor = link.partition("#")

@@ -17,7 +17,7 @@ import numpy as np
 from vitret.compare.asked import Places
 from vitret.compare.first_images import WRONG, FirstImages, first_images
 from vitret.compare.machine import Machine, Say
-from vitret.compare.results import per_query
+from vitret.compare.results import per_query, read_result
 from vitret.compare.tables import Row, Table, short
 from vitret.core.errors import DataError, EmptyError, UserError
 from vitret.core.records import EvalSet, Float64, Images
@@ -68,12 +68,13 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A piece of a page with an address of its own."""
+    """A piece of a page with an address of its own; `maps` is the address of the maps of its queries."""
 
     anchor: str
     heading: str
     words: str
     queries: tuple[Query, ...]
+    maps: str = ""
 
 
 def require_shown(data: Path, names: Sequence[str]) -> None:
@@ -90,11 +91,19 @@ def require_shown(data: Path, names: Sequence[str]) -> None:
 
 
 def write_pictures(
-    found: Sequence[Table], names: Sequence[str], out: Path, *, places: Places, machine: Machine, say: Say
+    found: Sequence[Table],
+    names: Sequence[str],
+    out: Path,
+    *,
+    places: Places,
+    machine: Machine,
+    say: Say,
+    maps: bool = False,
 ) -> tuple[Pictures, list[Path]]:
     """Write the pages of some evaluation sets below `out`, with small copies of the images that they show.
 
-    Returns their addresses and the pages. Rows whose network is not here are left out and named; `EmptyError` where no
+    With `maps` each row has a page of maps of its queries; a network without tokens has none, and is named. Returns
+    the addresses of pages and their files. Rows whose network is not here are left out and named; `EmptyError` where no
     row is left.
     """
     require_shown(places.data, names)
@@ -103,7 +112,7 @@ def write_pictures(
         for table in found
         for name in names
         if name in dict(table.groups) and not table.dropped
-        for page in _page(table, name, places=places, machine=machine, say=say)
+        for page in _page(table, name, places=places, machine=machine, say=say, maps=maps)
     ]
     if not pages:
         raise EmptyError(
@@ -114,10 +123,13 @@ def write_pictures(
     images: dict[str, tuple[Images, int, bool]] = {}
     for page in pages:
         write_text(folder / page.file, page.text())
+        for file, text in page.maps.items():
+            write_text(folder / file, text)
         images |= page.images()
     for file, (of, row, asked) in sorted(images.items()):
         write_bytes(folder / file, small_jpeg(of.file(row), box=of.box(row), side=SIDE, outlined=asked))
-    return _addresses(pages), [folder / page.file for page in pages]
+    written = [folder / file for page in pages for file in (page.file, *page.maps)]
+    return _addresses(pages), written
 
 
 def _addresses(pages: Sequence[_Page]) -> Pictures:
@@ -141,7 +153,7 @@ def _addresses(pages: Sequence[_Page]) -> Pictures:
 class _Page:
     """One table on one evaluation set: rows, their values (Q,) and what they find, in the order of the table.
 
-    `ranked` are the places of the rows among the table's ranked ones.
+    `ranked` are the places of the rows among the table's ranked ones, `maps` pages by the name of their file.
     """
 
     table: Table
@@ -150,10 +162,11 @@ class _Page:
     ranked: tuple[int, ...]
     values: tuple[Float64, ...]
     firsts: tuple[FirstImages, ...]
+    maps: Mapping[str, str]
 
     @property
     def file(self) -> str:
-        return f"{anchor(self.table)}-{self.evalset.name}.html"
+        return _file(self.table, self.evalset.name)
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -173,11 +186,13 @@ class _Page:
     def _of_rows(self) -> Iterator[Part]:
         for i, row in enumerate(self.rows):
             chosen = from_worst_to_best(self.values[i], QUERIES)
+            maps = _maps_file(self.table, row, self.evalset.name)
             yield Part(
                 anchor=self.row_anchor(i),
                 heading=row.title,
                 words="Queries from the worst to the best of this row.",
                 queries=tuple(self._query(query, (i,)) for query in chosen),
+                maps=maps if maps in self.maps else "",
             )
 
     def _of_pairs(self) -> Iterator[Part]:
@@ -234,10 +249,21 @@ class _Page:
         )
 
 
-def _page(table: Table, name: str, *, places: Places, machine: Machine, say: Say) -> Iterator[_Page]:
+def _file(table: Table, name: str) -> str:
+    return f"{anchor(table)}-{name}.html"
+
+
+def _maps_file(table: Table, row: Row, name: str) -> str:
+    return f"{row_anchor(table, row)}-{name}-maps.html"
+
+
+def _page(
+    table: Table, name: str, *, places: Places, machine: Machine, say: Say, maps: bool
+) -> Iterator[_Page]:
     """The page of a table and a set; none where no row has its network here."""
     ranked = [row for row in table.rows if row.answers is not None]
     rows: list[tuple[Row, int, Float64, FirstImages]] = []
+    drawn: dict[str, str] = {}
     for place, row in enumerate(ranked):
         seeds = [(result.training.seed, path) for path, result in row.entries if result.eval_name == name]
         if not seeds:
@@ -248,12 +274,47 @@ def _page(table: Table, name: str, *, places: Places, machine: Machine, say: Say
         except DataError as error:
             say(f"--panels {name}: {row.title} is left out. {error}")
             continue
-        rows.append((row, place, per_query(path, table.primary), first))
+        values = per_query(path, table.primary)
+        rows.append((row, place, values, first))
+        if maps:
+            drawn |= _maps(table, row, path, first, values=values, places=places, machine=machine, say=say)
     if rows:
-        shown, at, values, firsts = zip(*rows, strict=True)
+        shown, at, every, firsts = zip(*rows, strict=True)
         yield _Page(
-            table=table, evalset=firsts[0].evalset, rows=shown, ranked=at, values=values, firsts=firsts
+            table=table,
+            evalset=firsts[0].evalset,
+            rows=shown,
+            ranked=at,
+            values=every,
+            firsts=firsts,
+            maps=drawn,
         )
+
+
+def _maps(
+    table: Table,
+    row: Row,
+    path: Path,
+    first: FirstImages,
+    *,
+    values: Float64,
+    places: Places,
+    machine: Machine,
+    say: Say,
+) -> dict[str, str]:
+    """The maps of a row by the name of their file; none, and the reason is told, for a network without tokens."""
+    # torch and what draws tokens are needed for maps alone.
+    from vitret.pages.board.row_maps import row_maps
+
+    name = first.evalset.name
+    back = f"{_file(table, name)}#{row_anchor(table, row)}"
+    queries = from_worst_to_best(values, QUERIES)
+    try:
+        text = row_maps(read_result(path), first, queries, places=places, machine=machine, back=back)
+    except UserError as error:
+        say(f"--maps: {row.title} is left out. {error}")
+        return {}
+    return {_maps_file(table, row, name): text}
 
 
 def from_worst_to_best(values: Float64, count: int) -> list[int]:
