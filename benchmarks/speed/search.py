@@ -10,11 +10,10 @@ and poor; `bare` is the product, block by block; `pml` is pytorch-metric-learnin
 
 A side's time is wall time and processor time, and a ratio is the median over the rounds. On a machine that others use
 too, wall time says little, and processor time is what to compare: give `--threads 1`, so that no thread waits for
-another in vain. `--cold` drops the system's page cache before every side (root on Linux).
+another in vain. `--cold` are rounds with the system's page cache dropped before every side (root on Linux).
 """
 
 import argparse
-import importlib
 import json
 import os
 import tempfile
@@ -26,11 +25,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from vitret.core.records import Ragged, Ranking, Ranks, Truth
 from vitret.core.runs import code, machine
 from vitret.core.store import write_json
+from vitret.describe.cost import device_name
 from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.scoring import BLOCK, Rows
@@ -46,16 +47,20 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def draw_million(path: Path, *, queries: int, images: int, dim: int) -> np.ndarray:
-    """Write unit rows; the first `queries * POSITIVES` lie near their query, at all distances."""
+    """Write unit rows, unless they are there; the first `queries * POSITIVES` lie near their query, near and far."""
     rng = np.random.default_rng(0)
     asked = unit(rng.standard_normal((queries, dim), dtype=np.float32))
-    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(images, dim))
+    if path.is_file():
+        return asked
+    part = path.with_suffix(".part")
+    rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(images, dim))
     for start in range(0, images, BLOCK):
         block = unit(rng.standard_normal((min(BLOCK, images - start), dim), dtype=np.float32))
         near = np.arange(start, min(start + len(block), queries * POSITIVES))
         block[near - start] += asked[near // POSITIVES] * rng.random((len(near), 1), dtype=np.float32)
         rows[start : start + len(block)] = unit(block)
     rows.flush()
+    part.rename(path)
     return asked
 
 
@@ -85,8 +90,6 @@ def bare_numpy(asked: np.ndarray, path: Path) -> None:
 
 
 def bare_torch(asked: np.ndarray, path: Path) -> None:
-    import torch
-
     wide, there = torch.empty(BLOCK, asked.shape[1]), torch.from_numpy(asked)
     for _, block in Rows.of(np.load(path, mmap_mode="c")).blocks(BLOCK):
         there @ wide[: len(block)].copy_(torch.from_numpy(block)).T
@@ -105,7 +108,6 @@ def bare_square(rows: np.ndarray) -> None:
 
 
 def metric_learning(rows: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    import torch
     from pytorch_metric_learning.distances import DotProductSimilarity
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
     from pytorch_metric_learning.utils.inference import CustomKNN
@@ -117,7 +119,9 @@ def metric_learning(rows: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return calculator.get_accuracy(torch.from_numpy(rows), torch.from_numpy(labels))
 
 
-def in_turn(sides: Sides, *, rounds: int, threads: int, cold: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def in_turn(
+    sides: Sides, *, rounds: int, threads: int, cold: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Seconds of every side, wall and processor, and what each returned last."""
     times: dict[str, Any] = {name: {"wall": [], "processor": []} for name in sides}
     last = {}
@@ -157,9 +161,8 @@ def differing(a: dict[str, Ranks], b: dict[str, Ranks]) -> dict[str, int]:
 
 
 def distractors(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    path = folder / "database.npy"
+    path = folder / f"distractors-{given.images}-{given.dim}.npy"
     asked = draw_million(path, queries=70, images=given.images, dim=given.dim)
-    importlib.import_module("torch")  # which takes seconds
     truth = judged(70)
 
     def counted() -> dict[str, Ranks]:
@@ -170,12 +173,19 @@ def distractors(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "counted": counted,
         "bare torch": lambda: bare_torch(asked, path),
     }
-    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads, cold=given.cold)
-    about = {f"counted over {bare}": ratios(times, "counted", bare) for bare in ("bare numpy", "bare torch")}
+
+    def overs(times: dict[str, Any]) -> dict[str, Any]:
+        return {f"counted over {bare}": ratios(times, "counted", bare) for bare in sides if bare != "counted"}
+
+    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads)
+    about = overs(times)
     about["counted_arrays_MiB"] = arrays(counted)
+    if given.cold:
+        beside, _ = in_turn(sides, rounds=given.cold, threads=given.threads, cold=True)
+        about["cold"] = {"seconds": beside, **overs(beside)}
     if given.plain:
         both: Sides = {"counted": counted, "plain": lambda: plain(asked, path, truth)}
-        beside, found = in_turn(both, rounds=given.plain, threads=given.threads, cold=given.cold)
+        beside, found = in_turn(both, rounds=given.plain, threads=given.threads)
         about["beside plain"] = {"seconds": beside, "plain over counted": ratios(beside, "plain", "counted")}
         about["ranks_that_differ"] = differing(found["counted"], found["plain"])
     about["ranks"] = {level: len(ranks.values) for level, ranks in last["counted"].items()}
@@ -194,13 +204,13 @@ def square(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "good": lambda: counted("good"),
         "poor": lambda: counted("poor"),
     }
+    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads)
+    about: dict[str, Any] = {f"{kind} over bare": ratios(times, kind, "bare") for kind in NOISE}
     if given.pml:
         metric_learning(*(some[:200] for some in drawn["poor"][:2]))  # imports take seconds
-        sides["pml"] = lambda: metric_learning(*drawn["poor"][:2])
-    times, last = in_turn(sides, rounds=given.rounds, threads=given.threads, cold=False)
-    about: dict[str, Any] = {f"{kind} over bare": ratios(times, kind, "bare") for kind in NOISE}
-    if "pml" in sides:
-        about["pml over poor"] = ratios(times, "pml", "poor")
+        both: Sides = {"poor": sides["poor"], "pml": lambda: metric_learning(*drawn["poor"][:2])}
+        beside, _ = in_turn(both, rounds=given.pml, threads=given.threads)
+        about["beside pml"] = {"seconds": beside, "pml over poor": ratios(beside, "pml", "poor")}
     for kind in NOISE:
         ranks = last[kind]["all"]
         about[f"{kind} R@1"] = round(float((ranks.values[ranks.offsets[:-1]] == 0).mean()), 4)
@@ -219,15 +229,17 @@ def main() -> None:
     parser.add_argument(
         "--plain", type=int, default=0, help="rounds beside the plain way: images × dim × 6 bytes"
     )
-    parser.add_argument("--pml", action="store_true", help="beside pytorch-metric-learning")
-    parser.add_argument("--cold", action="store_true")
-    parser.add_argument("--folder", type=Path, help="where the rows are written for the time being")
+    parser.add_argument("--pml", type=int, default=0, help="rounds beside pytorch-metric-learning")
+    parser.add_argument("--cold", type=int, default=0, help="rounds with a cold page cache")
+    parser.add_argument("--folder", type=Path, help="where the rows on disk stay, to be used again")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        found = (distractors if given.case == "distractors" else square)(given, Path(folder))
-    asked = {name: getattr(given, name) for name in ("case", "images", "dim", "rounds", "threads", "cold")}
-    about = {**asked, **found, "machine": machine(), "code": code()}
+    with tempfile.TemporaryDirectory() as temporary:
+        run = distractors if given.case == "distractors" else square
+        found = run(given, given.folder or Path(temporary))
+    asked = {name: getattr(given, name) for name in ("case", "images", "dim", "rounds", "threads")}
+    device = device_name(torch.device("cpu"))
+    about = {**asked, **found, "machine": {**machine(), "processor": device}, "code": code()}
     print(json.dumps(about, indent=1))
     if given.out:
         write_json(given.out, about)

@@ -8,7 +8,7 @@ from unit_rows import unit_rows
 
 from vitret.core.errors import DataError, MachineError
 from vitret.core.records import Ragged, Ranking, Truth
-from vitret.measure import engines
+from vitret.measure import counting, engines
 from vitret.measure.counting import count_ranks
 from vitret.measure.judge import judge
 from vitret.measure.scoring import Rows, exact_scores
@@ -72,9 +72,11 @@ def noisy(rng, images, noise):
 @pytest.mark.parametrize(
     ("noise", "digest"), [(0.2, "0eecf670285df3bc"), (1.0, "834619b4d61649d1"), (6.0, "0b45f2111d2e79d4")]
 )
-def test_ranks_are_those_of_counting_query_after_query(noise, digest):
+def test_ranks_are_those_of_counting_query_after_query(noise, digest, monkeypatch):
     rows, truth = noisy(np.random.default_rng(4), 700, noise)
-    for block, threads in ((8192, 1), (8192, 2), (97, 2)):
+    # The third: blocks of 80 rows, because there are many of 40.
+    for square, block, threads in ((1000, 8192, 1), (1000, 97, 2), (40, 8192, 2)):
+        monkeypatch.setattr(counting, "_SQUARE", square)
         found = count_ranks(rows, rows, truth, block=block, threads=threads)["all"]
         assert sha256(found.values.tobytes() + found.offsets.tobytes()).hexdigest()[:16] == digest
 

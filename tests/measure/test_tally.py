@@ -30,6 +30,7 @@ COSTS = {
     "few are sorted": (0.0, 1e9, 1e9),
     "limits are compared": (1e9, 0.0, 1e9),
     "all are sorted": (1e9, 1e9, 0.0),
+    "many limits are sorted, few compared": (1e9, 1.0, 3.5),
 }
 
 

@@ -35,7 +35,9 @@ from vitret.measure.tally import beating
 from vitret.measure.threads import each, thread_count
 
 _SQUARE = 1000  # queries and images of a block; rows 4,096 bytes apart would share places in the cache
+_LARGE = 16  # so many blocks make a side worth doubling: those on the diagonal are multiplied twice
 _NARROWEST = 512
+_PAIRED = 2**20  # numbers of both sides of close calls that are read at a time
 
 
 def count_ranks(
@@ -135,7 +137,7 @@ class _Stream:
 
     def square(self, *, block: int, threads: int, share: Share) -> None:
         """As `whole` where the queries are the first database rows: its rows and columns are both counted."""
-        slices = query_slices(len(self.queries), min(_SQUARE, block))
+        slices = query_slices(len(self.queries), min(_side(len(self.queries)), block))
         asked = self.judged.split(slices)
 
         def work(one: tuple[int, NDArray[Any]]) -> None:
@@ -171,7 +173,12 @@ class _Stream:
         scores[rows, images] = -np.inf
 
         def exact(which: Int64, found: Int64, close: Float32) -> Int64:
-            decided = exact_pairs(self.queries[some.queries.start + which], part[found])
+            decided = np.empty(len(found), dtype=np.float32)
+            size = max(1, _PAIRED // part.shape[1])
+            for pairs in (slice(i, i + size) for i in range(0, len(found), size)):
+                decided[pairs] = exact_pairs(
+                    self.queries[some.queries.start + which[pairs]], part[found[pairs]]
+                )
             confirm(close, decided, tau)
             return order_keys(decided, found + offset)
 
@@ -180,6 +187,11 @@ class _Stream:
         here = slice(self.offsets[some.queries.start], self.offsets[some.queries.stop])
         with self.adding:
             self.strangers[here] += ahead
+
+
+def _side(queries: int) -> int:
+    """How many queries and images a block has where the queries are the database; large ones need fewer calls."""
+    return _SQUARE if queries < _LARGE * _SQUARE else 2 * _SQUARE
 
 
 def _width(dim: int, queries: int) -> int:

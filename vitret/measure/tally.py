@@ -1,13 +1,13 @@
 """How many images of one block of scores beat each wanted image, for many queries at once.
 
 Most queries of a good descriptor have no contender in a block, and the block is read once. The others are counted in
-one of three ways, by what they cost: sort the few contenders, compare the block with every limit, or sort the block.
+one of three ways, by what they cost: sort the few contenders, compare the scores with every limit, or sort the scores.
 Scores that lie within the product's error of a limit are close calls: they alone are scored exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,11 +22,13 @@ from vitret.measure.scoring import Float32, key_scores, rising
 Exact = Callable[[Int64, Int64, Float32], Int64]
 Bool = NDArray[np.bool_]
 
-# Scores a step, 1 MiB. With 256 KiB, which the second-level cache holds, numpy's calls take longer than what they do:
-# poor descriptors took 1.65 times the bare product in place of 1.42 (9,000² × 384, medians of four, a busy machine).
+# Scores or comparisons a step. With half of it numpy's calls take longer than what they do: 1.33 times the bare product
+# in place of 1.24 (poor descriptors, 9,000² × 384, medians of five, a busy machine); four times as many gain nothing.
 _TOGETHER = 2**18
 # Nanoseconds on one core: a contender that is found and sorted, a score beside a limit, a score in a sorted row.
 _CONTENDER, _COMPARED, _SORTED = 40.0, 0.6, 9.0
+_SAMPLED = 8  # every so many queries tell how many contenders there are
+_EVEN, _ONES = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,15 +56,15 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Open:
-    """The queries with a contender, those with the most limits first, and the limits (t,) that may be beaten.
+    """The queries (e,) with a contender, those with the most limits first, and the limits (t,) that may be beaten.
 
-    `rows` (t,) counts queries in this order, `turn` (t,) the limits of a query; `which` (t,) is a limit's place among
-    all, `low` and `high` bound its window of doubt.
+    `counts` (e,) tells how many limits a query has. `rows` (t,) counts queries in this order; `which` (t,) is a
+    limit's place among all, `low` and `high` bound its window of doubt, both ascending within a query.
     """
 
     queries: Int64
+    counts: Int64
     rows: Int64
-    turn: Int64
     which: Int64
     low: Float32
     high: Float32
@@ -76,25 +78,36 @@ class _Open:
         queries = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
         counts = counts[queries]
         rows = np.repeat(np.arange(len(queries)), counts)
-        turn = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-        which = limits.offsets[queries][rows] + turn
+        which = (limits.offsets[queries] - (np.cumsum(counts) - counts))[rows] + np.arange(len(rows))
         high = limits.scores[which] + np.float32(tau)
-        return cls(queries=queries, rows=rows, turn=turn, which=which, low=low[which], high=high)
+        return cls(queries=queries, counts=counts, rows=rows, which=which, low=low[which], high=high)
+
+    def among(self, first: int, last: int) -> _Open:
+        """Those of some queries, with `rows` counted from the first of them."""
+        here = slice(*np.searchsorted(self.rows, (first, last)))
+        return _Open(
+            queries=self.queries[first:last],
+            counts=self.counts[first:last],
+            rows=self.rows[here] - first,
+            which=self.which[here],
+            low=self.low[here],
+            high=self.high[here],
+        )
+
+    def lowest(self) -> Float32:
+        """Where each query's first window begins, (e,)."""
+        first: Float32 = self.low[np.cumsum(self.counts) - self.counts]
+        return first
 
     def steps(self, images: int) -> Iterator[_Open]:
-        """As many queries at a time as the cache holds, with `rows` counted from the first of them."""
+        """As many queries at a time as the cache holds."""
         size = max(1, _TOGETHER // images)
-        ends = np.searchsorted(self.rows, np.arange(0, len(self.queries) + size, size))
-        for i, (first, last) in enumerate(pairwise(ends)):
-            here = slice(first, last)
-            yield _Open(
-                queries=self.queries[i * size : (i + 1) * size],
-                rows=self.rows[here] - i * size,
-                turn=self.turn[here],
-                which=self.which[here],
-                low=self.low[here],
-                high=self.high[here],
-            )
+        for first in range(0, len(self.queries), size):
+            yield self.among(first, first + size)
+
+
+# Scores (q, n) → per limit: how many lie above its window, and whether any lies inside; (t,) both.
+_Way = Callable[[Float32, _Open], tuple[Int64, Bool]]
 
 
 def beating(scores: Float32, limits: Limits, tau: float, exact: Exact) -> Int64:
@@ -106,15 +119,17 @@ def beating(scores: Float32, limits: Limits, tau: float, exact: Exact) -> Int64:
     if not scores.shape[1]:
         return ahead
     every = _Open.of(scores.max(axis=1), limits, tau)
+    if not len(every.queries):
+        return ahead
     if 4 * len(every.queries) > len(scores):
         scores = np.ascontiguousarray(scores)  # turned once where it lies on its side
     doubtful = []
     with _small_buffers():
-        for some in every.steps(scores.shape[1]):
-            above, inside = _counted(np.ascontiguousarray(scores[some.queries]), some)
+        for way, some in _ways(scores, every):
+            above, inside = way(scores, some)
             ahead[some.which] = above
             doubtful.append(inside)
-    doubt = np.flatnonzero(np.concatenate([np.empty(0, dtype=np.bool_), *doubtful]))
+    doubt = np.flatnonzero(np.concatenate(doubtful))
     if len(doubt):
         ahead[every.which[doubt]] = _settled(scores, every, doubt, ahead, limits.keys, exact)
     return ahead
@@ -130,22 +145,42 @@ def _small_buffers() -> Iterator[None]:
         np.setbufsize(before)
 
 
-def _counted(part: Float32, some: _Open) -> tuple[Int64, Bool]:
-    """Per limit: how many scores lie above its window, and whether any lies inside."""
-    lowest = some.low[some.turn == 0]
-    mask = np.zeros((len(part), -(-part.shape[1] // 8) * 8), dtype=np.bool_)  # rows of whole 64-bit words
-    np.greater_equal(part, lowest[:, None], out=mask[:, : part.shape[1]])
-    costs = (
-        _CONTENDER * np.count_nonzero(mask),
-        _COMPARED * len(some.rows) * part.shape[1],
-        _SORTED * part.size,
-    )
-    if costs[1] <= min(costs):
-        return _by_comparing(part, some, mask)
-    if costs[0] <= costs[2]:
-        rows, images = np.divmod(np.flatnonzero(mask), mask.shape[1])
-        return _by_place(np.sort(_place(rows, part[rows, images])), some)
-    return _by_place(_place(np.arange(len(part))[:, None], np.sort(part, axis=1)).ravel(), some)
+def _ways(scores: Float32, every: _Open) -> list[tuple[_Way, _Open]]:
+    """How to count which queries, in their order; those with the most limits may be better sorted."""
+    images = scores.shape[1]
+    some = slice(None, None, _SAMPLED)
+    asked = scores[every.queries[some]]
+    contenders = np.count_nonzero(asked >= every.lowest()[some, None]) / len(asked)
+    otherwise = np.minimum(_COMPARED * every.counts, _SORTED).mean() * images
+    if _CONTENDER * contenders + _COMPARED / 2 * images <= otherwise:
+        return [(_by_finding, every)]
+    many = int(np.count_nonzero(_COMPARED * every.counts > _SORTED))
+    parts = [(_by_sorting, every.among(0, many)), (_by_comparing, every.among(many, len(every.queries)))]
+    return [(way, part) for way, part in parts if len(part.queries)]
+
+
+def _by_finding(scores: Float32, every: _Open) -> tuple[Int64, Bool]:
+    """The contenders are sorted."""
+    found = []
+    for some in every.steps(scores.shape[1]):
+        part = np.ascontiguousarray(scores[some.queries])
+        rows, images = np.divmod(np.flatnonzero(part >= some.lowest()[:, None]), part.shape[1])
+        found.append(_by_place(np.sort(_place(rows, part[rows, images])), some))
+    return _joined(found)
+
+
+def _by_sorting(scores: Float32, every: _Open) -> tuple[Int64, Bool]:
+    """All scores of a query are sorted."""
+    found = []
+    for some in every.steps(scores.shape[1]):
+        part = np.sort(scores[some.queries], axis=1)
+        found.append(_by_place(_place(np.arange(len(part))[:, None], part).ravel(), some))
+    return _joined(found)
+
+
+def _joined(found: Sequence[tuple[Int64, Bool]]) -> tuple[Int64, Bool]:
+    above, inside = zip(*found, strict=True)
+    return np.concatenate(above), np.concatenate(inside)
 
 
 def _place(rows: Int64, scores: Float32) -> Int64:
@@ -160,46 +195,45 @@ def _by_place(places: Int64, some: _Open) -> tuple[Int64, Bool]:
     return ends[some.rows] - above, inside
 
 
-def _by_comparing(part: Float32, some: _Open, mask: Bool) -> tuple[Int64, Bool]:
-    """`mask` tells which scores reach the lowest limit of their row."""
-    images = part.shape[1]
-    counts = np.bincount(some.turn)  # of rows that have another limit; those with the most come first
-    shape = (len(counts), len(part))
-    low, high = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-    low[some.turn, some.rows], high[some.turn, some.rows] = some.low, some.high
-    reached, above = _Tally.room(mask, shape[0]), _Tally.room(mask, shape[0])
-    for i, rows in enumerate(counts):
-        there = mask[:rows, :images]
-        if i:
-            np.greater_equal(part[:rows], low[i, :rows, None], out=there)
-        reached.add(i, mask[:rows])
-        np.greater(part[:rows], high[i, :rows, None], out=there)
-        above.add(i, mask[:rows])
-    found = above.total()[some.turn, some.rows]
-    return found, reached.total()[some.turn, some.rows] > found
+def _by_comparing(scores: Float32, every: _Open) -> tuple[Int64, Bool]:
+    """The scores of a query are compared with each of its limits."""
+    images, counts = scores.shape[1], every.counts
+    # Bytes are added eight at once, so they lie in whole 64-bit words, and in pieces of 255 words at most.
+    pieces = -(-images // (8 * 255))
+    words = -(-images // (8 * pieces))
+    most = max(int(counts[0]), min(len(every.low), _TOGETHER // images))
+    mask = np.zeros((most, pieces * words * 8), dtype=np.bool_)
+    eights = mask.view(np.uint64).reshape(most, pieces, words)
+    reached, above = (np.empty((len(every.low), pieces), dtype=np.uint64) for _ in range(2))
+    ends = np.append(0, np.cumsum(counts)).tolist()
+    for first, last in _alike(counts, most):
+        some = slice(ends[first], ends[last])
+        room, bounds = some.stop - some.start, (last - first, -1, 1)
+        # A row stays in the first-level cache while it is compared with all limits of its query.
+        part = scores[every.queries[first:last], None]
+        there = mask[:room, :images].reshape(last - first, -1, images)
+        np.greater_equal(part, every.low[some].reshape(bounds), out=there)
+        np.add.reduce(eights[:room], axis=2, out=reached[some])
+        np.greater(part, every.high[some].reshape(bounds), out=there)
+        np.add.reduce(eights[:room], axis=2, out=above[some])
+    found = _bytes_added(above)
+    return found, _bytes_added(reached) > found
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Tally:
-    """How many are true in each row, some times over: bytes are added eight at once, 255 words at most."""
+def _alike(counts: Int64, most: int) -> Iterator[tuple[int, int]]:
+    """Neighbours with equal counts, from first to last, that have `most` together at most."""
+    ends = np.append(np.flatnonzero(np.diff(counts)) + 1, len(counts)).tolist()
+    for first, last in pairwise([0, *ends]):
+        size = most // int(counts[first])
+        yield from ((i, min(i + size, last)) for i in range(first, last, size))
 
-    words: NDArray[np.uint64]  # (255 words each, times, rows)
 
-    @classmethod
-    def room(cls, mask: Bool, times: int) -> _Tally:
-        return cls(words=np.zeros((-(-mask.shape[1] // (8 * 255)), times, len(mask)), dtype=np.uint64))
-
-    def add(self, time: int, mask: Bool) -> None:
-        words = mask.view(np.uint64)
-        for i, eight in enumerate(self.words):
-            np.add.reduce(words[:, i * 255 : (i + 1) * 255], axis=1, out=eight[time, : len(mask)])
-
-    def total(self) -> Int64:
-        """(times, rows)."""
-        counts: Int64 = (
-            self.words.view(np.uint8).reshape(*self.words.shape, 8).sum(axis=(0, 3), dtype=np.int64)
-        )
-        return counts
+def _bytes_added(words: NDArray[np.uint64]) -> Int64:
+    """The sum of all bytes of the words in each row, (t, w) → (t,)."""
+    pairs = (words & _EVEN) + (words >> np.uint64(8) & _EVEN)
+    # The product adds the four sums of two bytes up, in its highest sixteen bits.
+    total: Int64 = (pairs * _ONES >> np.uint64(48)).astype(np.int64).sum(axis=1)
+    return total
 
 
 def _settled(scores: Float32, every: _Open, doubt: Int64, ahead: Int64, keys: Int64, exact: Exact) -> Int64:
@@ -208,17 +242,18 @@ def _settled(scores: Float32, every: _Open, doubt: Int64, ahead: Int64, keys: In
     begins = np.append(True, (np.diff(rows) > 0) | (low[1:] > high[:-1]))
     window = np.cumsum(begins) - 1
     first, last = np.flatnonzero(begins), np.flatnonzero(np.append(begins[1:], True))
-    owners, decided = [window], [keys[which]]
+    close = []  # windows, queries, images and scores of the close calls
     size = max(1, _TOGETHER // scores.shape[1])
     for start in range(0, len(first), size):
         some = slice(start, start + size)
         queries = every.queries[rows[first[some]]]
         beside = np.ascontiguousarray(scores[queries])
-        inside = (beside >= low[first[some], None]) & (beside <= high[last[some], None])
+        inside = beside >= low[first[some], None]
+        inside &= beside <= high[last[some], None]
         local, images = np.divmod(np.flatnonzero(inside), scores.shape[1])
-        owners.append(start + local)
-        decided.append(exact(queries[local], images, beside[local, images]))
-    owner, key = np.concatenate(owners), np.concatenate(decided)
+        close.append((start + local, queries[local], images, beside[local, images]))
+    owners, *pairs = (np.concatenate(some) for some in zip(*close, strict=True))
+    owner, key = np.append(window, owners), np.append(keys[which], exact(*pairs))
     order = np.lexsort((key, owner))
     # Keys ascend within a window: those behind a limit, other limits left out, beat it.
     passed = np.cumsum(order >= len(window))
