@@ -25,9 +25,19 @@ def test_ties_are_joined_to_the_first_row_and_others_are_not(write, tmp_path: Pa
 def test_sets_with_a_warning_come_last_and_ablation_studies_not_at_all(write, tmp_path: Path):
     for name in ("a", "b", "c"):
         write(name, [0] * 30, train_set="drawn", warning="no photographs")
-    write("a", [0] * 30, train_set="drawn", eval_set="real", protocol=Protocol(size=512))
+    for name in ("a", "b"):
+        write(name, [0] * 30, train_set="drawn", eval_set="real", protocol=Protocol(size=512))
     write("a", [0] * 30, train_set="photographs")
     write("b", [0] * 30, train_set="photographs")
     write("a+changed", [1] * 30, train_set="photographs")
     found = [(card.trained, card.measured) for card in cards(tables(read_all(tmp_path / "results")))]
     assert found == [("photographs", "east"), ("drawn", "real"), ("drawn", "east")]
+
+
+def test_a_table_of_one_row_has_a_chart_only_where_none_has_more(write, tmp_path: Path):
+    results = tmp_path / "results"
+    write("a", [0] * 30, train_set="alone")
+    assert [card.trained for card in cards(tables(read_all(results)))] == ["alone"]
+    for name in ("a", "b"):
+        write(name, [0] * 30, train_set="compared")
+    assert [card.trained for card in cards(tables(read_all(results)))] == ["compared"]

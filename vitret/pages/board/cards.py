@@ -72,10 +72,12 @@ def trained_words(table: Table) -> str:
 
 
 def cards(found: Sequence[Table]) -> list[Card]:
-    """The charts of tables of systems: those without a warning first, then those with most rows."""
-    shown = [
-        table for table in found if not table.ablation and any(row.primary is not None for row in table.rows)
-    ]
+    """The charts of tables of systems: those without a warning first, then those with most rows.
+
+    A table of one row compares nothing; it has a chart only where no table has more.
+    """
+    systems = [table for table in found if not table.ablation and _ranked(table)]
+    shown = [table for table in systems if _ranked(table) > 1] or systems
     # A training set whose own numbers carry a warning is no example of a user's data.
     warned = {table.train_set for table in found if table.warnings}
     shown.sort(
@@ -91,6 +93,10 @@ def cards(found: Sequence[Table]) -> list[Card]:
         _card(table, suite=table.suite if shares[table.train_set, measured_words(table)] > 1 else "")
         for table in shown
     ]
+
+
+def _ranked(table: Table) -> int:
+    return sum(row.primary is not None for row in table.rows)
 
 
 def _card(table: Table, *, suite: str) -> Card:
