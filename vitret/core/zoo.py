@@ -50,13 +50,16 @@ class ZooModel(Strict):
     size: Fact
     licence: Fact
     pretraining: Fact
+    suite: str = Field(default="", description="how to measure it, where it takes squares of one size alone")
     timm: str = Field(default="", description="a version of timm that has it, where older ones may not")
     systems: tuple[str, ...] = Field(default=(), description="systems that are this network, for its rows")
 
     @property
     def command(self) -> str:
-        """The command that measures the network on the landmarks suite."""
-        return f"vitret bench --train-set none --systems {self.network}{' --trust' if self.trust else ''}"
+        """The command that measures the network, on the landmarks suite unless it takes one size alone."""
+        suite = f" --suite {self.suite}" if self.suite else ""
+        trust = " --trust" if self.trust else ""
+        return f"vitret bench --train-set none --systems {self.network}{suite}{trust}"
 
 
 class Zoo(Strict):

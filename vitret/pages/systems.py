@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vitret.core.config import Strict, file_names
+from vitret.core.errors import UserError
 from vitret.core.networks import Part
 from vitret.core.recipes import MemorySpec, System, Track, read_published, read_system, system_names
 from vitret.core.store import digest
@@ -18,6 +19,7 @@ Made by `vitret list systems --format md` from `configs/systems/` and `configs/p
 What a source leaves open is an option with a declared default; what stands here instead is listed as "open", and those
 are the known reasons for a gap to the published numbers. FLOPs are for one image, in 10⁹, a multiplication and an
 addition counted as two: linear layers and convolutions alone, and with the products of attention added.
+"–" stands where a head takes another size alone.
 
 "Starts from" names timm's tag of the weights, the layout and file of another project's checkpoint, or random weights;
 "default tag" is the tag that the installed timm takes for an architecture without one.
@@ -76,7 +78,10 @@ def _sizes(model: Retriever) -> list[str]:
 
 def _flops_cell(model: Retriever, size: int) -> str:
     side = size - size % model.patch
-    flops: Flops = count_flops(model, side, side)
+    try:
+        flops: Flops = count_flops(model, side, side)
+    except UserError:  # a head made for one size, such as Unicom's
+        return "–"
     if flops.linear == flops.attention:
         return f"{flops.linear / 1e9:.2f}"
     return f"{flops.linear / 1e9:.2f} / {flops.attention / 1e9:.2f}"

@@ -165,7 +165,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "unicom": Layout(
         about="Unicom's ViT and head (An)",
-        fits="a system of your own: backbone unicom_vit, head unicom (docs/add-your-own.md)",
+        fits="unicom_vit_b16, unicom_vit_l14, at squares of 224 pixels",
         rules=[(r"feature\.", "head.feature."), *_PLAIN_VIT],
     ),
     "google_npz": Layout(
