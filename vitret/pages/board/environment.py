@@ -4,7 +4,7 @@ from importlib.resources import files
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-_TEMPLATES = ("page.html", "parts.html", "pictures.html", "maps.html", "board.css", "board.js")
+_TEMPLATES = ("head.html", "page.html", "parts.html", "pictures.html", "maps.html", "board.css", "board.js")
 
 
 def template(name: str) -> str:

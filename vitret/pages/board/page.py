@@ -73,6 +73,7 @@ def as_page(
     ]
     return filled(
         "page.html",
+        title="vitret leaderboard",
         cards=cards(found),
         sections=sections,
         published=[file for file in published if not file.own_protocol],
