@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitret.cli import completions, console
-from vitret.cli.options import Box, Device, Trust, corners
+from vitret.cli.options import Box, Device, Network, Trust, corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,7 @@ _HOW = ("last", "rollout")
 
 
 def maps(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A run, a frozen system, a network (timm:, torchhub:, hf:; `vitret list models`), or a checkpoint "
-            "file of a run.",
-            autocompletion=completions.networks,
-        ),
-    ],
+    model: Network,
     query: Annotated[Path, typer.Argument(metavar="QUERY", help="The photograph that was looked for.")],
     photos: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="What was found: one or several photographs.")

@@ -19,6 +19,14 @@ def _consent(context: typer.Context, given: bool) -> bool:
     return given
 
 
+Network = Annotated[
+    str,
+    typer.Argument(
+        help="A run, a frozen system, a network (timm:, torchhub:, hf:; `vitret list models`), or a checkpoint "
+        "file of a run.",
+        autocompletion=completions.networks,
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option(

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import completions, console
-from vitret.cli.options import Box, Device, Format, Precision, Trust, corners
+from vitret.cli import console
+from vitret.cli.options import Box, Device, Format, Network, Precision, Trust, corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A run, a frozen system, a network (timm:, torchhub:, hf:; `vitret list models`), or a checkpoint "
-            "file of a run.",
-            autocompletion=completions.networks,
-        ),
-    ],
+    model: Network,
     photos: Annotated[
         list[Path] | None, typer.Argument(metavar="PHOTO...", help="One or several photographs to look for.")
     ] = None,
