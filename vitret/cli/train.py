@@ -130,7 +130,7 @@ def _recipe(
 def _planned(recipe: "Recipe", trainset: "TrainSet", home: Path) -> str:
     from vitret.core.runs import Run
 
-    run = Run(path=home / "runs" / recipe.run_id)
+    run = Run.of(home, recipe.run_id)
     doing = "nothing: it is trained" if run.finished else "continue" if run.state.exists() else "train"
     left_out = f" {recipe.exclude.words}" if recipe.exclude else ""
     return (

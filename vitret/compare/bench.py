@@ -100,7 +100,7 @@ def measure_again(
     A frozen network's checkpoint is made where it is not there; another run raises `DataError`.
     """
     job = _Bench(places=places, work=work, machine=machine, command="", say=say, steps=silent)
-    run = Run(path=places.home / "runs" / recipe.run_id)
+    run = Run.of(places.home, recipe.run_id)
     if not recipe.system.frozen and not run.finished:
         raise DataError(f"{run.path}: the run is not here, and it is needed to measure again.")
     with locked(open_run(places.home, recipe).path / "run.lock", say):

@@ -64,7 +64,7 @@ def _line(
     places: Places, asked: Asked, recipe: ResolvedRecipe, missing: Sequence[str], *, replaced: bool = False
 ) -> str:
     """One run: what is done for it."""
-    run = Run(path=places.home / "runs" / recipe.run_id)
+    run = Run.of(places.home, recipe.run_id)
     if not missing:
         return f"{run.id}: nothing to do, {len(row_paths(places, recipe, suite=asked.suite))} rows stand"
     if recipe.system.frozen:
@@ -115,7 +115,7 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
 
 
 def _to_train(places: Places, recipe: ResolvedRecipe) -> bool:
-    return not recipe.system.frozen and not Run(path=places.home / "runs" / recipe.run_id).finished
+    return not recipe.system.frozen and not Run.of(places.home, recipe.run_id).finished
 
 
 def _described(places: Places, asked: Asked, owed: Sequence[str]) -> int:

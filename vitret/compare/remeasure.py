@@ -85,7 +85,7 @@ def require_network(case: Case) -> None:
     from vitret.models.origin import checkpoint_digest, digest_now
 
     row, home = case.row, case.places.home
-    run = Run(path=home / "runs" / row.recipe.run_id)
+    run = Run.of(home, row.recipe.run_id)
     frozen = row.recipe.system.frozen
     now = digest_now(row.recipe.system.model, seed=row.recipe.seed, home=home) if frozen else None
     now = now or checkpoint_digest(run, home=home)

@@ -117,7 +117,7 @@ def _training_sets(
         name = recipe.track.train_set
         if name in found and not recipe.system.frozen:
             with problems.collected():
-                run = Run(path=places.home / "runs" / recipe.run_id)
+                run = Run.of(places.home, recipe.run_id)
                 run.require_data(name, found[name][0])
                 require_start(run, recipe, home=places.home)
     return found
@@ -171,7 +171,7 @@ def _weights_now(places: Places, recipe: Recipe) -> str:
     """The digest of the network that would be measured now: of a frozen one's file, else of the run's checkpoint."""
     from vitret.models.origin import checkpoint_digest, digest_now
 
-    run = Run(path=places.home / "runs" / recipe.run_id)
+    run = Run.of(places.home, recipe.run_id)
     found = None
     if recipe.system.frozen:
         found = digest_now(recipe.system.model, seed=recipe.seed, home=places.home)

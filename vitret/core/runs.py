@@ -43,6 +43,11 @@ class Run:
 
     path: Path
 
+    @classmethod
+    def of(cls, home: Path, run_id: str) -> "Run":
+        """The run of that name below the home folder, whether it is there or not."""
+        return cls(path=home / "runs" / run_id)
+
     @property
     def id(self) -> str:
         return self.path.name
@@ -116,7 +121,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 
 def open_run(home: Path, recipe: Recipe) -> Run:
     """The run of a recipe, made if it is not there; its recipe.yaml names every value."""
-    run = Run(path=home / "runs" / recipe.run_id)
+    run = Run.of(home, recipe.run_id)
     if not run.recipe_file.is_file():
         try:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -138,7 +143,7 @@ def find_run(home: Path, name: str) -> Run:
     known = run_names(home)
     matches = [run for run in known if run.startswith(name)]
     if len(matches) == 1:
-        return Run(path=home / "runs" / matches[0])
+        return Run.of(home, matches[0])
     if matches:
         raise DataError(f"'{name}' begins several runs: {listed(matches)}.")
     raise DataError(f"There is no run called '{name}' in {home / 'runs'}. {did_you_mean(name, known)}")

@@ -82,7 +82,7 @@ def look(run: Run) -> Seen:
 
 def runs_at_work(home: Path) -> list[Run]:
     """The runs of a home that some process holds."""
-    runs = [Run(path=home / "runs" / name) for name in run_names(home)]
+    runs = [Run.of(home, name) for name in run_names(home)]
     return [run for run in runs if not run.finished and held(run.path / "run.lock")]
 
 

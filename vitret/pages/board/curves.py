@@ -44,7 +44,7 @@ def _losses(home: Path, run: str) -> list[tuple[float, float]]:
 
     Raises `DataError` where a line is damaged.
     """
-    entries = read_log(Run(path=home / "runs" / run).log_file)
+    entries = read_log(Run.of(home, run).log_file)
     return [(float(entry["step"]), float(entry["loss"])) for entry in entries if "loss" in entry]
 
 

@@ -19,7 +19,7 @@ def row_maps(
 
     Raises `UserError` for a network without tokens.
     """
-    model, _ = load_model(Run(path=places.home / "runs" / row.recipe.run_id).checkpoint)
+    model, _ = load_model(Run.of(places.home, row.recipe.run_id).checkpoint)
     protocol, evalset = row.protocol, first.evalset
     seen: dict[int, Seen] = {}
     pairs = []
