@@ -74,8 +74,8 @@ def noisy(rng, images, noise):
 )
 def test_ranks_are_those_of_counting_query_after_query(noise, digest, monkeypatch):
     rows, truth = noisy(np.random.default_rng(4), 700, noise)
-    # The third: blocks of 80 rows, because there are many of 40.
-    for square, block, threads in ((1000, 8192, 1), (1000, 97, 2), (40, 8192, 2)):
+    # The last: blocks of 80 rows, because there are many of 40.
+    for square, block, threads in ((1000, 8192, 1), (1000, 8192, 2), (1000, 97, 2), (40, 8192, 2)):
         monkeypatch.setattr(counting, "_SQUARE", square)
         found = count_ranks(rows, rows, truth, block=block, threads=threads)["all"]
         assert sha256(found.values.tobytes() + found.offsets.tobytes()).hexdigest()[:16] == digest
