@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from small_bench import draw, make_places, write_categories
+from small_bench import draw, finish, linked, make_places, write_categories
 
 from vitret.compare.asked import Places, Request
 from vitret.compare.plan import plan
@@ -79,6 +79,27 @@ def test_the_plan_of_prepared_sets_counts_what_is_there(places: Places):
     assert not any(line.startswith("Not prepared") for line in lines)
     with pytest.raises(UserError, match="Did you mean 'frozen'"):
         plan(places, Request(train_set="none", systems=["frozn"]))
+
+
+def test_a_system_that_cannot_fill_a_batch_is_named_before_anything_runs(places: Places, tmp_path: Path):
+    with LayoutWriter(places.data, "small", workers=1) as writer:
+        writer.train(linked(writer, draw(tmp_path / "small", patterns=3, views=2)), [0, 0, 1, 1, 2, 2])
+        finish(writer)
+    (places.configs / "systems" / "paired.yaml").write_text(
+        "name: paired\ntitle: Paired\nlosses: [{name: contrastive}]\nsampler: {name: pxk, k: 2}\n"
+        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
+    )
+    track = "name: small\ntrain_set: small\nimages_seen: 16\nvalidation: 0\nsuite: own\nsystems: [frozen, paired]\n"
+    (places.configs / "tracks" / "small.yaml").write_text(f"{track}batch: 8\n")
+    request = Request(train_set="small", seeds=2, without_distractors=True)
+    with pytest.raises(UserError) as told:
+        plan(places, request)
+    assert str(told.value).startswith(
+        "paired cannot learn from small: sampler pxk: a batch of 8 holds 4 classes"
+    )
+    assert str(told.value).count("cannot learn") == 1
+    (places.configs / "tracks" / "small.yaml").write_text(f"{track}batch: 6\n")
+    assert len(resolve(places, request).tasks) == 4
 
 
 def test_a_set_of_ones_own_is_named_where_it_is_missing(places: Places):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vitret.core import plugins
 from vitret.core.config import file_names, yaml_files
 from vitret.core.errors import UserError
 from vitret.core.recipes import Recipe, System, make_recipe, read_system, read_track, require_trainable
@@ -44,6 +45,23 @@ def test_changing_the_track_makes_it_an_own_budget(configs: Path):
 def test_every_track_has_seeds_enough_to_speak_of_methods(name: str):
     small = name in ("minitown-clean", "minitown-noisy", "minitown-sfm")
     assert read_track(CONFIGS, name).seeds == tuple(range(5 if small else 3))
+
+
+@pytest.mark.parametrize("name", file_names(CONFIGS / "tracks"))
+def test_the_classes_of_every_track_fill_a_batch_of_every_system(name: str):
+    """By the counts of the cards; a bench looks again at what is prepared."""
+    track = read_track(CONFIGS, name)
+    expected = {}
+    if track.train_set in plugins.names("datasets"):
+        expected = plugins.load("datasets", track.train_set).CARD.expected
+    if "classes" not in expected:
+        pytest.skip("no card counts its classes")
+    classes = expected["classes"].value
+    learned = classes - (max(2, round(track.validation * classes)) if track.validation else 0)
+    for system in track.systems:
+        sampler = read_system(CONFIGS, system).sampler
+        if sampler.name == "pxk":
+            assert track.batch // int(sampler.options.get("k", 4)) <= learned, system
 
 
 def test_unknown_options_of_a_part_are_refused(configs: Path):

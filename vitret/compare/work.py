@@ -12,6 +12,7 @@ from vitret.compare.arena import read_suite
 from vitret.compare.asked import Asked, Places, Problems, Request, ask, require_prepared, unprepared
 from vitret.compare.levels import owed_keys, require_measurable
 from vitret.compare.whiten import load_source
+from vitret.core.errors import UserError
 from vitret.core.exclusion import LeftOut
 from vitret.core.protocol import Suite
 from vitret.core.recipes import Recipe, ResolvedRecipe, read_track
@@ -113,6 +114,7 @@ def _training_sets(
         with problems.collected():
             if name not in absent:
                 found[name] = layout.train_facts(places.data, name)
+    _require_batches(places, asked, found, problems=problems)
     for recipe in asked.recipes:
         name = recipe.track.train_set
         if name in found and not recipe.system.frozen:
@@ -121,6 +123,28 @@ def _training_sets(
                 run.require_data(name, found[name][0])
                 require_start(run, recipe, home=places.home)
     return found
+
+
+def _require_batches(places: Places, asked: Asked, prepared: Container[str], *, problems: Problems) -> None:
+    """A system that cannot learn from its set is a problem, once for all its seeds."""
+    looked: set[str] = set()
+    trainset: TrainSet | None = None
+    for recipe in asked.recipes:
+        name, system = recipe.track.train_set, recipe.system
+        learns = name in prepared and not system.frozen and not Run.of(places.home, recipe.run_id).finished
+        if not learns or system.name in looked:
+            continue
+        from vitret.learn.train import require_batches
+
+        looked.add(system.name)
+        with problems.collected():
+            if trainset is None or trainset.name != name:
+                trainset = layout.load_train(places.data, name)
+            learned = asked.left_out.mark(trainset) if recipe.exclude and asked.left_out else trainset
+            try:
+                require_batches(recipe, learned)
+            except UserError as error:
+                raise UserError(f"{system.name} cannot learn from {name}: {error}") from error
 
 
 def _data(

@@ -41,7 +41,7 @@ from vitret.learn.step_clock import OFF, StepClock
 from vitret.models.model import Retriever, save_model
 from vitret.models.origin import record_start
 
-__all__ = ["Progress", "initial_model", "train"]
+__all__ = ["Progress", "initial_model", "require_batches", "train"]
 
 ImagesOf = Callable[[TrainSet], Dataset[Tensor]]
 """A part of the training set → what the network sees of it."""
@@ -223,6 +223,16 @@ def _step(course: _Course, place: Position, rows: Int64, batch: Batch) -> Outcom
     loss, terms = train_step(learner, recipe, batch, course.labels[chosen], step=place.step)
     shown = {"lr": learner.optimiser.param_groups[0]["lr"]}
     return Outcome(loss=loss, last={"epoch": place.epoch, **terms, **shown})
+
+
+def require_batches(recipe: ResolvedRecipe, trainset: TrainSet) -> None:
+    """Refuse a recipe of which the set fills no batch, before anything starts; `UserError` says what to change.
+
+    What only the images' sizes can tell is not looked at.
+    """
+    _check_tuples(recipe)
+    learned, _ = holdout.split(trainset, recipe.track.validation)
+    _sampler(recipe, learned)
 
 
 def _check_tuples(recipe: ResolvedRecipe) -> None:
