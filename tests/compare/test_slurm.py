@@ -31,7 +31,7 @@ def slurm(tmp_path: Path) -> Iterator[Mapping[str, str]]:
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """A system that trains for some seconds on the set `town`, measured on `test`."""
+    """A system that trains for half a minute, so that its jobs can be disturbed, on the set `town`; measured on `test`."""
     found = make_places(tmp_path / "places", track="town", suite="plain")
     write_town(found, tmp_path / "drawn")
     (found.configs / "systems" / "learner.yaml").write_text(
@@ -39,7 +39,7 @@ def places(tmp_path: Path) -> Places:
         "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
     )
     (found.configs / "tracks" / "town.yaml").write_text(
-        "name: town\ntrain_set: town\nimages_seen: 640\nbatch: 8\nvalidation: 0\nsuite: plain\n"
+        "name: town\ntrain_set: town\nimages_seen: 6400\nbatch: 8\nvalidation: 0\nsuite: plain\n"
         "image: {policy: square, size: 32}\nsystems: [learner]\nseeds: [0, 1, 2, 3]\n"
     )
     (found.suites / "plain.yaml").write_text(
