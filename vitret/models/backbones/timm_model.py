@@ -23,6 +23,7 @@ from vitret.models.image_sizes import ImageSizes, find_sizes, takes
 from vitret.models.own_head import OwnHead, has_own_pooling, projection_width
 from vitret.models.positions import interpolate_as_upstream
 from vitret.models.timm_backbone import TimmBackbone, has_tokens
+from vitret.models.tokens import Tokens
 from vitret.models.torchvision_import import import_torchvision
 from vitret.models.weights import note, read_state
 
@@ -122,7 +123,7 @@ def _check_name(arch: str) -> None:
     plain, _, tag = arch.partition(".")
     if not timm.is_model(plain):
         raise UserError(f"timm has no architecture '{arch}'. {did_you_mean(arch, timm.list_models())}")
-    known = timm.list_models(f"{plain}.*", pretrained=True)
+    known = timm.list_models(f"{plain}.*", pretrained=True) if tag else []
     if tag and arch not in known:
         raise UserError(f"timm has no weights '{tag}' of {plain}. {did_you_mean(arch, known)}")
 
@@ -192,13 +193,12 @@ def _probed(arch: str, asked: str) -> tuple[ImageSizes, bool, tuple[int, ...]]:
     shapes = shape_only(arch, options, layers=layers, norm="shared_final" if norm else "none")
     side = options.get("img_size") or shapes.model.pretrained_cfg["input_size"][-1]
     native = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
-    if "norm" in takes(shapes, *native):
+    made: list[Tokens] = []
+    if "norm" in takes(lambda images: made.append(shapes(images)), *native):
         shapes.norm = False
-    widths = shapes.widths
-    if not takes(shapes, *native):
-        # SAM's neck is counted to its norm and is narrower than timm's list says.
-        grids = shapes(torch.empty(1, 3, *native, device="meta")).grids
-        widths = tuple(grid.shape[1] for grid in grids)
+        takes(lambda images: made.append(shapes(images)), *native)
+    # SAM's neck is counted to its norm and is narrower than timm's list says.
+    widths = tuple(grid.shape[1] for grid in made[-1].grids) if made else shapes.widths
     if family(arch) in _RESIZE_INSIDE:
         return ImageSizes(step=1, fixed=native), shapes.norm, widths
     steps = [shapes.patch]
