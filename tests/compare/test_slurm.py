@@ -31,7 +31,7 @@ def slurm(tmp_path: Path) -> Iterator[Mapping[str, str]]:
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """A system that trains on the set `town` for half a minute, so that its jobs can be disturbed, measured on `test`."""
+    """A system that trains on `town` for half a minute, so that jobs can be disturbed, and is measured on `test`."""
     found = make_places(tmp_path / "places", track="town", suite="plain")
     write_town(found, tmp_path / "drawn")
     (found.configs / "systems" / "learner.yaml").write_text(
