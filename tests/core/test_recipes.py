@@ -61,7 +61,8 @@ def test_the_classes_of_every_track_fill_a_batch_of_every_system(name: str):
     for system in track.systems:
         sampler = read_system(CONFIGS, system).sampler
         if sampler.name == "pxk":
-            assert track.batch // int(sampler.options.get("k", 4)) <= learned, system
+            options = sampler.resolved("samplers").options
+            assert track.batch // options["k"] <= learned, system
 
 
 def test_unknown_options_of_a_part_are_refused(configs: Path):

@@ -16,7 +16,7 @@ from vitret.compare.asked import (
     unprepared,
 )
 from vitret.compare.rates import forecast, rates_of
-from vitret.compare.work import Task, Work, missing_rows, other_weights, resolve, row_paths
+from vitret.compare.work import Task, Work, missing_rows, other_weights, resolve, row_paths, to_train
 from vitret.core import plugins
 from vitret.core.recipes import ResolvedRecipe
 from vitret.core.runs import Run
@@ -84,7 +84,7 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
     busy = [recipe for recipe in asked.recipes if owed[recipe.run_id]]
     if not busy:
         return []
-    learners = [recipe for recipe in busy if _to_train(places, recipe)]
+    learners = [recipe for recipe in busy if to_train(places, recipe)]
     seen = sum(recipe.track.images_seen for recipe in learners)
     suite = asked.suite.name
     lines = [
@@ -106,16 +106,12 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
         (
             recipe.system.name,
             rates_of(places.results, recipe, asked.suite.protocol, device=device),
-            recipe.track.images_seen if _to_train(places, recipe) else 0,
+            recipe.track.images_seen if to_train(places, recipe) else 0,
             counts[recipe.run_id],
         )
         for recipe in busy
     ]
     return lines + forecast(works, device=device)
-
-
-def _to_train(places: Places, recipe: ResolvedRecipe) -> bool:
-    return not recipe.system.frozen and not Run.of(places.home, recipe.run_id).finished
 
 
 def _described(places: Places, asked: Asked, owed: Sequence[str]) -> int:
@@ -133,7 +129,7 @@ def _described(places: Places, asked: Asked, owed: Sequence[str]) -> int:
 
 def _learned_on(places: Places, recipe: ResolvedRecipe) -> int:
     """How many training images are described for a head that is still to learn on descriptors."""
-    if recipe.system.train_on != "descriptors" or not _to_train(places, recipe):
+    if recipe.system.train_on != "descriptors" or not to_train(places, recipe):
         return 0
     return sum(_count(places.data, recipe.track.train_set, part) for part in ("train", "validation"))
 

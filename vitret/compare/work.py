@@ -125,14 +125,18 @@ def _training_sets(
     return found
 
 
+def to_train(places: Places, recipe: ResolvedRecipe) -> bool:
+    """Whether a recipe's training is still to be done."""
+    return not recipe.system.frozen and not Run.of(places.home, recipe.run_id).finished
+
+
 def _require_batches(places: Places, asked: Asked, prepared: Container[str], *, problems: Problems) -> None:
     """A system that cannot learn from its set is a problem, once for all its seeds."""
     looked: set[str] = set()
     trainset: TrainSet | None = None
     for recipe in asked.recipes:
         name, system = recipe.track.train_set, recipe.system
-        learns = name in prepared and not system.frozen and not Run.of(places.home, recipe.run_id).finished
-        if not learns or system.name in looked:
+        if name not in prepared or not to_train(places, recipe) or system.name in looked:
             continue
         from vitret.learn.train import require_batches
 
