@@ -42,6 +42,20 @@ def test_lines_say_bytes_speed_and_time_now_and_then(
     ]
 
 
+def test_the_time_left_is_right_again_after_a_pause(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+):
+    with console.steps("run") as report:
+        for seconds, done in ((0, 1000), (31, 1310), (1000, 1320), (1040, 1720)):
+            clock(seconds)
+            report(done, 2000, "images")
+    assert capsys.readouterr().err.splitlines() == [
+        "run: 1,310 of 2,000 images, about 0:01:09 left",
+        "run: 1,320 of 2,000 images, about 18:18:12 left",
+        "run: 1,720 of 2,000 images, about 0:00:28 left",
+    ]
+
+
 def test_quiet_is_silent(
     clock: Callable[[float], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

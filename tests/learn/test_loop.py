@@ -157,7 +157,7 @@ def test_the_log_has_means_and_newest_values_and_what_validation_found(tmp_path:
     assert found[1]["small"] == pytest.approx(np.mean([loss < 1 for loss in losses[20:23]]))
     assert found[1]["epoch"] == 2
     assert found[2] == {"step": 23, "validation": 23}
-    assert told[18:20] == ["", f"loss {found[0]['loss']:.4f}, small {found[0]['small']:.0%}"]
+    assert told[18:20] == ["", f"steps, loss {found[0]['loss']:.4f}, small {found[0]['small']:.0%}"]
 
 
 def test_who_is_told_the_log_gets_each_line_once_when_a_training_continues(tmp_path: Path):

@@ -97,7 +97,7 @@ def test_it_learns_and_its_network_can_be_used(tiny, patterns, maps, tmp_path, m
         progress=lambda done, total, words: told.append(words),
     )
     assert len(told) == 40
-    first, last = (float(told[step - 1].split()[1]) for step in (5, 40))  # means of five losses
+    first, last = (float(told[step - 1].split()[2]) for step in (5, 40))  # means of five losses
     assert last < 0.93 * first
     model, _ = load_model(path)
     with torch.no_grad():

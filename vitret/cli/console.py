@@ -158,7 +158,7 @@ def _grid(
 
 
 Steps = Callable[[int, int, str], None]
-"""(steps done, steps in all, words), called at every step."""
+"""(done, in all, words), called as work is done; `words` begin with what is counted, or are empty."""
 
 Transfers = Callable[[str, int, int | None], None]
 """(name, bytes so far, bytes in all or None), called as bytes come, from any thread."""
@@ -189,19 +189,19 @@ def steps(name: str) -> Iterator[Steps]:
 
 
 def _lines(name: str) -> Steps:
-    """Print the progress, and the time that is left at this speed, at most once every `LINE_EVERY` seconds."""
-    said = began = time.monotonic()
-    first: int | None = None
+    """Print the progress, and the time left at the speed of late, at most once every `LINE_EVERY` seconds."""
+    said = time.monotonic()
+    before: int | None = None
 
     def report(done: int, total: int, words: str) -> None:
-        nonlocal said, first
-        first = done if first is None else first
+        nonlocal said, before
+        before = done if before is None else before
         now = time.monotonic()
         if now - said > LINE_EVERY and words:
-            said = now
-            seconds = round((now - began) * (total - done) / max(done - first, 1))
-            left = f", about {timedelta(seconds=seconds)} left" if done > first else ""
-            say(f"{name}: step {done} of {total}, {words}{left}")
+            seconds = round((now - said) * (total - done) / max(done - before, 1))
+            left = f", about {timedelta(seconds=seconds)} left" if done > before else ""
+            said, before = now, done
+            say(f"{name}: {done:,} of {total:,} {words}{left}")
 
     return report
 

@@ -175,7 +175,7 @@ def _teller(progress: Progress | None, *, before: int, total: int) -> Callable[[
     def tell(done: int) -> None:
         if progress is not None:
             speed = (done - before) / max(time.monotonic() - began, 1e-9)
-            progress(done, total, f"{speed:.1f} images/s")
+            progress(done, total, f"images, {speed:.1f} images/s")
 
     return tell
 

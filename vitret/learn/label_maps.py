@@ -137,7 +137,7 @@ def write_label_maps(
                 pixels = squared(images, rows, size=size, patch=model.patch)
                 block.append(maps_of(pixels).flatten(1).cpu().numpy())
                 if progress is not None:
-                    progress(rows.stop, len(images), "")
+                    progress(rows.stop, len(images), "images")
             file.append(np.concatenate(block), {})
         file.finish()
     found: NDArray[np.float32] = np.load(path, mmap_mode="r").reshape(len(images), *shape)

@@ -249,7 +249,7 @@ class _Window:
         last = {name: v.item() if isinstance(v, Tensor) else v for name, v in self.last.items()}
         entry = {"step": step, "steps": self.training.total, "loss": loss, **means}
         entry |= {name: value for name, value in last.items() if math.isfinite(value)}
-        words = [f"loss {loss:.4f}", *(f"{name} {value:.0%}" for name, value in means.items())]
+        words = ["steps", f"loss {loss:.4f}", *(f"{name} {value:.0%}" for name, value in means.items())]
         if self.training.images is not None:
             seconds = max(time.monotonic() - self.began, 1e-9)
             speed = self.training.images * len(losses) / seconds
