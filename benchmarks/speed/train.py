@@ -272,7 +272,9 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
         "images_per_second_on_the_clock": {name: round(rate, 2) for name, rate in rates.items()},
         "share_of_bare_step": round(middle["bare step"] / middle["loop"], 4),
         "share_of_forward_backward": round(middle["forward-backward"] / middle["loop"], 4),
-        **spent(clock, loop=middle["loop"] / a.block, bare=middle["bare step"] / a.block),
+        **spent(
+            clock, step=statistics.fmean(seconds["loop"]) / a.block, bare=middle["bare step"] / middle["loop"]
+        ),
         "sizes": sorted(bare.sizes()),
         "operations_per_image": operations,
         "tflops_of_the_loop": round(operations * rates["loop"] / 1e12, 3),
@@ -281,16 +283,19 @@ def measured(a: argparse.Namespace, folder: Path, device: torch.device) -> dict[
     }
 
 
-def spent(clock: StepClock, *, loop: float, bare: float) -> dict[str, Any]:
-    """Seconds of the loop's steps by phase, what of a step was data, and the share of the bare step without it."""
+def spent(clock: StepClock, *, step: float, bare: float) -> dict[str, Any]:
+    """Seconds of the loop's steps by phase, what of a step was data, and the share of the bare step without it.
+
+    `step` is the mean of the loop's steps, as the phases are means; `bare` is the bare step's share of the loop.
+    """
     steps = clock.steps - WARM
     if steps < 1:
         return {}
     each = {name: value / steps for name, value in clock.seconds.items() if name != "rest"}
     return {
         "seconds_of_a_step": {name: round(value, 5) for name, value in each.items()},
-        "share_of_data": round(each["data"] / loop, 4),
-        "share_of_bare_step_without_data": round(bare / (loop - each["data"]), 4),
+        "share_of_data": round(each["data"] / step, 4),
+        "share_of_bare_step_without_data": round(bare / (1 - each["data"] / step), 4),
     }
 
 
