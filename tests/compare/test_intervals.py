@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vitret.compare.intervals import Units, answered, interval, spread
+from vitret.compare.intervals import Units, answered, interval, score_interval, spread
 from vitret.core.errors import EmptyError, UserError
 
 CLUSTERS, SIZE = 14, 5
@@ -64,6 +64,33 @@ def test_one_group_says_nothing():
     assert interval(np.array([0.2, 0.4, 0.3]), np.zeros(3, np.int64)) == pytest.approx((0, 1), abs=0.01)
 
 
+def test_one_group_says_nothing_with_seeds_and_beside_another_set_either():
+    rng = np.random.default_rng(3)
+    seeds = 0.6 + 0.01 * rng.standard_normal((3, 5))
+    assert interval(seeds, np.zeros(5, np.int64)) == pytest.approx((0, 1), abs=0.01)
+    many = rng.random((1, 30))
+    units = Units.of([np.arange(30), np.zeros(5, np.int64)])
+    low, high = score_interval(spread(np.concatenate([many, seeds[:1]], axis=1), units), groups=units.groups)
+    assert (low, high) == pytest.approx((0, 1), abs=0.01)
+
+
+def test_nearly_all_right_is_no_more_certain_than_all_right():
+    nearly = np.where(np.arange(30) < 1, 0.99, 1.0)
+    assert interval(nearly) == pytest.approx(interval(np.ones(30)), abs=0.005)
+    assert interval(1 - nearly) == pytest.approx(interval(np.zeros(30)), abs=0.005)
+    assert interval(0.9 * nearly)[0] > 0.89
+
+
+@pytest.mark.parametrize("groups", [12, 30, 70])
+def test_what_seldom_goes_wrong_is_expected_where_it_did_not(groups: int):
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(1000):
+        values = np.where(rng.random(groups) < 0.03, 0, rng.uniform(0.95, 1, groups))
+        low, high = interval(values)
+        held += low <= 0.97 * 0.975 <= high
+    assert held > 930
+
+
 def test_queries_without_positives_are_left_out_and_must_be_the_same():
     assert interval(np.array([0.2, np.nan, 0.6, 0.4])) == interval(np.array([0.2, 0.6, 0.4]))
     with pytest.raises(EmptyError, match="no query has a positive"):
@@ -81,12 +108,12 @@ def wilson(values: np.ndarray, t: float) -> tuple[float, float]:
 
 
 def test_even_values_have_wilsons_interval():
-    even = np.tile([0.0, 0.2], 7)
+    even = np.tile([0.2, 0.4], 7)
     assert interval(even) == pytest.approx(wilson(even, stats.t.ppf(0.975, 13)))
 
 
 def test_a_few_groups_that_carry_the_mean_move_the_end_on_their_side():
-    few = np.where(np.arange(30) < 2, 0.4, 0.05)
+    few = np.where(np.arange(30) < 3, 0.6, 0.15)
     t = stats.t.ppf(0.975, 29)
     error = few.std(ddof=1) / np.sqrt(30)
     p = few.mean()
@@ -102,8 +129,8 @@ def test_a_few_groups_that_carry_the_mean_move_the_end_on_their_side():
 
 
 def test_one_odd_group_of_many_does_not_decide_alone():
-    odd = np.where(np.arange(20) < 1, 0.4, 0.05)
-    assert interval(odd)[1] < 0.15
+    odd = np.where(np.arange(20) < 1, 0.5, 0.15)
+    assert interval(odd)[1] < 0.25
 
 
 @pytest.mark.parametrize("rho", [0.3, 0.6])

@@ -34,6 +34,16 @@ def test_one_query_leaves_every_rank_open():
     assert [one.ranks for one in found] == [(1, 2), (1, 2)]
 
 
+def test_one_group_leaves_every_rank_open_whatever_its_seeds_say():
+    def system(value: float) -> Answers:
+        noise = 0.01 * np.random.default_rng(round(100 * value)).standard_normal((3, 5))
+        return Answers.of([value + noise], [np.zeros(5, np.int64)])
+
+    found, detectable = standings([system(0.8), system(0.2)])
+    assert [one.ranks for one in found] == [(1, 2), (1, 2)]
+    assert detectable == 1
+
+
 def test_each_set_counts_the_same_and_queries_without_positives_do_not():
     values = [np.array([[1.0, np.nan]]), np.array([[0.0, 0.0, 0.0]])]
     assert Answers.of(values, [np.arange(2), np.arange(3)]).mean == pytest.approx(0.5)

@@ -5,7 +5,8 @@ groups of unequal size; as two-way variance with the seeds: Cameron and Miller, 
 Interval: the score interval of Wilson, JASA 1927, with the effective number of queries that the variance tells (as
 Korn and Graubard, Survey Methodology 1998, do for proportions) and a t quantile. Where groups are more skewed than such
 an interval expects, as the few easy ones among hard queries are, Hall's correction for skewness (Journal of the Royal
-Statistical Society B 1992) moves the end on that side further out.
+Statistical Society B 1992) moves the end on that side further out. Where most groups lie near 0 or 1, the few that do
+not may be missing from the sample: there a group counts for no more than one right or wrong answer.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LEVEL = 0.95
 _NOTHING = 1e-24
 # Less skewness than this corrects nothing that could be printed.
 _STRAIGHT = 1e-6
+# From here on a group is no longer near to 0 or 1.
+_NEAR = 0.1
 # A quantile that leaves nothing out: that of one group, which has no degree of freedom.
 _ENDLESS = 1e6
 
@@ -124,15 +127,18 @@ class Units:
 class Spread:
     """A mean, its squared standard error over groups and over seeds, and their degrees of freedom; each (…).
 
-    `third` is the third central moment of the mean over groups; seeds are taken as symmetric. `seeds_whole` is the
-    variance over seeds before what seeds and groups do together was taken out of it: it varies less by chance, and
-    degrees of freedom follow from it. From `over_seeds`, which is zero by chance half of the time where seeds differ
-    little, they would be too many when the variance is too small.
+    `third` is the third central moment of the mean over groups; seeds are taken as symmetric. `near_zero` and
+    `near_one` tell how near to these ends the groups lie, 1 where all lie there, 0 where none is nearer than `_NEAR`.
+    `seeds_whole` is the variance over seeds before what seeds and groups do together was taken out of it: it varies
+    less by chance, and degrees of freedom follow from it. From `over_seeds`, which is zero by chance half of the time
+    where seeds differ little, they would be too many when the variance is too small.
     """
 
     mean: Float64
     over_groups: Float64
     third: Float64
+    near_zero: Float64
+    near_one: Float64
     groups_df: Float64
     over_seeds: Float64
     seeds_whole: Float64
@@ -144,8 +150,14 @@ class Spread:
 
     @property
     def df(self) -> Float64:
-        """Degrees of freedom of the sum: Satterthwaite, Biometrics 1946."""
-        return satterthwaite([(self.over_groups, self.groups_df), (self.seeds_whole, self.seeds_df)])
+        """Degrees of freedom of the sum: Satterthwaite, Biometrics 1946. 0 where a set has one group alone."""
+        both = satterthwaite([(self.over_groups, self.groups_df), (self.seeds_whole, self.seeds_df)])
+        return np.where(np.asarray(self.groups_df) == 0, 0.0, both)
+
+    @property
+    def varied(self) -> NDArray[np.bool_]:
+        """Where a standard error can be told: groups or seeds differ, and no set has one group alone."""
+        return (self.variance > _NOTHING) & (self.df > 0)
 
 
 def satterthwaite(parts: Sequence[tuple[Float64, Any]]) -> Float64:
@@ -163,6 +175,8 @@ def spread(values: Float64, units: Units) -> Spread:
     """The mean of values (…, S, Q) over seeds and queries, and what is known of its error."""
     means, deviations = units.deviations(values)
     seeds = means.shape[-1]
+    of_groups = units.set_means(values.mean(axis=-2))[0] / units.sizes
+    near_zero, near_one = (np.clip(1 - d / _NEAR, 0, 1).mean(axis=-1) for d in (of_groups, 1 - of_groups))
     mean_deviation = deviations.mean(axis=-2)
     over_groups, groups_df = _over_groups(mean_deviation, units)
     third = (mean_deviation**3).sum(axis=-1)
@@ -172,6 +186,8 @@ def spread(values: Float64, units: Units) -> Spread:
             mean=means[..., 0],
             over_groups=over_groups,
             third=third,
+            near_zero=near_zero,
+            near_one=near_one,
             groups_df=groups_df,
             over_seeds=nothing,
             seeds_whole=nothing,
@@ -184,6 +200,8 @@ def spread(values: Float64, units: Units) -> Spread:
         mean=means.mean(axis=-1),
         over_groups=over_groups,
         third=third,
+        near_zero=near_zero,
+        near_one=near_one,
         groups_df=groups_df,
         over_seeds=np.maximum(0.0, own - both),
         seeds_whole=own,
@@ -192,10 +210,12 @@ def spread(values: Float64, units: Units) -> Spread:
 
 
 def _over_groups(deviations: Float64, units: Units) -> tuple[Float64, Float64]:
-    """The variance that deviations (…, G) add up to, and its degrees of freedom."""
+    """The variance that deviations (…, G) add up to, and its degrees of freedom; 0 where a set has one group."""
     degrees = units.degrees()
     of_set = [(deviations[..., units.sets == k] ** 2).sum(axis=-1) for k in range(len(degrees))]
     variance = sum(of_set, np.zeros(deviations.shape[:-1]))
+    if (degrees == 0).any():
+        return variance, np.zeros_like(variance)
     return variance, satterthwaite([(v, df) for v, df in zip(of_set, degrees, strict=True)])
 
 
@@ -212,31 +232,48 @@ def score_interval(found: Spread, *, groups: int, level: float = LEVEL) -> tuple
     '0.878 1.000'
     """
     p = np.clip(found.mean, 0.0, 1.0)
-    varied = found.variance > _NOTHING
+    varied = found.varied
     # One over the effective number of answers; 1 / groups where no variance can be seen.
     per = np.where(varied, np.where(varied, found.variance, 1.0) / _inside(p), 1.0 / groups)
-    ends = []
-    for sign, t in zip((-1, 1), _end_quantiles(found, p, level), strict=True):
-        square = t**2
-        half = np.sqrt(square * per * p * (1 - p) + (square * per / 2) ** 2)
-        ends.append((p + square * per / 2 + sign * half) / (1 + square * per))
+    t = t_quantile(found.df, level)
+    low, high = (
+        _farther(
+            _wilson_end(p, per, sign * skewed),
+            _wilson_end(p, np.maximum(per, near**2 / groups), sign * t),
+            sign,
+        )
+        for sign, skewed, near in zip(
+            (-1, 1), _end_quantiles(found, p, t), (found.near_one, found.near_zero), strict=True
+        )
+    )
     # Rounding must not leave the mean outside its own interval.
-    return np.minimum(np.maximum(0.0, ends[0]), p), np.maximum(np.minimum(1.0, ends[1]), p)
+    return np.minimum(np.maximum(0.0, low), p), np.maximum(np.minimum(1.0, high), p)
+
+
+def _wilson_end(p: Float64, per: Float64, t: Float64) -> Float64:
+    """The end of Wilson's interval that lies `t` standard errors above (or below) `p` of 1 / `per` answers."""
+    square = t**2
+    half = np.sqrt(square * per * p * (1 - p) + (square * per / 2) ** 2)
+    end: Float64 = (p + square * per / 2 + np.sign(t) * half) / (1 + square * per)
+    return end
+
+
+def _farther(one: Float64, other: Float64, sign: int) -> Float64:
+    return sign * np.maximum(sign * one, sign * other)
 
 
 def _inside(p: Float64) -> Float64:
     return np.maximum(p * (1 - p), _NOTHING)
 
 
-def _end_quantiles(found: Spread, p: Float64, level: float) -> tuple[Float64, Float64]:
+def _end_quantiles(found: Spread, p: Float64, t: Float64) -> tuple[Float64, Float64]:
     """How many standard errors the lower and the upper end lie away: t, or more where the groups are more skewed.
 
     With k the skewness of the mean, T + k T²/3 + k² T³/27 + k/6 is nearly normal where T = (mean − truth) / error is
     not (Hall); here that is solved for T. Wilson's interval does as much for k = 1.5 (1 − 2p) error / p (1 − p), so
     only what groups show beyond it counts. No end comes nearer than t.
     """
-    t = t_quantile(found.df, level)
-    varied = found.variance > _NOTHING
+    varied = found.varied
     error = np.sqrt(np.where(varied, found.variance, 1.0))
     seen = np.where(varied, found.third, 0.0) / error**3
     expected = 1.5 * (1 - 2 * p) * error / _inside(p)

@@ -100,7 +100,7 @@ def verdict(found: Spread, *, groups: int) -> tuple[Float64, Float64, Float64]:
     # Rounding must not separate what is equal: a system is not better than itself.
     mean = np.where(np.abs(found.mean) < 1e-12, 0.0, found.mean)
     t = t_quantile(found.df)
-    varied = found.variance > _NOTHING
+    varied = found.varied
     error = np.sqrt(np.where(varied, found.variance, 1.0))
     # With nothing seen to vary, up to t² / (groups + t²) of the groups may still answer otherwise (Wilson at zero).
     half = np.where(varied, t * error, t**2 / (groups + t**2))

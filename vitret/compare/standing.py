@@ -16,10 +16,10 @@ from vitret.compare.paired import PairedTest, holm, paired_over, rank_intervals
 from vitret.core.records import Float64, Int64
 
 ONE_RUN = "One run each: this tells which checkpoint is better, not which method."
-# Below so many groups a table says that its intervals are rough. In the simulation of docs/statistics.md, from here on
-# intervals hold the truth 94 to 97 % of the time, but for numbers where nearly all is right; below, as seldom as this.
+# Below so many groups a table says that its intervals are rough: in the simulation of docs/statistics.md they hold the
+# truth so often.
 FEW_GROUPS = 30
-ROUGH = "86 to 92 %"
+ROUGH = "93 to 99 %"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,13 @@ _BLOCK = re.compile(r"(<!-- simulation: (\w+) -->\n).*?(<!-- end -->)", flags=re
 
 def with_tables(text: str, found: dict[str, Any]) -> str:
     """The page with each marked block made again."""
-    makers = {"beta": beta_table, "real": real_table, "intervals": interval_table, "tests": test_table}
+    makers = {
+        "beta": beta_table,
+        "nearly": nearly_table,
+        "real": real_table,
+        "intervals": interval_table,
+        "tests": test_table,
+    }
     return _BLOCK.sub(lambda match: f"{match[1]}\n{makers[match[2]](found)}\n\n{match[3]}", text)
 
 
@@ -28,6 +34,15 @@ def beta_table(found: dict[str, Any]) -> str:
         for cell in found["beta"]
     ]
     return _table(("groups", "correlation", "seeds", "coverage %", "false positives %"), rows)
+
+
+def nearly_table(found: dict[str, Any]) -> str:
+    """One line for each population, one column for each number of groups."""
+    sizes = sorted({cell["groups"] for cell in found["nearly"]})
+    covered = {(cell["least"], cell["groups"]): _points(cell["coverage"]) for cell in found["nearly"]}
+    lines = dict.fromkeys(cell["least"] for cell in found["nearly"])
+    rows = [(f"{least} to 1", *(covered[least, size] for size in sizes)) for least in lines]
+    return _table(("right ones", *(f"coverage % {size}" for size in sizes)), rows)
 
 
 def real_table(found: dict[str, Any]) -> str:

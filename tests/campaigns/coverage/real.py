@@ -20,9 +20,10 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where values come from: rows of these systems on one evaluation set, and which number of them."""
+    """Where values come from: rows of these systems on one evaluation set under one suite, and which number of them."""
 
     train_set: str
+    suite: str
     systems: tuple[str, ...]
     eval_set: str
     key: str
@@ -34,16 +35,27 @@ class Source:
 
 # Of photographs three seeds of one recipe; of the synthetic town, which has one seed of each, two recipes.
 SOURCES = (
-    Source(train_set="landmarks-mix", systems=("vit_tiny_irt_r",), eval_set="landmarks-mix", key="MAP@R"),
+    Source(
+        train_set="landmarks-mix",
+        suite="landmarks-mix",
+        systems=("vit_tiny_irt_r",),
+        eval_set="landmarks-mix",
+        key="MAP@R",
+    ),
     *(
         Source(
-            train_set="landmarks-mix", systems=("vit_tiny_irt_r",), eval_set="minilandmarks", key=f"mAP ({level})"
+            train_set="landmarks-mix",
+            suite="own-photographs",
+            systems=("vit_tiny_irt_r",),
+            eval_set="minilandmarks",
+            key=f"mAP ({level})",
         )
         for level in ("hard", "medium", "easy")
     ),
     *(
         Source(
             train_set="minitown-sfm",
+            suite="minitown",
             systems=("tiny_dtop", "tiny_dtop+1_layer"),
             eval_set=f"rminitown-{side}",
             key=f"mAP ({level})",
@@ -51,7 +63,7 @@ SOURCES = (
         for side in ("east", "west")
         for level in ("hard", "medium")
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +76,17 @@ class Rows:
 
     @classmethod
     def read(cls, results: Path, source: Source) -> "Rows":
-        """The committed rows of a source, all under the protocol of the first."""
+        """The committed rows of a source."""
         files = [
             path
             for system in source.systems
             for path in sorted(result_files(results))
             if path.parts[-4:-1] == (source.train_set, system, source.eval_set)
+            and read_result(path).suite.name == source.suite
         ]
-        first = read_result(files[0])
-        files = [path for path in files if read_result(path).fingerprint == first.fingerprint]
         values = np.stack([per_query(path, source.key) for path in files])
         known = ~np.isnan(values).any(axis=0)
-        groups = groups_for(results, first).numbers[known]
+        groups = groups_for(results, read_result(files[0])).numbers[known]
         order = np.argsort(groups, kind="stable")
         _, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
         return cls(values=values[:, known][:, order], starts=starts, sizes=sizes)

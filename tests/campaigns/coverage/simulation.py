@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.campaigns.coverage import beta, others, page
+from tests.campaigns.coverage import beta, nearly, others, page
 from tests.campaigns.coverage.beta import Setting
 from tests.campaigns.coverage.real import QUERIES, SOURCES, Rows
 from vitret.compare.intervals import Units, score_interval, spread
@@ -108,6 +108,7 @@ def measure(repetitions: int, results: Path) -> dict[str, Any]:
         "seed": SEED,
         "repetitions": repetitions,
         "beta": list(_beta_cells(repetitions)),
+        "nearly": list(_nearly_cells(repetitions)),
         "real": list(_real_cells(repetitions, results)),
         "methods": list(_method_cells(min(repetitions, FEWER))),
     }
@@ -125,6 +126,13 @@ def _beta_cells(repetitions: int) -> Iterator[dict[str, Any]]:
                 **out.percent,
             }
         )
+
+
+def _nearly_cells(repetitions: int) -> Iterator[dict[str, Any]]:
+    for number, one in enumerate(nearly.cells()):
+        values = one.draws(repetitions=repetitions, rng=np.random.default_rng([SEED, 3, number]))
+        covered = _covers(values, one.truth, units_of((1,) * one.groups)).mean()
+        yield _said({"least": one.least, "groups": one.groups, "coverage": round(100 * covered, 2)})
 
 
 def _real_cells(repetitions: int, results: Path) -> Iterator[dict[str, Any]]:
