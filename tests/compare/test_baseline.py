@@ -77,7 +77,7 @@ def test_a_baseline_that_lacks_a_set_is_told(write):
         ({"protocol": Protocol(size=512)}, "was measured under protocol"),
         ({"train_set": "city"}, "training.set: city / town"),
         ({"budget": "own"}, "training.budget: own / track"),
-        ({"left_out": "0123456789"}, "training data: t without list 01234567 / t"),
+        ({"left_out": "0123456789"}, "images left out: 01234567 / none"),
         ({"manifest": "n"}, "data.manifest: n / m"),
     ],
 )

@@ -48,6 +48,15 @@ def test_seeds_are_counted_and_rows_under_another_budget_are_left_out(write, tmp
     assert one.means[1] == pytest.approx(0.125)
 
 
+@pytest.mark.parametrize("change", [{"images_seen": 640}, {"trained_on": "u"}, {"left_out": "0123456789"}])
+def test_what_may_not_stand_in_one_table_decides_no_claim(write, tmp_path: Path, change):
+    write("a", [0] * 30)
+    write("b", [3] * 30, **change)
+    assert judge_claims(file(("a", "b")), read_all(tmp_path / "results"))[0] == []
+    write("b", [3] * 30, trained_on="")
+    assert len(judge_claims(file(("a", "b")), read_all(tmp_path / "results"))[0]) == 1
+
+
 def test_another_protocol_is_another_question(write, tmp_path: Path):
     write("a", [0] * 30)
     write("b", [3] * 30, protocol=Protocol(size=512))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitret.compare.comparable import learned_from
+from vitret.compare.comparable import may_stand_together
 from vitret.compare.gains import Gain, gains
 from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.overlap.affected import Affected, said_of
@@ -50,12 +50,7 @@ def compare_rows(
     require_same_measurement(left.row, right.row)
     words = [f"A  {left.words}", f"B  {right.words}"]
     one, other = left.row, right.row
-    learned = {learned_from(row) for row in (one, other)} - {("", "")}
-    if (
-        one.training.set != other.training.set
-        or one.training.budget != other.training.budget
-        or len(learned) > 1
-    ):
+    if one.training.set != other.training.set or not may_stand_together(one, other):
         words.append("Their training differs in data or budget: this is no comparison of methods.")
     words += said_of(without, [left.row, right.row]) if without else []
     dropped = _dropped([left, right], without)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitret.compare.comparable import Entry, family
+from vitret.compare.comparable import Entry, Learned, family, learned_from, may_stand_together
 from vitret.compare.groups import groups_beside
 from vitret.compare.paired import PairedTest, holm, paired_over
 from vitret.compare.sides import Side as Measured
@@ -96,15 +96,22 @@ def _tests_of(
     better = sides.get((claim.better.system, claim.better.suite), {})
     worse = sides.get((claim.worse.system, claim.worse.suite), {})
     for place in sorted(better.keys() & worse.keys()):
-        yield _tested(claim, _one_recipe(better[place]), _one_recipe(worse[place]))
+        pairs = [
+            (one, other)
+            for one in _recipes(better[place])
+            for other in _recipes(worse[place])
+            if may_stand_together(one[0][1], other[0][1])
+        ]
+        if pairs:
+            yield _tested(claim, *max(pairs, key=lambda pair: len(pair[0]) + len(pair[1])))
 
 
-def _one_recipe(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries of the recipe that most of them have: a system may have been changed since its first rows."""
-    found: dict[str, list[Entry]] = {}
+def _recipes(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The seeds of each recipe and of what it learned from: a system may have been changed since its first rows."""
+    found: dict[tuple[str, Learned], list[Entry]] = {}
     for entry in entries:
-        found.setdefault(family(entry[1]), []).append(entry)
-    return max((found[key] for key in sorted(found)), key=len)
+        found.setdefault((family(entry[1]), learned_from(entry[1])), []).append(entry)
+    return [found[key] for key in sorted(found)]
 
 
 def _tested(claim: Claim, better: Sequence[Entry], worse: Sequence[Entry]) -> Tested:

@@ -4,8 +4,10 @@ The key of a table holds what all its rows share. Bytes and groups of the data b
 which a table has several, and what learned nothing may stand beside every version of a training set.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from vitret.compare.groups import groups_beside
 from vitret.compare.results import Result
@@ -16,8 +18,23 @@ Entry = tuple[Path, Result]
 """A row's file and the row."""
 
 
+class Learned(NamedTuple):
+    """What a row learned from, each as a digest: the training set's bytes, the images left out, what the budget allows.
+
+    All are empty for what learned nothing. The name of a track does not tell its budget, which another version of the
+    track's file may have changed.
+    """
+
+    manifest: str
+    left_out: str
+    budget: str
+
+
+NOTHING = Learned("", "", "")
+
+
 def table_key(result: Result) -> tuple[str, ...]:
-    """What must agree. Manifests and groups of the data are left to `newest_data`: each evaluation set has its own."""
+    """What must agree. Manifests and groups of the data are left to `same_data`: each evaluation set has its own."""
     transductive = "transductive" if result.protocol.expansion.kind == "dba" else ""
     return (
         result.training.set,
@@ -27,51 +44,62 @@ def table_key(result: Result) -> tuple[str, ...]:
         result.fingerprint,
         result.protocol.rerank.shortlist,
         transductive,
-        own_budget(result),
     )
-
-
-def own_budget(result: Result) -> str:
-    """What a budget of its own allows, as a digest: the track's name does not tell it. Empty for a track's."""
-    if result.training.budget == "track":
-        return ""
-    track = result.recipe.track
-    return digest([track.images_seen, track.batch, track.validation, track.image.model_dump(mode="json")])
 
 
 def by_training(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     """Rows of each version of what was learned from, with those that learned nothing in each.
 
-    A version is the training set's bytes and the images left out; its bytes are named where they differ.
+    A version is named by those of its parts in which the versions differ; the images left out have words of their own.
     """
-    versions = sorted({learned_from(r) for _, r in entries} - {("", "")})
+    versions = sorted({learned_from(r) for _, r in entries} - {NOTHING})
     if len(versions) < 2:
         return [("", list(entries))]
-    several = len({manifest for manifest, _ in versions}) > 1
+    several_data, several_budgets = (
+        len({getattr(version, part) for version in versions}) > 1 for part in ("manifest", "budget")
+    )
     return [
         (
-            version[0][:8] if several else "",
-            [e for e in entries if learned_from(e[1]) in (("", ""), version)],
+            ", ".join(
+                [f"data {version.manifest[:8]}"] * several_data
+                + [f"budget {version.budget[:8]}"] * several_budgets
+            ),
+            [e for e in entries if learned_from(e[1]) in (NOTHING, version)],
         )
         for version in versions
     ]
 
 
-def learned_from(result: Result) -> tuple[str, str]:
-    """The bytes of the training set and the list of images left out; both empty for what learned nothing."""
-    left_out = result.recipe.exclude
-    return result.training.manifest, "" if left_out is None else left_out.digest
+def learned_from(result: Result) -> Learned:
+    """What a row learned from, and under which budget."""
+    if not result.training.manifest:
+        return NOTHING
+    track, left_out = result.recipe.track, result.recipe.exclude
+    return Learned(
+        manifest=result.training.manifest,
+        left_out="" if left_out is None else left_out.digest,
+        budget=digest(
+            [track.images_seen, track.batch, track.validation, track.image.model_dump(mode="json")]
+        ),
+    )
 
 
-def newest_data(entries: Sequence[Entry]) -> list[Entry]:
-    """Of each evaluation set only the rows on the data that most rows have; others cannot be compared."""
+def may_stand_together(one: Result, other: Result) -> bool:
+    """Whether two rows learned from the same under one budget, or one of them learned nothing."""
+    learned = {learned_from(one), learned_from(other)} - {NOTHING}
+    return len(learned) < 2
+
+
+def same_data(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, int]]:
+    """The rows on the data of each evaluation set that most rows have; and how many of each set are on other data."""
     data = [(entry, data_of(*entry)) for entry in entries]
-    counts: dict[str, dict[tuple[str, ...], int]] = {}
+    counts: dict[str, Counter[tuple[str, ...]]] = {}
     for (_, r), key in data:
-        found = counts.setdefault(r.eval_name, {})
-        found[key] = found.get(key, 0) + 1
-    chosen = {name: max(sorted(found), key=lambda k, f=found: f[k]) for name, found in counts.items()}  # type: ignore[misc]
-    return [entry for entry, key in data if chosen[entry[1].eval_name] == key]
+        counts.setdefault(r.eval_name, Counter())[key] += 1
+    chosen = {name: max(sorted(found), key=found.__getitem__) for name, found in counts.items()}
+    others = {name: found.total() - found[chosen[name]] for name, found in counts.items()}
+    kept = [entry for entry, key in data if chosen[entry[1].eval_name] == key]
+    return kept, {name: count for name, count in others.items() if count}
 
 
 def data_of(path: Path, result: Result) -> tuple[str, ...]:

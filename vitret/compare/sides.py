@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vitret.compare.comparable import Entry, data_of, family, learned_from, own_budget
+from vitret.compare.comparable import Entry, data_of, family, learned_from, may_stand_together
 from vitret.compare.results import Result, per_query, read_result
 from vitret.core.errors import UserError
 from vitret.core.protocol import differences
@@ -89,12 +89,14 @@ def require_same_measurement(left: Result, right: Result) -> None:
 def require_same_training(left: Result, right: Result) -> None:
     """Raise `UserError` where two rows may not stand in one table for what they learned from, or under which budget."""
     apart = _other_track(left.recipe, right.recipe)
-    budgets = own_budget(left)[:8], own_budget(right)[:8]
-    if budgets[0] != budgets[1]:
-        apart["what the budget allows"] = budgets
-    one, other = learned_from(left), learned_from(right)
-    if ("", "") not in (one, other) and one != other:
-        apart["training data"] = (_words(one), _words(other))
+    if not may_stand_together(left, right):
+        one, other = learned_from(left), learned_from(right)
+        names = ("training data", "images left out", "what the budget allows")
+        apart |= {
+            name: (was[:8] or "none", now[:8] or "none")
+            for name, was, now in zip(names, one, other, strict=True)
+            if was != now
+        }
     _refuse(apart)
 
 
@@ -110,11 +112,6 @@ def _other_track(left: Recipe, right: Recipe) -> dict[str, tuple[Any, Any]]:
         ("training.budget", left.budget, right.budget),
     )
     return {key: (was, now) for key, was, now in sides if was != now}
-
-
-def _words(learned: tuple[str, str]) -> str:
-    manifest, left_out = learned
-    return manifest[:8] + (f" without list {left_out[:8]}" if left_out else "")
 
 
 def _refuse(apart: dict[str, tuple[Any, Any]]) -> None:

@@ -8,13 +8,13 @@ Seeds of one recipe are one row: the mean over seeds, its standard deviation, an
 and over seeds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vitret.compare.comparable import Entry, by_training, family, newest_data, table_key
+from vitret.compare.comparable import Entry, by_training, family, same_data, table_key
 from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.intervals import interval
 from vitret.compare.overlap.affected import Affected
@@ -108,7 +108,7 @@ class Table:
     warnings: tuple[str, ...]
     shortlist: str
     rows: tuple[Row, ...]
-    # Named only where tables of one training set differ in its bytes: the beginning of its digest.
+    # Named only where tables of one training set differ in its bytes or in the budget: the beginnings of their digests.
     training_data: str
     # The training images that its rows did not learn from, in words; empty where none were left out.
     left_out: str
@@ -147,9 +147,7 @@ def tables(
     for path, result in entries:
         groups.setdefault(table_key(result), []).append((path, result))
     found = [
-        _table(
-            newest_data(rows), training_data=version, ablation=base, known=known or Known(), without=without
-        )
+        _table(rows, training_data=version, ablation=base, known=known or Known(), without=without)
         for key in sorted(groups)
         for version, trained in by_training(groups[key])
         for base, rows in _by_ablation(trained)
@@ -177,6 +175,7 @@ def _table(
     known: Known,
     without: Sequence[Affected],
 ) -> Table:
+    entries, others = same_data(entries)
     first = entries[0][1]
     sets = sorted({r.eval_name for _, r in entries}, key=lambda name: (name.count("+"), name))
     sets.sort(key=lambda name: name.partition("+")[0])
@@ -201,7 +200,9 @@ def _table(
         protocol=first.protocol.line(),
         sets=tuple(sets),
         keys=tuple(keys),
-        warnings=tuple(sorted({words for _, r in entries for words in _warnings(r)})),
+        warnings=tuple(
+            sorted({words for _, r in entries for words in _warnings(r)} | set(_left_out(others)))
+        ),
         shortlist=first.protocol.rerank.shortlist,
         rows=tuple(rows),
         training_data=training_data,
@@ -221,6 +222,13 @@ def _warnings(result: Result) -> list[str]:
     if result.data.subset:
         found.append(f"Searched: {result.data.subset}.")
     return found
+
+
+def _left_out(others: Mapping[str, int]) -> Iterator[str]:
+    """What is not in a table because it was measured on other data."""
+    for name, count in others.items():
+        rows = "1 row was" if count == 1 else f"{count} rows were"
+        yield f"Left out: {rows} measured on other bytes or other groups of {name} than most rows were."
 
 
 def _by_recipe(entries: Sequence[Entry]) -> list[list[Entry]]:

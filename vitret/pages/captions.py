@@ -10,7 +10,7 @@ from vitret.pages.verdict import above
 def title(table: Table) -> str:
     """What the rows were trained on, how they were measured, under which fingerprint."""
     trained = trained_on(table.train_set)
-    trained += f", data {table.training_data}" if table.training_data else ""
+    trained += f", {table.training_data}" if table.training_data else ""
     trained += f" {table.left_out}" if table.left_out else ""
     trained += "" if table.track == table.train_set else f", track {table.track}"
     trained += "" if table.budget == "track" else ", own budgets"
