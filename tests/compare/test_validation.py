@@ -1,12 +1,15 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from vitret.compare import results, validation
+from vitret.compare.groups import write_groups
+from vitret.compare.renewal import renew
 
 
 def _edited(path: Path, changes: Mapping[str, object]) -> dict[str, Any]:
@@ -148,3 +151,46 @@ def test_a_row_moved_to_another_place_is_found(write, tmp_path: Path):
 def test_lost_ranks_are_found(write, tmp_path: Path):
     write("gem", [0, 1, 2]).with_suffix(".npz").unlink()
     assert "no readable ranks" in _said(tmp_path)
+
+
+@pytest.fixture
+def in_pairs(write, tmp_path: Path) -> Path:
+    """A row of four queries, and the file that tells that they are two pairs."""
+    write("gem", [0, 1, 2, 7])
+    groups = np.array([0, 0, 1, 1])
+    write_groups(
+        tmp_path / "results", SimpleNamespace(name="east", digest="m", groups=groups, groups_rule="by label")
+    )
+    return tmp_path / "results" / "groups" / "east-m.json"
+
+
+def test_groups_that_were_edited_are_found_and_decide_nothing(in_pairs: Path, tmp_path: Path):
+    list(renew(tmp_path / "results"))
+    assert _said(tmp_path) == ""
+    _edited(in_pairs, {"groups": [0, 1, 2, 3]})
+    assert "east-m.json: was edited after it was written" in _said(tmp_path)
+    assert list(renew(tmp_path / "results")) == []
+
+
+def test_groups_that_were_written_anew_do_not_give_the_intervals_of_the_rows(in_pairs: Path, tmp_path: Path):
+    list(renew(tmp_path / "results"))
+    _edited(in_pairs, {"groups": [0, 1, 2, 3], "digest": None})
+    words = _said(tmp_path)
+    assert "has no digest" in words
+    assert "mAP (hard) has the interval" in words
+
+
+def test_rows_of_an_earlier_version_get_the_intervals_of_today(in_pairs: Path, tmp_path: Path):
+    _edited(in_pairs, {"digest": None})
+    (row,) = results.result_files(tmp_path / "results")
+    before = results.read_result(row)
+    assert "Write it again: vitret results renew" in _said(tmp_path)
+    assert list(renew(tmp_path / "results")) == [in_pairs, row]
+    assert _said(tmp_path) == ""
+    after = results.read_result(row)
+    key = "mAP (hard)"
+    assert after.metrics[key].low < before.metrics[key].low  # two groups tell less than four queries
+    kept = {"metrics": {}, "digest": ""}
+    assert after.model_copy(update=kept) == before.model_copy(update=kept)
+    assert after.metrics[key].value == before.metrics[key].value
+    assert list(renew(tmp_path / "results")) == []

@@ -1,4 +1,4 @@
-"""`vitret results`: check the measured results."""
+"""`vitret results`: check the measured results, and bring those of an earlier version up to date."""
 
 import typer
 
@@ -16,8 +16,8 @@ def _results() -> None:
 def validate() -> None:
     """Check every result file.
 
-    Checks schema and path, that facts written twice agree, the digest of every row, and recomputes every metric
-    from the stored ranks.
+    Checks schema and path, that facts written twice agree, the digest of every row and of its groups, and recomputes
+    every metric and its interval from the stored ranks.
 
     Examples:
       vitret results validate
@@ -38,4 +38,25 @@ def validate() -> None:
     if found:
         console.put("\n".join(found))
         raise CheckError(f"{len(found)} problems in {count} rows.")
-    console.say(f"{count} rows are valid; their digests agree and their metrics follow from their ranks.")
+    console.say(f"{count} rows are valid; their digests agree and their numbers follow from their ranks.")
+
+
+@app.command()
+def renew() -> None:
+    """Bring rows of an earlier version up to date.
+
+    Writes today's 95 % intervals into rows, from their ranks and groups, and a digest into files of groups that have
+    none. Values stay as they were measured. What `vitret results validate` finds damaged or edited is left alone.
+
+    Examples:
+      vitret results renew
+      vitret --results other/results results renew
+    """
+    from vitret.compare.renewal import renew as renewed
+    from vitret.core import config
+
+    root = config.location("results").path
+    changed = list(renewed(root))
+    console.put("\n".join(map(str, changed)) or f"{root}: everything is up to date.")
+    if changed:
+        console.say("Make the tables again: vitret leaderboard")

@@ -6,21 +6,24 @@ share one file. Rows on a manifest without a file were measured before groups we
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from vitret.core.config import Strict, validate
-from vitret.core.errors import DataError
-from vitret.core.store import read_json, write_json
+from vitret.core.errors import DataError, VitretError
+from vitret.core.store import digest, read_json, write_json
 
 if TYPE_CHECKING:
     from vitret.compare.results import Result
     from vitret.core.records import EvalSet, Int64
 
 FOLDER = "groups"
+AGAIN = "Remove it, then measure its set again with `vitret bench`."
 
 
 class _GroupsFile(Strict):
@@ -28,6 +31,14 @@ class _GroupsFile(Strict):
     manifest: str
     rule: str
     groups: tuple[int, ...]
+    digest: str = Field(
+        default="", description="of the file's JSON without this key; none in files of version 0.1"
+    )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the digest, where there is one, is of this content."""
+        return not self.digest or self.digest == _digest_of(self.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,37 +73,79 @@ def write_groups(root: Path, evalset: EvalSet) -> None:
     if evalset.groups is None or path.is_file():
         return
     numbers = [int(one) for one in evalset.groups]
-    write_json(
-        path,
-        {"set": evalset.name, "manifest": evalset.digest, "rule": evalset.groups_rule, "groups": numbers},
-    )
+    content = {
+        "set": evalset.name,
+        "manifest": evalset.digest,
+        "rule": evalset.groups_rule,
+        "groups": numbers,
+    }
+    write_json(path, {**content, "digest": _digest_of(content)})
 
 
 def groups_for(root: Path, result: Result) -> Groups:
     """The groups of a row's queries.
 
-    Raises `DataError` where the file is damaged or is of another set or number of queries.
+    Raises `DataError` where the file is damaged, was edited, or is of another set or number of queries.
     """
     data = result.data
     path = _path(root, data.set, data.manifest)
     if not path.is_file():
         return Groups(numbers=np.arange(data.queries), rule="")
-    again = f"Remove it, then measure {data.set} again with `vitret bench`."
-    content = read_json(path, advice=again)
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds no groups. {again}")
-    found = validate(_GroupsFile, content, str(path))
+    found = _read(path)
     if (found.set, found.manifest, len(found.groups)) != (data.set, data.manifest, data.queries):
         raise DataError(
-            f"{path}: is not of {data.set}, manifest {data.manifest[:8]}, {data.queries} queries. {again}"
+            f"{path}: is not of {data.set}, manifest {data.manifest[:8]}, {data.queries} queries. {AGAIN}"
         )
     return Groups(numbers=np.array(found.groups, np.int64), rule=found.rule)
+
+
+def _read(path: Path) -> _GroupsFile:
+    content = read_json(path, advice=AGAIN)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds no groups. {AGAIN}")
+    found = validate(_GroupsFile, content, str(path))
+    if not found.whole:
+        raise DataError(f"{path}: was edited after it was written: its digest is of other groups. {AGAIN}")
+    return found
+
+
+def groups_files(root: Path) -> list[Path]:
+    """The groups kept below a results folder."""
+    return sorted((root / FOLDER).glob("*.json"))
+
+
+def groups_problems(path: Path) -> Iterator[str]:
+    """What is wrong with a file of groups, in a sentence."""
+    try:
+        found = _read(path)
+    except VitretError as error:
+        yield str(error)
+        return
+    if not found.digest:
+        yield f"{path}: has no digest, so nobody can tell whether it was edited. Write one: vitret results renew"
+
+
+def seal_groups(path: Path) -> bool:
+    """Give a file of groups of an earlier version its digest; whether it had none."""
+    try:
+        found = _read(path)
+    except VitretError:  # `validation` says so.
+        return False
+    if found.digest:
+        return False
+    content = found.model_dump(mode="json")
+    write_json(path, {**content, "digest": _digest_of(content)})
+    return True
 
 
 def groups_beside(path: Path, result: Result) -> Groups:
     """`groups_for` of a row's file, in the results folder that it lies in."""
     above = path.resolve().parents
     return groups_for(above[3] if len(above) > 3 else above[-1], result)
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return digest({key: value for key, value in content.items() if key != "digest"})
 
 
 def _path(root: Path, name: str, manifest: str) -> Path:

@@ -1,8 +1,9 @@
 """What is wrong with stored rows: a row must stand where its content says, agree with itself, and be as it was written.
 
 Three checks, each for what the one before cannot see: facts that a row holds twice agree; every metric follows from the
-stored ranks; the digest written with the row covers the rest. A digest is no signature: whoever edits a row can write
-another one. It finds edits by hand, faults of programs and damaged copies.
+stored ranks, and its interval from those and the groups beside the rows; the digest written with the row covers the
+rest. A digest is no signature: whoever edits a row can write another one. It finds edits by hand, faults of programs
+and damaged copies.
 """
 
 import math
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from vitret.compare.groups import groups_beside, groups_files, groups_problems
+from vitret.compare.intervals import interval
 from vitret.compare.results import (
     ADVICE,
     Metric,
@@ -31,18 +34,29 @@ from vitret.measure.evaluate import parse_metric
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Everything that is wrong with the rows below `root`, one sentence each."""
+    """Everything that is wrong with the rows below `root` and with their groups, one sentence each."""
+    for path in groups_files(root):
+        yield from groups_problems(path)
     for path in result_files(root):
-        try:
-            result = read_result(path)
-            ranks = read_ranks(path)
-        except VitretError as error:
-            yield str(error)
-            continue
-        yield from _place(root, path, result)
-        yield from (f"{path}: {words}" for words in _digests(path, result, ranks))
-        yield from (f"{path}: {words}" for words in contradictions(result))
-        yield from (f"{path}: {words}" for words in _numbers(result, ranks))
+        found = list(row_problems(root, path))
+        yield from found
+        if not found:
+            yield from (f"{path}: {words}" for words in _intervals(path))
+
+
+def row_problems(root: Path, path: Path) -> Iterator[str]:
+    """What is wrong with one row, its intervals left alone: they are sound as of the version that wrote them."""
+    try:
+        result = read_result(path)
+        ranks = read_ranks(path)
+        groups_beside(path, result)
+    except VitretError as error:
+        yield str(error)
+        return
+    yield from _place(root, path, result)
+    yield from (f"{path}: {words}" for words in _digests(path, result, ranks))
+    yield from (f"{path}: {words}" for words in contradictions(result))
+    yield from (f"{path}: {words}" for words in _numbers(result, ranks))
 
 
 def _place(root: Path, path: Path, result: Result) -> Iterator[str]:
@@ -140,3 +154,23 @@ def _number(key: str, metric: Metric, *, values: np.ndarray) -> Iterator[str]:
     again = float(values[counted].mean()) if counted.any() else math.nan
     if not math.isclose(again, metric.value, rel_tol=0, abs_tol=1e-12):
         yield f"{key} is given as {metric.value}, its ranks give {again}."
+
+
+def _intervals(path: Path) -> Iterator[str]:
+    """Whether every interval is what ranks and groups give today."""
+    result, ranks = read_result(path), read_ranks(path)
+    for key, metric in result.metrics.items():
+        low, high = interval_of(path, result, ranks, key)
+        if not math.isclose(low, metric.low, abs_tol=1e-6) or not math.isclose(
+            high, metric.high, abs_tol=1e-6
+        ):
+            yield (
+                f"{key} has the interval [{metric.low:.4f}, {metric.high:.4f}], its ranks and groups give "
+                f"[{low:.4f}, {high:.4f}]. Write it again: vitret results renew"
+            )
+
+
+def interval_of(path: Path, result: Result, ranks: Mapping[str, Ranks], key: str) -> tuple[float, float]:
+    """The interval of one of a row's numbers, from its ranks and the groups beside it."""
+    name, level = split_key(key)
+    return interval(parse_metric(name)(ranks[level]), groups_beside(path, result).numbers)
