@@ -10,7 +10,7 @@ from vitret.core.config import file_names
 from vitret.core.recipes import Track, read_system, read_track
 from vitret.pages.leaderboard import number
 from vitret.pages.markdown import markdown_table
-from vitret.pages.verdict import against, named_conclusion, rank
+from vitret.pages.verdict import against, below, named_conclusion, questions, rank
 
 PARTS = ("trained", "tables", "claims", "missing")
 
@@ -64,7 +64,7 @@ def on_photographs(found: Sequence[Table]) -> list[Table]:
 
 
 def summary(found: Sequence[Table]) -> str:
-    """One table a training set: a row a system, and for each evaluation its primary number and rank.
+    """One table a training set: a row a system, and for each evaluation its primary number and rank, and what it asks.
 
     A set that several suites measure is shown under the first of them.
     """
@@ -78,7 +78,9 @@ def summary(found: Sequence[Table]) -> str:
         own = [table for table in systems if table.train_set == name]
         own.sort(key=lambda table: (name not in table.sets, table.suite))
         first = {table.sets: table for table in reversed(own)}
-        parts.append(markdown_table(*_pivot([table for table in own if first[table.sets] is table])))
+        shown = [table for table in own if first[table.sets] is table]
+        parts.append(markdown_table(*_pivot(shown)))
+        parts += map(_limits, shown)
     return "\n\n".join(parts)
 
 
@@ -115,6 +117,11 @@ def _place(row: Row | None, table: Table) -> list[str]:
     return [value, rank(row)]
 
 
+def _limits(table: Table) -> str:
+    """What a table asks and what it can show, as one paragraph."""
+    return " ".join([*questions(table), *below(table)])
+
+
 def sections(found: Sequence[Table]) -> str:
     """Every table with all its metrics, the difference to the first row, and what follows from it."""
     parts = []
@@ -126,6 +133,7 @@ def sections(found: Sequence[Table]) -> str:
         parts.append(f"Protocol {table.fingerprint}: {table.protocol}.")
         parts.append(markdown_table(*_whole(table)))
         parts.append(named_conclusion(table))
+        parts.append(_limits(table))
     return "\n\n".join(parts)
 
 

@@ -16,7 +16,7 @@ from vitret.pages.captions import caption, title
 from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
 from vitret.pages.published import IN_ITALICS, italic_rows, section
-from vitret.pages.verdict import against, average, averaged, below, rank, seen
+from vitret.pages.verdict import against, average, averaged, below, rank, seeds_sentence, seen
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -228,7 +228,9 @@ def overview(found: Sequence[Table]) -> str:
         if evidence.drawn(table.train_set, *table.sets) and len(_overview_lines(table)) > 1:
             town.setdefault(table.track, table)
     lines = [line for table in town.values() for line in _overview_lines(table)]
-    parts = [evidence.summary(found), markdown_table(heads, lines) if lines else ""]
+    said = dict.fromkeys(words for table in town.values() if (words := seeds_sentence(table)))
+    on_town = "\n\n".join([markdown_table(heads, lines), *said]) if lines else ""
+    parts = [evidence.summary(found), on_town]
     return f"\n\n{_TOWN}\n\n".join(part for part in parts if part)
 
 

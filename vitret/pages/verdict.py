@@ -66,19 +66,23 @@ def above(table: Table) -> list[str]:
 
 
 def asked(table: Table) -> list[str]:
+    """The queries of a table, their groups and whether those are few, and what overlaps."""
+    return [*questions(table), *_overlap(table)]
+
+
+def questions(table: Table) -> list[str]:
     """The queries of a table, their groups, and whether those are few."""
     lines = [f"Queries: {'; '.join(groups.words(name) for name, groups in table.groups)}."]
     few = [name for name, groups in table.groups if len(np.unique(groups.numbers)) < FEW_GROUPS]
     if few:
         lines.append(
-            f"Fewer than {FEW_GROUPS} groups in {', '.join(few)}: the intervals are rough. Where a few "
-            f"groups carry the number, they hold the truth {ROUGH} of the time, not 95 %."
+            f"Fewer than {FEW_GROUPS} groups in {', '.join(few)}: the intervals are rough. In simulations they "
+            f"hold the truth {ROUGH} of the time, not 95 %, and of a kind that no group shows they know nothing."
         )
     lines += [
         f"Without {count} queries of {name}, which overlap with the training set."
         for name, count in table.dropped
     ]
-    lines += _overlap(table)
     return lines
 
 
