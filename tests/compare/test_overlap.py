@@ -16,7 +16,7 @@ from vitret.compare.overlap.evidence import Parts, with_verdicts
 from vitret.compare.overlap.hashes import hash_file, near
 from vitret.core.errors import UserError
 from vitret.core.networks import ModelSpec
-from vitret.core.pairs import NO, PHOTOGRAPH, YES, confirmed
+from vitret.core.pairs import NO, PHOTOGRAPH, YES, counted
 from vitret.core.protocol import Protocol
 from vitret.core.records import EvalSet, Images, Ragged, TrainSet, Truth
 from vitret.describe.request import Request
@@ -129,11 +129,11 @@ def test_what_is_near_the_whole_query_is_a_candidate_beside_what_is_near_its_box
 
 def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):
     evidence = overlap(planted, say=print, steps=_silent)
-    first, second = evidence["pairs"][:2]
+    first, second, third = evidence["pairs"][:3]
     file = tmp_path / "verdicts.json"
     file.write_text(json.dumps({"pairs": [{**first, "verdict": NO}, {**second, "verdict": YES}]}))
     judged = with_verdicts(evidence, file)
-    assert [pair["id"] for pair in confirmed(judged["pairs"])] == [second["id"]]
+    assert [pair["id"] for pair in counted(judged["pairs"])] == [second["id"], third["id"]]
     file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit"}]}))
     with pytest.raises(UserError, match="another audit"):
         with_verdicts(evidence, file)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vitret.compare.arena import compare_rows
-from vitret.compare.overlap.affected import affected_by, read_affected
+from vitret.compare.overlap.affected import affected_by, read_affected, said_of
 from vitret.compare.overlap.known import known, read_measured, write_measured
 from vitret.compare.results import read_result
 from vitret.compare.tables import read_all, tables
@@ -99,6 +99,32 @@ def test_a_record_holds_what_counts_and_no_more(root: Path):
     path.write_text(json.dumps({"train": {}}))
     with pytest.raises(DataError, match="no record of overlap"):
         read_measured(path)
+
+
+def test_a_record_with_proposals_that_are_not_judged_counts_them_and_says_how_many(write, root: Path):
+    row = write("a", [0] * 4)
+    pairs = [("a.jpg", [0], PLACE, None), ("b.jpg", [1], UNCLEAR, NO), ("c.jpg", [2], PHOTOGRAPH, YES)]
+    path = write_measured(root, _evidence(*pairs))
+    found = read_measured(path)
+    assert [pair.train for pair in found.pairs] == ["a.jpg", "c.jpg"]
+    assert (found.judged, found.unjudged) == (False, 1)
+    assert _status(root, row) == ("measured", "50 / 100")
+    (said,) = said_of(affected_by("auto", root), [read_result(row)])
+    assert said == (
+        f"{path}: 2 of 4 queries of east, which overlap with town (1 proposal not judged), are left out below."
+    )
+
+
+def test_a_record_is_judged_where_every_proposal_is(root: Path):
+    found = read_measured(write_measured(root, _evidence(("a", [0], PLACE, NO), ("b", [1], UNCLEAR, None))))
+    assert (found.judged, found.unjudged, found.pairs) == (True, 0, ())
+    assert not read_measured(write_measured(root, _evidence(("b", [1], UNCLEAR, None)))).judged
+
+
+def test_the_committed_records_are_valid():
+    (path,) = (Path(__file__).parents[2] / "results" / "overlap").glob("*.json")
+    found = read_measured(path)
+    assert (found.judged, found.unjudged, found.clean) == (True, None, 1.0)
 
 
 def test_tables_are_made_anew_without_the_affected_queries(write, root: Path):

@@ -91,10 +91,13 @@ def _put(evidence: dict[str, Any], path: Path, *, page_pairs: int, record: bool)
     from vitret.compare.overlap.evidence import summary, write_evidence
     from vitret.compare.overlap.known import write_measured
     from vitret.core.config import location
+    from vitret.core.pairs import unjudged, unjudged_words
 
     write_evidence(path, evidence)
     counts = summary(evidence)
     console.say(", ".join(f"{count:,} {words}" for words, count in counts.items()) + " pairs")
+    if still_open := unjudged(evidence["pairs"]):
+        console.say(f"{unjudged_words(still_open)}. A proposal counts as overlap until it is rejected.")
     page = path.with_suffix(".html")
     _page(page, evidence, most=page_pairs)
     console.put(str(path))

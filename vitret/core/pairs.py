@@ -1,4 +1,4 @@
-"""The pairs in a file of overlap and which of them count: evidence of `vitret overlap`, or verdicts of its page."""
+"""The pairs in a file of overlap, which is evidence, verdicts of its page or a record, and which of them count."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,17 +12,32 @@ PHOTOGRAPH, PLACE, UNCLEAR = "same photograph", "same place", "unclear"
 YES, NO = "yes", "no"
 
 
-def confirmed(pairs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pairs that count as overlap: those with the verdict yes; in a file without any verdict, those proposed.
+def counted(pairs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pairs that count as overlap: those with the verdict yes, and proposals without a verdict.
 
-    >>> seen = {"verdict": "no", "proposal": "same place"}
-    >>> confirmed([seen]), len(confirmed([{**seen, "verdict": None}]))
-    ([], 1)
+    >>> rejected, open = ({"verdict": verdict, "proposal": "same place"} for verdict in ("no", None))
+    >>> counted([rejected, open]) == [open]
+    True
     """
-    pairs = list(pairs)
-    if any(pair.get("verdict") for pair in pairs):
-        return [pair for pair in pairs if pair.get("verdict") == YES]
-    return [pair for pair in pairs if pair.get("proposal") in (PHOTOGRAPH, PLACE)]
+    return [pair for pair in pairs if pair.get("verdict") == YES or _is_unjudged(pair)]
+
+
+def unjudged(pairs: Iterable[dict[str, Any]]) -> int:
+    """How many proposals have no verdict."""
+    return sum(_is_unjudged(pair) for pair in pairs)
+
+
+def unjudged_words(count: int) -> str:
+    """Proposals without a verdict, counted in words.
+
+    >>> unjudged_words(1), unjudged_words(2000)
+    ('1 proposal not judged', '2,000 proposals not judged')
+    """
+    return f"{count:,} proposal{'' if count == 1 else 's'} not judged"
+
+
+def _is_unjudged(pair: dict[str, Any]) -> bool:
+    return not pair.get("verdict") and pair.get("proposal") in (PHOTOGRAPH, PLACE)
 
 
 def read_pairs(path: Path) -> list[dict[str, Any]]:

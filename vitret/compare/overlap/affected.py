@@ -11,7 +11,7 @@ import numpy as np
 
 from vitret.compare.overlap.known import FOLDER
 from vitret.core.errors import DataError, UserError
-from vitret.core.pairs import confirmed, read_pairs
+from vitret.core.pairs import counted, read_pairs, unjudged, unjudged_words
 from vitret.core.store import read_json_object
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ AUTO = "auto"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Affected:
-    """Rows of the queries of an evaluation set, (n,) ascending, that a training set concerns; of one file."""
+    """Rows of the queries of an evaluation set, (n,) ascending, that a training set concerns; of one file.
+
+    `unjudged` is how many of the file's pairs are proposals without a verdict.
+    """
 
     train: str
     evaluation: str
@@ -31,6 +34,7 @@ class Affected:
     queries: int
     rows: Int64
     file: Path
+    unjudged: int = 0
 
     @property
     def words(self) -> str:
@@ -39,7 +43,11 @@ class Affected:
         >>> Affected(train="t", evaluation="e", manifest="", queries=9, rows=np.array([1, 4]), file=Path("f")).words
         '2 of 9 queries of e, which overlap with t'
         """
-        return f"{len(self.rows)} of {self.queries} queries of {self.evaluation}, which overlap with {self.train}"
+        open_words = f" ({unjudged_words(self.unjudged)})" if self.unjudged else ""
+        return (
+            f"{len(self.rows)} of {self.queries} queries of {self.evaluation}, which overlap with "
+            f"{self.train}{open_words}"
+        )
 
     def concerns(self, row: Result) -> bool:
         """Whether a row was trained on that set, or stands beside such rows, and was measured on those queries."""
@@ -57,7 +65,7 @@ def read_affected(file: Path) -> Affected:
     """
     if not file.is_file():
         raise DataError(f"{file}: is not there. Write it: vitret overlap TRAINSET EVALSET")
-    pairs = confirmed(read_pairs(file))
+    pairs = counted(read_pairs(file))
     about = read_json_object(file)
     train, evaluation = about.get("train"), about.get("evaluation")
     if not isinstance(train, dict) or not isinstance(evaluation, dict) or "queries" not in evaluation:
@@ -75,6 +83,7 @@ def read_affected(file: Path) -> Affected:
         queries=queries,
         rows=rows,
         file=file,
+        unjudged=unjudged(pairs),
     )
 
 

@@ -16,7 +16,7 @@ from vitret.compare.results import Result
 from vitret.core.config import Strict, location, read_yaml, validate
 from vitret.core.errors import DataError
 from vitret.core.networks import RANDOM_WEIGHTS
-from vitret.core.pairs import PHOTOGRAPH, PLACE, confirmed
+from vitret.core.pairs import PHOTOGRAPH, PLACE, counted, unjudged
 from vitret.core.store import digest, read_json_object, write_json
 
 FOLDER = "overlap"
@@ -78,7 +78,7 @@ class Shared(Strict):
 
 
 class Measured(Strict):
-    """The summary of an audit. `judged` is true where there are verdicts; otherwise the proposals count."""
+    """The summary of an audit. `judged` is true where there are verdicts and no proposal is without one."""
 
     train: Trained
     evaluation: Evaluated
@@ -86,6 +86,9 @@ class Measured(Strict):
     compared: int
     proposed: dict[str, int]
     judged: bool
+    unjudged: int | None = Field(
+        default=None, ge=0, description="proposals without a verdict, which count; left out in older records"
+    )
     pairs: tuple[Shared, ...]
     commit: str
     settings: dict[str, int | float]
@@ -180,15 +183,17 @@ def _declared(configs: Path) -> tuple[Fact, ...]:
 def write_measured(root: Path, evidence: Mapping[str, Any]) -> Path:
     """Keep the summary of an audit's evidence below a results folder: all pairs that count, and no photograph."""
     about, pairs = evidence["evaluation"], evidence["pairs"]
-    kept = [{key: pair[key] for key in Shared.model_fields} for pair in confirmed(pairs)]
+    kept = [{key: pair[key] for key in Shared.model_fields} for pair in counted(pairs)]
     proposals = [pair["proposal"] for pair in pairs]
+    still_open = unjudged(pairs)
     found = Measured(
         train=Trained(**evidence["train"]),
         evaluation=Evaluated(**about),
         descriptors=tuple(f"{one['name']}: {one['protocol']}" for one in evidence["descriptors"]),
         compared=evidence["compared"],
         proposed={word: proposals.count(word) for word in (PHOTOGRAPH, PLACE)},
-        judged=any(pair["verdict"] for pair in pairs),
+        judged=not still_open and any(pair["verdict"] for pair in pairs),
+        unjudged=still_open,
         pairs=tuple(Shared.model_validate(pair) for pair in kept),
         commit=str(evidence["code"]["commit"]),
         settings=evidence["settings"],
