@@ -134,6 +134,10 @@ def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):
     file.write_text(json.dumps({"pairs": [{**first, "verdict": NO}, {**second, "verdict": YES}]}))
     judged = with_verdicts(evidence, file)
     assert [pair["id"] for pair in counted(judged["pairs"])] == [second["id"], third["id"]]
+    # The second was undone on the page; the first is not on it.
+    file.write_text(json.dumps({"pairs": [{**second, "verdict": None}]}))
+    undone = with_verdicts(judged, file)
+    assert [pair["verdict"] for pair in undone["pairs"][:2]] == [NO, None]
     file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit"}]}))
     with pytest.raises(UserError, match="another audit"):
         with_verdicts(evidence, file)

@@ -112,7 +112,10 @@ def read_evidence(path: Path) -> dict[str, Any]:
 
 
 def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The evidence with the verdicts of a file that the page saved; verdicts of pairs it does not have are refused."""
+    """The evidence with the verdicts of a file that the page saved; pairs that the file does not name keep theirs.
+
+    A verdict that was undone on the page is null in the file. Raises `UserError` for pairs the evidence does not have.
+    """
     given = {pair["id"]: pair.get("verdict") for pair in read_pairs(path)}
     known = {pair["id"] for pair in evidence["pairs"]}
     strange = sorted(given.keys() - known)
@@ -124,7 +127,7 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
     wrong = sorted({str(v) for v in given.values() if v not in (YES, NO, None)})
     if wrong:
         raise UserError(f"{path}: '{wrong[0]}' is no verdict; known: {YES}, {NO}.")
-    pairs = [{**pair, "verdict": given.get(pair["id"]) or pair["verdict"]} for pair in evidence["pairs"]]
+    pairs = [{**pair, "verdict": given.get(pair["id"], pair["verdict"])} for pair in evidence["pairs"]]
     return {**evidence, "pairs": pairs}
 
 
