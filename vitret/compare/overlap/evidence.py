@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from vitret.core.config import Strict
 from vitret.core.errors import UserError
 from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES, read_pairs
 from vitret.core.store import digest, read_json_object, write_json
@@ -15,6 +18,23 @@ PHOTOGRAPH_BITS = 4
 PLACE_INLIERS = 20
 # Inliers and bits at which a part of the score is full, and empty.
 FULL_INLIERS, FAR_BITS = 40, 16
+
+
+class Trained(Strict):
+    """The training set as it was compared."""
+
+    name: str
+    digest: str
+    images: int
+
+
+class Evaluated(Strict):
+    """The evaluation set as it was compared."""
+
+    name: str
+    digest: str
+    queries: int = Field(gt=0)
+    positives: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +144,6 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path}: has verdicts on {len(strange)} pairs that are not in this evidence, first {strange[0]}. "
             "Is it of another audit?"
         )
-    wrong = sorted({str(v) for v in given.values() if v not in (YES, NO, None)})
-    if wrong:
-        raise UserError(f"{path}: '{wrong[0]}' is no verdict; known: {YES}, {NO}.")
     pairs = [{**pair, "verdict": given.get(pair["id"], pair["verdict"])} for pair in evidence["pairs"]]
     return {**evidence, "pairs": pairs}
 

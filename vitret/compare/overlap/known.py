@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from vitret.compare.overlap.evidence import Evaluated, Trained
 from vitret.compare.results import Result
 from vitret.core.config import Strict, location, read_yaml, validate
 from vitret.core.errors import DataError
 from vitret.core.networks import RANDOM_WEIGHTS
-from vitret.core.pairs import PHOTOGRAPH, PLACE, counted, unjudged
+from vitret.core.pairs import PHOTOGRAPH, PLACE, Proposal, Row, Verdict, advice, counted, unjudged
 from vitret.core.store import digest, read_json_object, write_json
 
 FOLDER = "overlap"
@@ -48,23 +49,6 @@ class Facts(Strict):
     facts: tuple[Fact, ...]
 
 
-class Trained(Strict):
-    """The training set as it was compared."""
-
-    name: str
-    digest: str
-    images: int
-
-
-class Evaluated(Strict):
-    """The evaluation set as it was compared."""
-
-    name: str
-    digest: str
-    queries: int = Field(gt=0)
-    positives: int
-
-
 class Shared(Strict):
     """A pair that counts as overlap, without photographs: the training image, the evaluation image, the queries."""
 
@@ -72,9 +56,9 @@ class Shared(Strict):
     train: str
     image: str
     role: str
-    queries: tuple[int, ...]
-    proposal: str
-    verdict: str | None
+    queries: tuple[Row, ...]
+    proposal: Proposal
+    verdict: Verdict | None
 
 
 class Measured(Strict):
@@ -208,10 +192,10 @@ def measured_path(root: Path, train: str, evaluation: str) -> Path:
 
 
 def read_measured(path: Path) -> Measured:
-    """A recorded measurement; raises `DataError` for a file of another kind."""
+    """A recorded measurement; raises `DataError` for a file of another kind, `UserError` for a wrong value."""
     value = read_json_object(path, advice="Write it again: vitret overlap TRAINSET EVALSET --record")
     if "evaluation" not in value or "judged" not in value:
         raise DataError(
             f"{path}: is no record of overlap. Write it: vitret overlap TRAINSET EVALSET --record"
         )
-    return validate(Measured, value, str(path))
+    return validate(Measured, value, str(path), advice=advice(value))
