@@ -47,3 +47,33 @@ def test_proposals_that_are_not_judged_are_counted_in_words(tmp_path, capsys, mo
     assert run(["overlap", "town", "east", "--out", str(file)]) == 0
     said = capsys.readouterr().err
     assert "1 proposal not judged. A proposal counts as overlap until it is rejected." in said
+
+
+def test_a_file_that_is_no_evidence_is_left_alone(tmp_path, capsys):
+    file = tmp_path / "mine.json"
+    file.write_text('{"name": "mine"}')
+    assert run(["overlap", "no-such-set", "nor-this", "--by", "timm:test_vit", "--out", str(file)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is no evidence of `vitret overlap`. Name another file: --out FILE.json" in said
+    assert file.read_text() == '{"name": "mine"}'
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "timm:test_vit", "--by", "timm:test_resnet"]])
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"train": None}, "train: "),
+        ({"evaluation": {"name": "east"}}, "evaluation.digest: "),
+        ({"pairs": [{"id": "a", "train": "a.jpg", "queries": [0]}]}, "pairs.0.role: "),
+        ({"code": {}}, "code.commit: "),
+        ({"schema": 2}, "is no evidence of this version"),
+    ],
+)
+def test_damaged_evidence_is_refused_before_the_audit(tmp_path, capsys, by, changes, place):
+    file = tmp_path / "o.json"
+    file.write_text(json.dumps({**_evidence(("a", PLACE, None)), **changes}))
+    assert run(["overlap", "no-such-set", "nor-this", *by, "--out", str(file)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert str(file) in said
+    assert place in said
+    assert "Remove it and write it again: vitret overlap TRAINSET EVALSET --by A --by B" in said

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from vitret.compare.overlap import audit as audit_module
 from vitret.compare.overlap.audit import Audit, Settings, overlap
-from vitret.compare.overlap.evidence import Parts, with_verdicts
+from vitret.compare.overlap.evidence import Parts, read_evidence, with_verdicts, write_evidence
 from vitret.compare.overlap.hashes import hash_file, near
 from vitret.core.errors import UserError
 from vitret.core.networks import ModelSpec
@@ -92,6 +92,12 @@ def test_copies_are_found_and_nothing_else_is_a_photograph(planted):
     evidence = overlap(planted, say=print, steps=_silent)
     assert _by_query(evidence) == {"rescaled.jpg": "0.jpg", "cropped.jpg": "1.jpg", "mirrored.jpg": "2.jpg"}
     assert [pair["proposal"] for pair in evidence["pairs"][:3]] == [PHOTOGRAPH] * 3
+
+
+def test_written_evidence_is_read_as_it_was(planted, tmp_path: Path):
+    evidence = overlap(planted, say=print, steps=_silent)
+    write_evidence(tmp_path / "o.json", evidence)
+    assert read_evidence(tmp_path / "o.json") == json.loads(json.dumps(evidence))
 
 
 def test_a_killed_audit_continues_with_the_same_evidence(planted, monkeypatch):

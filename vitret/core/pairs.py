@@ -15,6 +15,8 @@ PHOTOGRAPH, PLACE, UNCLEAR = "same photograph", "same place", "unclear"
 YES, NO = "yes", "no"
 Proposal = Literal["same photograph", "same place", "unclear"]
 Verdict = Literal["yes", "no"]
+# The verb reads the evidence that is there before it writes it again, so a damaged file has to go first.
+REWRITE = "Remove it and write it again: vitret overlap TRAINSET EVALSET --by A --by B"
 Row = Annotated[int, Field(ge=0, strict=True)]
 
 
@@ -64,7 +66,7 @@ def _is_unjudged(pair: dict[str, Any]) -> bool:
 
 def read_pairs(path: Path) -> list[dict[str, Any]]:
     """The pairs in a file of evidence, of verdicts or of a record; raises `UserError` for what is none of these."""
-    value = read_json_object(path, advice="Remove it and write it again: vitret overlap TRAINSET EVALSET")
+    value = read_json_object(path, advice="Write it again: vitret overlap TRAINSET EVALSET")
     if "pairs" not in value:
         raise UserError(
             f"{path}: is neither the evidence that `vitret overlap` writes nor the verdicts of its page."
@@ -79,5 +81,5 @@ def advice(value: Mapping[str, Any]) -> str:
     if "judged" in value:
         return "Write it again: vitret overlap TRAINSET EVALSET --record"
     if "schema" in value:
-        return "Remove it and write it again: vitret overlap TRAINSET EVALSET --by A --by B"
+        return REWRITE
     return "Save the verdicts again on the page that `vitret overlap TRAINSET EVALSET` writes."

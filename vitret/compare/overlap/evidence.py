@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from vitret.core.config import Strict
+from vitret.core.config import Strict, validate
 from vitret.core.errors import UserError
-from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES, read_pairs
+from vitret.core.pairs import (
+    NO,
+    PHOTOGRAPH,
+    PLACE,
+    REWRITE,
+    UNCLEAR,
+    YES,
+    ListedPair,
+    Proposal,
+    Verdict,
+    read_pairs,
+)
 from vitret.core.store import digest, read_json_object, write_json
 
 SCHEMA = 1
@@ -35,6 +46,45 @@ class Evaluated(Strict):
     digest: str
     queries: int = Field(gt=0)
     positives: int
+
+
+class _Descriptor(BaseModel):
+    name: str
+    protocol: str
+
+
+class _Code(BaseModel):
+    commit: str
+
+
+class _WrittenParts(BaseModel):
+    cosines: tuple[float | None, ...]
+    hash_bits: int | None
+    inliers: int
+    matches: int
+    pixels: float
+    mirrored: bool
+
+
+class _WrittenPair(ListedPair):
+    image: str
+    role: Literal["query", "positive"]
+    score: float
+    proposal: Proposal
+    verdict: Verdict | None
+    parts: _WrittenParts
+
+
+class _EvidenceFile(BaseModel):
+    """What the verb, its page and a record need of an evidence file."""
+
+    train: Trained
+    evaluation: Evaluated
+    descriptors: tuple[_Descriptor, ...]
+    settings: dict[str, int | float]
+    compared: int
+    code: _Code
+    pairs: tuple[_WrittenPair, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +173,13 @@ def write_evidence(path: Path, evidence: dict[str, Any]) -> None:
 
 
 def read_evidence(path: Path) -> dict[str, Any]:
-    """An evidence file; raises `UserError` for a file of another kind."""
-    read_pairs(path)
-    value = read_json_object(path)
-    if value.get("schema") != SCHEMA:
-        raise UserError(f"{path}: is no evidence of this version. Write it: vitret overlap TRAINSET EVALSET")
+    """An evidence file; raises `UserError` for a file of another kind and for a wrong value."""
+    value = read_json_object(path, advice=REWRITE)
+    if not {"schema", "pairs"} <= value.keys():
+        raise UserError(f"{path}: is no evidence of `vitret overlap`. Name another file: --out FILE.json")
+    if value["schema"] != SCHEMA:
+        raise UserError(f"{path}: is no evidence of this version. {REWRITE}")
+    validate(_EvidenceFile, value, str(path), advice=REWRITE)
     return value
 
 
