@@ -12,11 +12,11 @@ from PIL import Image, ImageOps
 
 from vitret.compare.overlap import audit as audit_module
 from vitret.compare.overlap.audit import Audit, Settings, overlap
-from vitret.compare.overlap.evidence import Parts, with_verdicts
+from vitret.compare.overlap.evidence import Parts, read_evidence, with_verdicts, write_evidence
 from vitret.compare.overlap.hashes import hash_file, near
 from vitret.core.errors import UserError
 from vitret.core.networks import ModelSpec
-from vitret.core.pairs import NO, PHOTOGRAPH, YES, confirmed
+from vitret.core.pairs import NO, PHOTOGRAPH, YES, counted
 from vitret.core.protocol import Protocol
 from vitret.core.records import EvalSet, Images, Ragged, TrainSet, Truth
 from vitret.describe.request import Request
@@ -94,6 +94,12 @@ def test_copies_are_found_and_nothing_else_is_a_photograph(planted):
     assert [pair["proposal"] for pair in evidence["pairs"][:3]] == [PHOTOGRAPH] * 3
 
 
+def test_written_evidence_is_read_as_it_was(planted, tmp_path: Path):
+    evidence = overlap(planted, say=print, steps=_silent)
+    write_evidence(tmp_path / "o.json", evidence)
+    assert read_evidence(tmp_path / "o.json") == json.loads(json.dumps(evidence))
+
+
 def test_a_killed_audit_continues_with_the_same_evidence(planted, monkeypatch):
     straight = overlap(planted, say=print, steps=_silent)
     (log,) = (planted.home / "overlap").glob("*/verified.jsonl")
@@ -129,11 +135,15 @@ def test_what_is_near_the_whole_query_is_a_candidate_beside_what_is_near_its_box
 
 def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):
     evidence = overlap(planted, say=print, steps=_silent)
-    first, second = evidence["pairs"][:2]
+    first, second, third = evidence["pairs"][:3]
     file = tmp_path / "verdicts.json"
     file.write_text(json.dumps({"pairs": [{**first, "verdict": NO}, {**second, "verdict": YES}]}))
     judged = with_verdicts(evidence, file)
-    assert [pair["id"] for pair in confirmed(judged["pairs"])] == [second["id"]]
+    assert [pair["id"] for pair in counted(judged["pairs"])] == [second["id"], third["id"]]
+    # The second was undone on the page; the first is not on it.
+    file.write_text(json.dumps({"pairs": [{**second, "verdict": None}]}))
+    undone = with_verdicts(judged, file)
+    assert [pair["verdict"] for pair in undone["pairs"][:2]] == [NO, None]
     file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit"}]}))
     with pytest.raises(UserError, match="another audit"):
         with_verdicts(evidence, file)

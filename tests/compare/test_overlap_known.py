@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vitret.compare.arena import compare_rows
-from vitret.compare.overlap.affected import affected_by, read_affected
+from vitret.compare.overlap.affected import affected_by, read_affected, said_of
 from vitret.compare.overlap.known import known, read_measured, write_measured
 from vitret.compare.results import read_result
 from vitret.compare.tables import read_all, tables
@@ -101,6 +101,32 @@ def test_a_record_holds_what_counts_and_no_more(root: Path):
         read_measured(path)
 
 
+def test_a_record_with_proposals_that_are_not_judged_counts_them_and_says_how_many(write, root: Path):
+    row = write("a", [0] * 4)
+    pairs = [("a.jpg", [0], PLACE, None), ("b.jpg", [1], UNCLEAR, NO), ("c.jpg", [2], PHOTOGRAPH, YES)]
+    path = write_measured(root, _evidence(*pairs))
+    found = read_measured(path)
+    assert [pair.train for pair in found.pairs] == ["a.jpg", "c.jpg"]
+    assert (found.judged, found.unjudged) == (False, 1)
+    assert _status(root, row) == ("measured", "50 / 100")
+    (said,) = said_of(affected_by("auto", root), [read_result(row)])
+    assert said == (
+        f"{path}: 2 of 4 queries of east, which overlap with town (1 proposal not judged), are left out below."
+    )
+
+
+def test_a_record_is_judged_where_every_proposal_is(root: Path):
+    found = read_measured(write_measured(root, _evidence(("a", [0], PLACE, NO), ("b", [1], UNCLEAR, None))))
+    assert (found.judged, found.unjudged, found.pairs) == (True, 0, ())
+    assert not read_measured(write_measured(root, _evidence(("b", [1], UNCLEAR, None)))).judged
+
+
+def test_the_committed_records_are_valid():
+    (path,) = (Path(__file__).parents[2] / "results" / "overlap").glob("*.json")
+    found = read_measured(path)
+    assert (found.judged, found.unjudged, found.clean) == (True, None, 1.0)
+
+
 def test_tables_are_made_anew_without_the_affected_queries(write, root: Path):
     # One positive a query: average precision 1 at rank 0, 1/4 at rank 1, 1/20 at rank 9.
     write("a", [0, 0, 1, 1])
@@ -146,7 +172,7 @@ def test_what_does_not_fit_is_said(write, root: Path, tmp_path: Path):
         affected_by("auto", root)
     with pytest.raises(DataError, match="is not there"):
         affected_by(str(tmp_path / "none.json"), root)
-    other = {**_evidence(("x.jpg", [0], PLACE, None)), "train": {"name": "city"}}
+    other = {**_evidence(("x.jpg", [0], PLACE, None)), "train": {"name": "city", "digest": "t", "images": 9}}
     (tmp_path / "other.json").write_text(json.dumps(other))
     with pytest.raises(UserError, match="no row here is of"):
         compare_rows(a, b, without=affected_by(str(tmp_path / "other.json"), root))
@@ -154,6 +180,57 @@ def test_what_does_not_fit_is_said(write, root: Path, tmp_path: Path):
     found = compare_rows(a, b, without=affected_by("auto", root))
     assert found.without == ()
     assert any("other bytes of east" in words for words in found.words)
+
+
+def _damaged(path: Path, where: str, value: object) -> None:
+    """Put a value at a dotted place of a JSON file."""
+    content = json.loads(path.read_text())
+    place = content
+    *parents, leaf = (int(key) if key.isdigit() else key for key in where.split("."))
+    for key in parents:
+        place = place[key]
+    place[leaf] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("evaluation.queries", "many"),
+        ("train", "town"),
+        ("pairs.0.queries", "all"),
+        ("pairs.0.queries", [0, "1"]),
+        ("pairs.0.queries", [-1]),
+        ("pairs.0.id", ["x.jpg"]),
+        ("pairs.0.verdict", "maybe"),
+        ("pairs.0.proposal", "perhaps"),
+    ],
+)
+def test_a_damaged_record_is_refused_with_the_place_and_the_command(root: Path, where: str, value: object):
+    path = write_measured(root, _evidence(("x.jpg", [0], PLACE, None)))
+    _damaged(path, where, value)
+    for read in (read_affected, read_measured):
+        with pytest.raises(UserError) as caught:
+            read(path)
+        said = str(caught.value)
+        assert said.startswith(f"{path}: {where}")
+        assert said.endswith("Write it again: vitret overlap TRAINSET EVALSET --record")
+
+
+def test_a_record_about_more_queries_than_there_are_is_refused(root: Path):
+    path = write_measured(root, _evidence(("x.jpg", [0], PLACE, None)))
+    _damaged(path, "pairs.0.queries", [4])
+    with pytest.raises(UserError, match=r"names query 4 of 4\. Write it again: .* --record"):
+        read_affected(path)
+
+
+def test_damaged_verdicts_of_the_page_are_saved_again(tmp_path: Path):
+    evidence = _evidence(("x.jpg", [0], PLACE, None))
+    file = tmp_path / "verdicts.json"
+    about = {key: evidence[key] for key in ("train", "evaluation", "pairs")}
+    file.write_text(json.dumps({**about, "evaluation": {**evidence["evaluation"], "queries": None}}))
+    with pytest.raises(UserError, match=r"verdicts\.json: evaluation\.queries: .* Save the verdicts again"):
+        read_affected(file)
 
 
 def test_the_shipped_facts_are_readable_and_say_where_they_are_from(

@@ -8,7 +8,7 @@ import pytest
 
 from vitret.core.errors import DataError, UserError
 from vitret.core.exclusion import read_left_out
-from vitret.core.pairs import NO, PLACE, YES
+from vitret.core.pairs import NO, PLACE, UNCLEAR, YES
 from vitret.core.records import Images, TrainSet
 from vitret.learn.holdout import split
 
@@ -20,18 +20,25 @@ def trainset(tmp_path: Path) -> TrainSet:
     return TrainSet(name="town", images=Images.of(tmp_path, names), labels=np.repeat(np.arange(6), 3))
 
 
-def _pair(train: str, verdict: str | None) -> dict[str, object]:
-    return {"id": train, "train": train, "queries": [0], "proposal": PLACE, "verdict": verdict}
+def _pair(train: str, verdict: str | None, proposal: str = PLACE) -> dict[str, object]:
+    return {"id": train, "train": train, "queries": [0], "proposal": proposal, "verdict": verdict}
 
 
 def test_a_list_and_the_verdicts_of_the_page_say_the_same(tmp_path: Path):
     (tmp_path / "list.txt").write_text("1/0.jpg\n\n0/2.jpg\n1/0.jpg\n")
-    pairs = [_pair("0/2.jpg", YES), _pair("1/0.jpg", YES), _pair("2/0.jpg", NO), _pair("2/1.jpg", None)]
+    pairs = [_pair("0/2.jpg", YES), _pair("1/0.jpg", YES), _pair("2/0.jpg", NO)]
+    pairs += [_pair("2/1.jpg", None, UNCLEAR)]
     (tmp_path / "verdicts.json").write_text(json.dumps({"train": {"name": "town"}, "pairs": pairs}))
     listed, judged = (read_left_out(tmp_path / name) for name in ("list.txt", "verdicts.json"))
     assert listed.names == judged.names == ("0/2.jpg", "1/0.jpg")
     assert listed.recorded == judged.recorded
     assert judged.train_set == "town"
+
+
+def test_a_verdict_on_one_pair_does_not_take_back_the_proposals_of_others(tmp_path: Path):
+    pairs = [_pair("0/0.jpg", None), _pair("0/1.jpg", NO, UNCLEAR), _pair("0/2.jpg", YES, UNCLEAR)]
+    (tmp_path / "verdicts.json").write_text(json.dumps({"pairs": pairs}))
+    assert read_left_out(tmp_path / "verdicts.json").names == ("0/0.jpg", "0/2.jpg")
 
 
 def test_excluded_images_are_on_neither_side_and_move_no_class(tmp_path: Path, trainset: TrainSet):

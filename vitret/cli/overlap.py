@@ -70,15 +70,17 @@ def overlap(
     path = out or Path(f"overlap-{train_set}-{eval_set}.json")
     if path.suffix != ".json":
         raise UserError(f"--out {path}: the evidence is a .json file.")
+    # Wrong files are refused before the audit, not after it.
+    before = read_evidence(path) if path.is_file() else None
     if verdicts is not None:
-        read_pairs(verdicts)  # a wrong file is refused before the audit, not after it
+        read_pairs(verdicts)
     if by:
         evidence = _measured(
             train_set, eval_set, by, size=size, neighbours=neighbours, device=device, precision=precision
         )
-        evidence = _keeping_verdicts(evidence, path)
-    elif path.is_file():
-        evidence = _of_these_sets(read_evidence(path), train_set, eval_set, path=path)
+        evidence = evidence if before is None else _keeping_verdicts(evidence, before)
+    elif before is not None:
+        evidence = _of_these_sets(before, train_set, eval_set, path=path)
     else:
         raise UserError(f"{path}: is not there yet. Name two networks to find candidates: --by A --by B.")
     if verdicts is not None:
@@ -91,10 +93,13 @@ def _put(evidence: dict[str, Any], path: Path, *, page_pairs: int, record: bool)
     from vitret.compare.overlap.evidence import summary, write_evidence
     from vitret.compare.overlap.known import write_measured
     from vitret.core.config import location
+    from vitret.core.pairs import unjudged, unjudged_words
 
     write_evidence(path, evidence)
     counts = summary(evidence)
     console.say(", ".join(f"{count:,} {words}" for words, count in counts.items()) + " pairs")
+    if still_open := unjudged(evidence["pairs"]):
+        console.say(f"{unjudged_words(still_open)}. A proposal counts as overlap until it is rejected.")
     page = path.with_suffix(".html")
     _page(page, evidence, most=page_pairs)
     console.put(str(path))
@@ -151,13 +156,8 @@ def _audit(
     )
 
 
-def _keeping_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Verdicts that an evidence file of the same images holds already are kept."""
-    from vitret.compare.overlap.evidence import read_evidence
-
-    if not path.is_file():
-        return evidence
-    before = read_evidence(path)
+def _keeping_verdicts(evidence: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """New evidence with the verdicts of the evidence before, where that is of the same images."""
     if any(before[side]["digest"] != evidence[side]["digest"] for side in ("train", "evaluation")):
         return evidence
     given = {pair["id"]: pair["verdict"] for pair in before["pairs"]}

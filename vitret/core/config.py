@@ -146,15 +146,15 @@ def _text(path: Path) -> str:
 MOST_PROBLEMS = 8
 
 
-def validate(model: type[Model], data: Mapping[str, Any], where: str) -> Model:
-    """`data` as a `model`; the problems are named at once, each with its place."""
+def validate(model: type[Model], data: Mapping[str, Any], where: str, *, advice: str = "") -> Model:
+    """`data` as a `model`; the problems are named at once, each with its place, and then the `advice`."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         found = error.errors()
         problems = [_problem(model, item) for item in found[:MOST_PROBLEMS]]
         more = f" And {len(found) - MOST_PROBLEMS} more problems." if len(found) > MOST_PROBLEMS else ""
-        raise UserError(f"{where}: " + " ".join(problems) + more) from error
+        raise UserError(f"{where}: {' '.join(problems)}{more} {advice}".rstrip()) from error
 
 
 def _problem(model: type[BaseModel], item: Any) -> str:

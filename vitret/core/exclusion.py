@@ -10,7 +10,7 @@ import numpy as np
 
 from vitret.core.errors import DataError, UserError, said
 from vitret.core.left_out import Exclusion
-from vitret.core.pairs import confirmed, read_pairs
+from vitret.core.pairs import counted, read_pairs
 from vitret.core.recipes import Recipe
 from vitret.core.records import TrainSet
 from vitret.core.store import digest, read_json_object
@@ -60,10 +60,13 @@ def read_left_out(file: Path) -> LeftOut:
     """
     train_set = ""
     if file.suffix == ".json":
-        names = {str(pair["train"]) for pair in confirmed(read_pairs(file))}
+        names = {str(pair["train"]) for pair in counted(read_pairs(file))}
         about = read_json_object(file).get("train")
         train_set = str(about.get("name", "")) if isinstance(about, dict) else ""
-        advice = "No pair in it is confirmed. Confirm pairs on the page that `vitret overlap` writes."
+        advice = (
+            "No pair in it is confirmed, and no proposal is without a verdict. "
+            "Confirm pairs on the page that `vitret overlap` writes."
+        )
     else:
         names = {line.strip() for line in _text(file).splitlines()} - {""}
         advice = "Write one image name a line."

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import BaseModel
 
+from vitret.compare.overlap.evidence import Evaluated, Trained
 from vitret.compare.overlap.known import FOLDER
+from vitret.core.config import validate
 from vitret.core.errors import DataError, UserError
-from vitret.core.pairs import confirmed, read_pairs
+from vitret.core.pairs import advice, counted, read_pairs, unjudged, unjudged_words
 from vitret.core.store import read_json_object
 
 if TYPE_CHECKING:
@@ -21,9 +24,19 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
+class _Sets(BaseModel):
+    """The sets that a file of overlap is about."""
+
+    train: Trained
+    evaluation: Evaluated
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Affected:
-    """Rows of the queries of an evaluation set, (n,) ascending, that a training set concerns; of one file."""
+    """Rows of the queries of an evaluation set, (n,) ascending, that a training set concerns; of one file.
+
+    `unjudged` is how many of the file's pairs are proposals without a verdict.
+    """
 
     train: str
     evaluation: str
@@ -31,6 +44,7 @@ class Affected:
     queries: int
     rows: Int64
     file: Path
+    unjudged: int = 0
 
     @property
     def words(self) -> str:
@@ -39,7 +53,11 @@ class Affected:
         >>> Affected(train="t", evaluation="e", manifest="", queries=9, rows=np.array([1, 4]), file=Path("f")).words
         '2 of 9 queries of e, which overlap with t'
         """
-        return f"{len(self.rows)} of {self.queries} queries of {self.evaluation}, which overlap with {self.train}"
+        open_words = f" ({unjudged_words(self.unjudged)})" if self.unjudged else ""
+        return (
+            f"{len(self.rows)} of {self.queries} queries of {self.evaluation}, which overlap with "
+            f"{self.train}{open_words}"
+        )
 
     def concerns(self, row: Result) -> bool:
         """Whether a row was trained on that set, or stands beside such rows, and was measured on those queries."""
@@ -53,28 +71,25 @@ class Affected:
 def read_affected(file: Path) -> Affected:
     """The queries that a file's pairs concern: evidence, verdicts of its page, or a record below results/overlap.
 
-    Raises `UserError` for a file of another kind, `DataError` for one that is not there.
+    Raises `UserError` for a file of another kind and for a wrong value, `DataError` for a file that is not there.
     """
     if not file.is_file():
         raise DataError(f"{file}: is not there. Write it: vitret overlap TRAINSET EVALSET")
-    pairs = confirmed(read_pairs(file))
-    about = read_json_object(file)
-    train, evaluation = about.get("train"), about.get("evaluation")
-    if not isinstance(train, dict) or not isinstance(evaluation, dict) or "queries" not in evaluation:
-        raise UserError(
-            f"{file}: does not say which sets it is about. Take the file that `vitret overlap` writes."
-        )
-    rows = np.array(sorted({int(query) for pair in pairs for query in pair["queries"]}), np.int64)
-    queries = int(evaluation["queries"])
-    if len(rows) and not 0 <= rows[0] <= rows[-1] < queries:
-        raise UserError(f"{file}: names query {rows[-1]} of {queries}.")
+    pairs = counted(read_pairs(file))
+    value = read_json_object(file)
+    about = validate(_Sets, value, str(file), advice=advice(value))
+    rows = np.array(sorted({query for pair in pairs for query in pair["queries"]}), np.int64)
+    queries = about.evaluation.queries
+    if len(rows) and rows[-1] >= queries:
+        raise UserError(f"{file}: names query {rows[-1]} of {queries}. {advice(value)}")
     return Affected(
-        train=str(train.get("name")),
-        evaluation=str(evaluation.get("name")),
-        manifest=str(evaluation.get("digest")),
+        train=about.train.name,
+        evaluation=about.evaluation.name,
+        manifest=about.evaluation.digest,
         queries=queries,
         rows=rows,
         file=file,
+        unjudged=unjudged(pairs),
     )
 
 

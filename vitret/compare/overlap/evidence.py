@@ -2,10 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel, Field
+
+from vitret.core.config import Strict, validate
 from vitret.core.errors import UserError
-from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES, read_pairs
+from vitret.core.pairs import (
+    NO,
+    PHOTOGRAPH,
+    PLACE,
+    REWRITE,
+    UNCLEAR,
+    YES,
+    ListedPair,
+    Proposal,
+    Verdict,
+    read_pairs,
+)
 from vitret.core.store import digest, read_json_object, write_json
 
 SCHEMA = 1
@@ -15,6 +29,62 @@ PHOTOGRAPH_BITS = 4
 PLACE_INLIERS = 20
 # Inliers and bits at which a part of the score is full, and empty.
 FULL_INLIERS, FAR_BITS = 40, 16
+
+
+class Trained(Strict):
+    """The training set as it was compared."""
+
+    name: str
+    digest: str
+    images: int
+
+
+class Evaluated(Strict):
+    """The evaluation set as it was compared."""
+
+    name: str
+    digest: str
+    queries: int = Field(gt=0)
+    positives: int
+
+
+class _Descriptor(BaseModel):
+    name: str
+    protocol: str
+
+
+class _Code(BaseModel):
+    commit: str
+
+
+class _WrittenParts(BaseModel):
+    cosines: tuple[float | None, ...]
+    hash_bits: int | None
+    inliers: int
+    matches: int
+    pixels: float
+    mirrored: bool
+
+
+class _WrittenPair(ListedPair):
+    image: str
+    role: Literal["query", "positive"]
+    score: float
+    proposal: Proposal
+    verdict: Verdict | None
+    parts: _WrittenParts
+
+
+class _EvidenceFile(BaseModel):
+    """What the verb, its page and a record need of an evidence file."""
+
+    train: Trained
+    evaluation: Evaluated
+    descriptors: tuple[_Descriptor, ...]
+    settings: dict[str, int | float]
+    compared: int
+    code: _Code
+    pairs: tuple[_WrittenPair, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,16 +173,21 @@ def write_evidence(path: Path, evidence: dict[str, Any]) -> None:
 
 
 def read_evidence(path: Path) -> dict[str, Any]:
-    """An evidence file; raises `UserError` for a file of another kind."""
-    read_pairs(path)
-    value = read_json_object(path)
-    if value.get("schema") != SCHEMA:
-        raise UserError(f"{path}: is no evidence of this version. Write it: vitret overlap TRAINSET EVALSET")
+    """An evidence file; raises `UserError` for a file of another kind and for a wrong value."""
+    value = read_json_object(path, advice=REWRITE)
+    if not {"schema", "pairs"} <= value.keys():
+        raise UserError(f"{path}: is no evidence of `vitret overlap`. Name another file: --out FILE.json")
+    if value["schema"] != SCHEMA:
+        raise UserError(f"{path}: is no evidence of this version. {REWRITE}")
+    validate(_EvidenceFile, value, str(path), advice=REWRITE)
     return value
 
 
 def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The evidence with the verdicts of a file that the page saved; verdicts of pairs it does not have are refused."""
+    """The evidence with the verdicts of a file that the page saved; pairs that the file does not name keep theirs.
+
+    A verdict that was undone on the page is null in the file. Raises `UserError` for pairs the evidence does not have.
+    """
     given = {pair["id"]: pair.get("verdict") for pair in read_pairs(path)}
     known = {pair["id"] for pair in evidence["pairs"]}
     strange = sorted(given.keys() - known)
@@ -121,10 +196,7 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path}: has verdicts on {len(strange)} pairs that are not in this evidence, first {strange[0]}. "
             "Is it of another audit?"
         )
-    wrong = sorted({str(v) for v in given.values() if v not in (YES, NO, None)})
-    if wrong:
-        raise UserError(f"{path}: '{wrong[0]}' is no verdict; known: {YES}, {NO}.")
-    pairs = [{**pair, "verdict": given.get(pair["id"]) or pair["verdict"]} for pair in evidence["pairs"]]
+    pairs = [{**pair, "verdict": given.get(pair["id"], pair["verdict"])} for pair in evidence["pairs"]]
     return {**evidence, "pairs": pairs}
 
 

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from vitret.compare.overlap.evidence import Evaluated, Trained
 from vitret.compare.results import Result
 from vitret.core.config import Strict, location, read_yaml, validate
 from vitret.core.errors import DataError
 from vitret.core.networks import RANDOM_WEIGHTS
-from vitret.core.pairs import PHOTOGRAPH, PLACE, confirmed
+from vitret.core.pairs import PHOTOGRAPH, PLACE, Proposal, Row, Verdict, advice, counted, unjudged
 from vitret.core.store import digest, read_json_object, write_json
 
 FOLDER = "overlap"
@@ -48,23 +49,6 @@ class Facts(Strict):
     facts: tuple[Fact, ...]
 
 
-class Trained(Strict):
-    """The training set as it was compared."""
-
-    name: str
-    digest: str
-    images: int
-
-
-class Evaluated(Strict):
-    """The evaluation set as it was compared."""
-
-    name: str
-    digest: str
-    queries: int = Field(gt=0)
-    positives: int
-
-
 class Shared(Strict):
     """A pair that counts as overlap, without photographs: the training image, the evaluation image, the queries."""
 
@@ -72,13 +56,13 @@ class Shared(Strict):
     train: str
     image: str
     role: str
-    queries: tuple[int, ...]
-    proposal: str
-    verdict: str | None
+    queries: tuple[Row, ...]
+    proposal: Proposal
+    verdict: Verdict | None
 
 
 class Measured(Strict):
-    """The summary of an audit. `judged` is true where there are verdicts; otherwise the proposals count."""
+    """The summary of an audit. `judged` is true where there are verdicts and no proposal is without one."""
 
     train: Trained
     evaluation: Evaluated
@@ -86,6 +70,9 @@ class Measured(Strict):
     compared: int
     proposed: dict[str, int]
     judged: bool
+    unjudged: int | None = Field(
+        default=None, ge=0, description="proposals without a verdict, which count; left out in older records"
+    )
     pairs: tuple[Shared, ...]
     commit: str
     settings: dict[str, int | float]
@@ -180,15 +167,17 @@ def _declared(configs: Path) -> tuple[Fact, ...]:
 def write_measured(root: Path, evidence: Mapping[str, Any]) -> Path:
     """Keep the summary of an audit's evidence below a results folder: all pairs that count, and no photograph."""
     about, pairs = evidence["evaluation"], evidence["pairs"]
-    kept = [{key: pair[key] for key in Shared.model_fields} for pair in confirmed(pairs)]
+    kept = [{key: pair[key] for key in Shared.model_fields} for pair in counted(pairs)]
     proposals = [pair["proposal"] for pair in pairs]
+    still_open = unjudged(pairs)
     found = Measured(
         train=Trained(**evidence["train"]),
         evaluation=Evaluated(**about),
         descriptors=tuple(f"{one['name']}: {one['protocol']}" for one in evidence["descriptors"]),
         compared=evidence["compared"],
         proposed={word: proposals.count(word) for word in (PHOTOGRAPH, PLACE)},
-        judged=any(pair["verdict"] for pair in pairs),
+        judged=not still_open and any(pair["verdict"] for pair in pairs),
+        unjudged=still_open,
         pairs=tuple(Shared.model_validate(pair) for pair in kept),
         commit=str(evidence["code"]["commit"]),
         settings=evidence["settings"],
@@ -203,10 +192,10 @@ def measured_path(root: Path, train: str, evaluation: str) -> Path:
 
 
 def read_measured(path: Path) -> Measured:
-    """A recorded measurement; raises `DataError` for a file of another kind."""
+    """A recorded measurement; raises `DataError` for a file of another kind, `UserError` for a wrong value."""
     value = read_json_object(path, advice="Write it again: vitret overlap TRAINSET EVALSET --record")
     if "evaluation" not in value or "judged" not in value:
         raise DataError(
             f"{path}: is no record of overlap. Write it: vitret overlap TRAINSET EVALSET --record"
         )
-    return validate(Measured, value, str(path))
+    return validate(Measured, value, str(path), advice=advice(value))
