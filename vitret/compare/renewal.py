@@ -1,4 +1,4 @@
-"""Rows of an earlier version brought up to date: today's intervals, and the digest of their groups.
+"""Rows of an earlier version, made up to date: today's intervals, and the digest of their groups.
 
 Values, ranks and facts stay as they are. What is damaged or was edited stays as it is too: `validation` names it.
 """
