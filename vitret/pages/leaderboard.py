@@ -161,8 +161,8 @@ def frame(found: Sequence[Table]) -> "DataFrame":
 
 
 def as_csv(found: Sequence[Table], files: Sequence[PublishedFile] = ()) -> str:
-    """One line a number, fractions with all their digits."""
-    return frame(found).to_csv(index=False, lineterminator="\n")
+    """One line a number; fractions have twelve digits, in which every machine computes the same."""
+    return frame(found).to_csv(index=False, lineterminator="\n", float_format="%.12g")
 
 
 def as_json(found: Sequence[Table], files: Sequence[PublishedFile] = ()) -> str:
