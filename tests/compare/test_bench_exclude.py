@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from small_bench import make_places, write_town
+from small_bench import draw, make_places, write_categories, write_town
 
 from vitret.cli import run
 from vitret.compare.asked import Places
 from vitret.compare.tables import read_all, tables
 from vitret.core.runs import find_run, run_names
+from vitret.data.layout.write import LayoutWriter
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +72,32 @@ def test_a_baseline_ends_in_a_verdict_and_its_exit_code(places: Places, capsys):
     assert run(moved) == (0 if ": better" in said else 1)
     assert run([*BENCH, "--baseline", str(row)]) == 2
     assert "Name one: --systems NAME" in capsys.readouterr().err
+
+
+def test_a_baseline_on_other_bytes_is_refused_before_anything_is_trained(
+    places: Places, tmp_path: Path, capsys
+):
+    assert run([*BENCH, "--systems", "frozen"]) == 0
+    (row,) = places.results.glob("town/frozen/test/*.json")
+    with LayoutWriter(places.data, "test", workers=1, replace=True) as writer:
+        write_categories(writer, draw(tmp_path / "others", patterns=2, views=3), views=3)
+    moved = [*BENCH, "--systems", "moved", "--baseline", str(row)]
+    for words in (moved, [*moved, "--plan"]):
+        capsys.readouterr()
+        assert run(words) == 2
+        out, err = capsys.readouterr()
+        assert "data.manifest: " in err
+        assert out == ""
+    assert not any("moved" in name for name in run_names(places.home))
+
+
+def test_a_plan_looks_at_the_baseline_before_its_sets_are_prepared(places: Places, tmp_path: Path, capsys):
+    (places.suites / "far.yaml").write_text(
+        "name: far\nsets: [roxford5k]\nlevels: [hard]\nmetrics: [mAP]\nprimary: mAP (hard)\n"
+        "protocol: {size: 32, size_rule: square, query_size: same_size, crop: none}\n"
+    )
+    assert run([*BENCH, "--systems", "frozen", "--suite", "far", "--plan"]) == 0
+    missing = tmp_path / "none.json"
+    far = [*BENCH, "--systems", "frozen", "--suite", "far", "--baseline", str(missing), "--plan"]
+    assert run(far) == 3
+    assert f"{missing}: is not there" in capsys.readouterr().err

@@ -85,7 +85,7 @@ def bench(
     )
     reduced = _numbers("--dims", dims)
     if plan:
-        _plan(Places.default(), request, reduced, device=device)
+        _plan(Places.default(), request, reduced, device=device, baseline=baseline)
         return
     way = _Way(device, precision, workers=workers, jobs=jobs, launcher=launcher, slurm=slurm or ())
     wanted = _Wanted(
@@ -140,10 +140,16 @@ def _requests(request: "Request", dims: "Sequence[int]") -> "list[Request]":
     return [request, *(replace(request, dim=dim) for dim in dims)]
 
 
-def _plan(places: "Places", request: "Request", dims: "Sequence[int]", *, device: str) -> None:
+def _plan(
+    places: "Places", request: "Request", dims: "Sequence[int]", *, device: str, baseline: Path | None
+) -> None:
+    from vitret.compare.baseline import read_baseline
     from vitret.compare.plan import plan as planned
+    from vitret.compare.work import resolve_prepared
     from vitret.describe.devices import device_label, pick_device
 
+    if baseline is not None:
+        read_baseline(baseline, resolve_prepared(places, request))
     label = device_label(pick_device(device))
     every = _requests(request, dims)
     console.put("\n".join(line for one in every for line in planned(places, one, device=label)))
