@@ -101,3 +101,9 @@ def test_a_plan_looks_at_the_baseline_before_its_sets_are_prepared(places: Place
     far = [*BENCH, "--systems", "frozen", "--suite", "far", "--baseline", str(missing), "--plan"]
     assert run(far) == 3
     assert f"{missing}: is not there" in capsys.readouterr().err
+
+
+def test_what_is_required_needs_a_baseline(places: Places, capsys):
+    assert run([*BENCH, "--require", "not-worse"]) == 2
+    assert "--baseline ROW.json" in capsys.readouterr().err
+    assert not places.home.exists()

@@ -35,7 +35,7 @@ def bench(
     set_: options.Assignments = None,
     exclude: options.Exclude = None,
     baseline: options.Baseline = None,
-    require: options.Require = "better",
+    require: options.Require = "",
     without_overlap: options.WithoutOverlap = "",
     device: Device = "auto",
     precision: Precision = "auto",
@@ -68,7 +68,7 @@ def bench(
     """
     from vitret.compare.asked import Places, Request
 
-    _check(train_set, form=form, launcher=launcher, require=require)
+    _check(train_set, form=form, launcher=launcher, baseline=baseline, require=require)
     request = Request(
         train_set=train_set,
         systems=_names(systems),
@@ -120,9 +120,10 @@ class _Wanted:
     require: str
 
 
-def _check(train_set: str, *, form: str, launcher: str, require: str) -> None:
+def _check(train_set: str, *, form: str, launcher: str, baseline: Path | None, require: str) -> None:
     """Refuse unknown words before anything is done, and say what an alias stands for."""
     from vitret.compare.baseline import REQUIREMENTS
+    from vitret.core.errors import UserError
     from vitret.core.recipes import unalias
     from vitret.pages.formats import FORMS
 
@@ -132,7 +133,12 @@ def _check(train_set: str, *, form: str, launcher: str, require: str) -> None:
         console.require_choice("--format", form, FORMS)
     if launcher:
         console.require_choice("--launcher", launcher, ("slurm",))
-    console.require_choice("--require", require, REQUIREMENTS)
+    if require:
+        console.require_choice("--require", require, REQUIREMENTS)
+        if baseline is None:
+            raise UserError(
+                f"--require {require}: of what? Name the row to compare with: --baseline ROW.json"
+            )
 
 
 def _requests(request: "Request", dims: "Sequence[int]") -> "list[Request]":
@@ -187,7 +193,7 @@ def _carry_out(
     if against is not None:
         found = verdict(against, works[0])
         (console.say if wanted.form else console.put)("\n".join(found.lines))
-        found.require(wanted.require)
+        found.require(wanted.require or "better")
 
 
 def _as_jobs(
