@@ -74,6 +74,16 @@ def test_seeds_and_sets_of_both_sides_count(write):
     assert found.word == "better"
 
 
+def test_of_one_run_beside_several_only_that_one_is_called_a_checkpoint(write):
+    ours, theirs = write("ours", GOOD), [write("theirs", BAD, seed=seed) for seed in (0, 1)]
+    both, mixed = (
+        verdict(read_baseline(theirs[0], _work(*rows)), _work(*rows))
+        for rows in ([ours, write("ours", GOOD, seed=1)], [ours])
+    )
+    assert not any("One run" in line for line in both.lines)
+    assert mixed.lines[-1] == "One run of OURS: such a row tells of a checkpoint, not of a method."
+
+
 def test_a_baseline_that_lacks_a_set_is_told(write):
     ours, theirs = write("ours", GOOD), write("theirs", BAD)
     with pytest.raises(DataError, match="no row beside it on west"):

@@ -22,10 +22,10 @@ from vitret.compare.sides import (
     require_same_measurement,
     require_same_track,
     require_same_training,
+    seeds_sentence,
     side_of,
     with_seeds,
 )
-from vitret.compare.standing import ONE_RUN
 from vitret.compare.work import Task, Work
 from vitret.core.errors import CheckError, DataError, UserError, listed
 
@@ -175,5 +175,6 @@ def _lines(
             f"Such a test finds a true difference of {100 * test.detectable:.1f} points in four of five cases: "
             "a tie is no proof that the two are equal."
         )
-    if mine.one_run or other.one_run:
-        yield ONE_RUN
+    one_run = seeds_sentence([mine, other])
+    if one_run:
+        yield one_run
