@@ -1,5 +1,6 @@
 """A bench that leaves images out trains another run; a bench with a baseline ends in a verdict."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,16 @@ def test_a_plan_looks_at_the_baseline_before_its_sets_are_prepared(places: Place
     far = [*BENCH, "--systems", "frozen", "--suite", "far", "--baseline", str(missing), "--plan"]
     assert run(far) == 3
     assert f"{missing}: is not there" in capsys.readouterr().err
+
+
+def test_the_command_that_adds_seeds_can_be_pasted(places: Places, monkeypatch, capsys):
+    words = ["--results", str(places.results), *BENCH, "--systems", "moved"]
+    monkeypatch.setattr("sys.argv", ["vitret", *words])
+    assert run(words) == 0
+    command = capsys.readouterr().err.partition("add seeds: vitret ")[2].splitlines()[0]
+    assert run([*shlex.split(command), "--plan"]) == 0
+    planned = capsys.readouterr().out
+    assert [f"moved-s{seed}" in planned for seed in range(4)] == [True, True, True, False]
 
 
 def test_what_is_required_needs_a_baseline(places: Places, capsys):

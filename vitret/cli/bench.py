@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vitret.compare.machine import Machine
     from vitret.compare.overlap.affected import Affected
     from vitret.compare.work import Work
+    from vitret.core.recipes import Track
 
 
 def bench(
@@ -184,7 +185,7 @@ def _carry_out(
     if wanted.cost:
         show_costs(places, works, machine=machine, form=wanted.form)
     else:
-        show(places, works, form=wanted.form, wide=wanted.wide, affected=affected)
+        show(places, works, command=sys.argv[1:], form=wanted.form, wide=wanted.wide, affected=affected)
         console.say("These tables as a page: vitret report")
     if failed:
         raise PartialError(
@@ -314,11 +315,15 @@ def show(
     places: "Places",
     works: "Sequence[Work]",
     *,
+    command: "Sequence[str]",
     form: str = "",
     wide: bool = False,
     affected: "Sequence[Affected]" = (),
 ) -> None:
-    """Print the tables of a bench, and only these; with `affected`, those without its queries behind them."""
+    """Print the tables of a bench, and only these; with `affected`, those without its queries behind them.
+
+    `command` are the words of the bench, to which seeds are added where some system has one run.
+    """
     from vitret.compare.overlap.affected import said_of
     from vitret.compare.overlap.known import known
     from vitret.compare.published import published_files, rows_of
@@ -340,7 +345,8 @@ def show(
     else:
         print_tables(shown, rows_of(files), wide=wide)
     if any(table.one_run for table in found):
-        console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
+        track = works[0].tasks[0].recipe.track
+        console.say(f"To compare methods, add seeds: {with_seeds(command, track)}")
 
 
 def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine", form: str) -> None:
@@ -358,19 +364,23 @@ def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine",
             tell(line)
 
 
-def seeds_to_add(words: "Sequence[str]") -> str:
-    """The same command with three seeds; for another verb, the option that `vitret bench` takes.
+def with_seeds(words: "Sequence[str]", track: "Track") -> str:
+    """The same command with as many seeds as the track has, or as tracks have by default where it has one.
 
-    >>> seeds_to_add(["bench", "--train-set", "sop", "--seeds", "1"])
-    'vitret bench --train-set sop --seeds 3'
+    `--run` is left out: it would keep to the runs that are there.
+
+    >>> from vitret.core.recipes import Track
+    >>> track = Track(name="sop", train_set="sop", images_seen=64, seeds=(0, 1, 2, 3, 4))
+    >>> with_seeds(["--results", "of mine", "bench", "--train-set", "sop", "--seeds", "1"], track)
+    "vitret --results 'of mine' bench --train-set sop --seeds 5"
     """
-    if not words or words[0] != "bench":
-        return "vitret bench --train-set SET --seeds 3"
+    by_default = type(track).model_fields["seeds"].default
+    count = len(track.seeds if len(track.seeds) > 1 else by_default)
     kept = []
     given = iter(words)
     for word in given:
-        if word == "--seeds":
+        if word in ("--seeds", "--run"):
             next(given, None)
-        elif not word.startswith("--seeds="):
+        elif not word.startswith(("--seeds=", "--run=")):
             kept.append(shlex.quote(word))
-    return " ".join(["vitret", *kept, "--seeds 3"])
+    return " ".join(["vitret", *kept, f"--seeds {count}"])
