@@ -33,6 +33,7 @@ def test_a_comparison_is_a_table_alone_on_stdout(write, capsys: pytest.CaptureFi
     rows = list(csv.DictReader(printed(capsys, "compare", str(a), str(b), "--format", "csv").splitlines()))
     assert {row["metric"] for row in rows} == {"mAP (medium)", "mP@10 (medium)", "mAP (hard)", "mP@10 (hard)"}
     assert {row["verdict"] for row in rows} <= {"tie", "A is better", "B is better"}
+    assert "Each p is of one test alone: it is not corrected" in printed(capsys, "compare", str(a), str(b))
 
 
 def test_settings_that_differ_are_a_table(write, capsys: pytest.CaptureFixture[str]):

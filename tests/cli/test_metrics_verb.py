@@ -76,6 +76,8 @@ def test_a_stored_row_needs_no_set(write, capsys):
         (["ranks.csv"], 2, "--set NAME"),
         (["queries.npy", "--truth", "gnd_toy.json"], 3, "Give both files"),
         (["nothing.npy", "--truth", "gnd_toy.json"], 3, "no such file"),
+        (["nothing.npy"], 3, "nothing.npy: no such file"),
+        (["queries.npy", "database.npy", "--distractors", "x.npy"], 3, "x.npy: no such file"),
         (["a", "b", "c", "--truth", "gnd_toy.json"], 2, "3 files"),
         (["ranks.csv", "--truth", "gnd_toy.json", "--levels", "hrad"], 2, "Did you mean 'hard'"),
         (["ranks.csv", "--truth", "gnd_toy.json", "--distractors", "x.npy"], 2, "holds its distractors"),

@@ -44,6 +44,7 @@ def test_seeds_beside_a_row_are_compared_too(write):
     write("b", [9] * 30, seed=1, lr=1.0)  # another recipe
     found = compare_rows(a[0], b)
     assert found.words[:2] == ("A  A, trained on town, seeds 0, 1", "B  B, trained on town, seed 0")
+    assert found.words[-1] == "One run of B: such a row tells of a checkpoint, not of a method."
     assert compare_rows(a[0], b, seeds=False).words[0] == "A  A, trained on town, seed 0"
 
 

@@ -1,14 +1,16 @@
 """A bench that leaves images out trains another run; a bench with a baseline ends in a verdict."""
 
+import shlex
 from pathlib import Path
 
 import pytest
-from small_bench import make_places, write_town
+from small_bench import draw, make_places, write_categories, write_town
 
 from vitret.cli import run
 from vitret.compare.asked import Places
 from vitret.compare.tables import read_all, tables
 from vitret.core.runs import find_run, run_names
+from vitret.data.layout.write import LayoutWriter
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +73,48 @@ def test_a_baseline_ends_in_a_verdict_and_its_exit_code(places: Places, capsys):
     assert run(moved) == (0 if ": better" in said else 1)
     assert run([*BENCH, "--baseline", str(row)]) == 2
     assert "Name one: --systems NAME" in capsys.readouterr().err
+
+
+def test_a_baseline_on_other_bytes_is_refused_before_anything_is_trained(
+    places: Places, tmp_path: Path, capsys
+):
+    assert run([*BENCH, "--systems", "frozen"]) == 0
+    (row,) = places.results.glob("town/frozen/test/*.json")
+    with LayoutWriter(places.data, "test", workers=1, replace=True) as writer:
+        write_categories(writer, draw(tmp_path / "others", patterns=2, views=3), views=3)
+    moved = [*BENCH, "--systems", "moved", "--baseline", str(row)]
+    for words in (moved, [*moved, "--plan"]):
+        capsys.readouterr()
+        assert run(words) == 2
+        out, err = capsys.readouterr()
+        assert "data.manifest: " in err
+        assert out == ""
+    assert not any("moved" in name for name in run_names(places.home))
+
+
+def test_a_plan_looks_at_the_baseline_before_its_sets_are_prepared(places: Places, tmp_path: Path, capsys):
+    (places.suites / "far.yaml").write_text(
+        "name: far\nsets: [roxford5k]\nlevels: [hard]\nmetrics: [mAP]\nprimary: mAP (hard)\n"
+        "protocol: {size: 32, size_rule: square, query_size: same_size, crop: none}\n"
+    )
+    assert run([*BENCH, "--systems", "frozen", "--suite", "far", "--plan"]) == 0
+    missing = tmp_path / "none.json"
+    far = [*BENCH, "--systems", "frozen", "--suite", "far", "--baseline", str(missing), "--plan"]
+    assert run(far) == 3
+    assert f"{missing}: is not there" in capsys.readouterr().err
+
+
+def test_the_command_that_adds_seeds_can_be_pasted(places: Places, monkeypatch, capsys):
+    words = ["--results", str(places.results), *BENCH, "--systems", "moved"]
+    monkeypatch.setattr("sys.argv", ["vitret", *words])
+    assert run(words) == 0
+    command = capsys.readouterr().err.partition("add seeds: vitret ")[2].splitlines()[0]
+    assert run([*shlex.split(command), "--plan"]) == 0
+    planned = capsys.readouterr().out
+    assert [f"moved-s{seed}" in planned for seed in range(4)] == [True, True, True, False]
+
+
+def test_what_is_required_needs_a_baseline(places: Places, capsys):
+    assert run([*BENCH, "--require", "not-worse"]) == 2
+    assert "--baseline ROW.json" in capsys.readouterr().err
+    assert not places.home.exists()

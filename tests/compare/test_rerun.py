@@ -103,6 +103,11 @@ def test_equal_protocols_and_other_data_are_refused(places: Places, tmp_path: Pa
     a = measured(places, "plain", PLAIN)
     with pytest.raises(UserError, match="protocols are equal"):
         rerun(places, a, a, machine=CPU, say=lambda _: None)
+    row = results.read_result(a)
+    far = row.model_copy(update={"data": row.data.model_copy(update={"set": "far"})})
+    (tmp_path / "far.json").write_text(far.model_dump_json())
+    with pytest.raises(UserError, match=r"protocols are equal.* of other evaluation sets: test and far\."):
+        rerun(places, a, tmp_path / "far.json", machine=CPU, say=lambda _: None)
     b = measured(places, "other", OTHER)
     with LayoutWriter(places.data, "test", workers=1, replace=True) as writer:
         write_categories(writer, draw(tmp_path / "others", patterns=2, views=3), views=3)

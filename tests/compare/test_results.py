@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from vitret.compare import results, validation
+from vitret.compare.arena import compare_rows
+from vitret.compare.tables import read_all, tables
 from vitret.core.errors import DataError
 
 
@@ -63,6 +65,18 @@ def test_broken_ranks_cannot_be_read(write):
     path.with_suffix(".npz").write_bytes(b"PK not really")
     with pytest.raises(DataError, match="no readable ranks"):
         results.read_ranks(path)
+
+
+def test_a_level_without_ranks_is_named_with_what_to_do(write):
+    path, other = write("gem", [0, 1, 2]), write("other", [0, 1, 2])
+    ranks = path.with_suffix(".npz")
+    with np.load(ranks) as stored:
+        kept = {name: stored[name] for name in stored.files if not name.startswith("hard.")}
+    np.savez_compressed(ranks, **kept)
+    told = rf"{ranks}: has no ranks of level 'hard'.* Remove {path.name} beside it and run the same"
+    for use in (lambda: compare_rows(path, other), lambda: tables(read_all(path.parents[3]))):
+        with pytest.raises(DataError, match=told):
+            use()
 
 
 def test_the_same_row_is_the_same_bytes(write):

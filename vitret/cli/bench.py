@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vitret.compare.machine import Machine
     from vitret.compare.overlap.affected import Affected
     from vitret.compare.work import Work
+    from vitret.core.recipes import Track
 
 
 def bench(
@@ -35,7 +36,7 @@ def bench(
     set_: options.Assignments = None,
     exclude: options.Exclude = None,
     baseline: options.Baseline = None,
-    require: options.Require = "better",
+    require: options.Require = "",
     without_overlap: options.WithoutOverlap = "",
     device: Device = "auto",
     precision: Precision = "auto",
@@ -68,7 +69,7 @@ def bench(
     """
     from vitret.compare.asked import Places, Request
 
-    _check(train_set, form=form, launcher=launcher, require=require)
+    _check(train_set, form=form, launcher=launcher, baseline=baseline, require=require)
     request = Request(
         train_set=train_set,
         systems=_names(systems),
@@ -85,7 +86,7 @@ def bench(
     )
     reduced = _numbers("--dims", dims)
     if plan:
-        _plan(Places.default(), request, reduced, device=device)
+        _plan(Places.default(), request, reduced, device=device, baseline=baseline)
         return
     way = _Way(device, precision, workers=workers, jobs=jobs, launcher=launcher, slurm=slurm or ())
     wanted = _Wanted(
@@ -120,9 +121,10 @@ class _Wanted:
     require: str
 
 
-def _check(train_set: str, *, form: str, launcher: str, require: str) -> None:
+def _check(train_set: str, *, form: str, launcher: str, baseline: Path | None, require: str) -> None:
     """Refuse unknown words before anything is done, and say what an alias stands for."""
     from vitret.compare.baseline import REQUIREMENTS
+    from vitret.core.errors import UserError
     from vitret.core.recipes import unalias
     from vitret.pages.formats import FORMS
 
@@ -132,7 +134,12 @@ def _check(train_set: str, *, form: str, launcher: str, require: str) -> None:
         console.require_choice("--format", form, FORMS)
     if launcher:
         console.require_choice("--launcher", launcher, ("slurm",))
-    console.require_choice("--require", require, REQUIREMENTS)
+    if require:
+        console.require_choice("--require", require, REQUIREMENTS)
+        if baseline is None:
+            raise UserError(
+                f"--require {require}: of what? Name the row to compare with: --baseline ROW.json"
+            )
 
 
 def _requests(request: "Request", dims: "Sequence[int]") -> "list[Request]":
@@ -140,10 +147,16 @@ def _requests(request: "Request", dims: "Sequence[int]") -> "list[Request]":
     return [request, *(replace(request, dim=dim) for dim in dims)]
 
 
-def _plan(places: "Places", request: "Request", dims: "Sequence[int]", *, device: str) -> None:
+def _plan(
+    places: "Places", request: "Request", dims: "Sequence[int]", *, device: str, baseline: Path | None
+) -> None:
+    from vitret.compare.baseline import read_baseline
     from vitret.compare.plan import plan as planned
+    from vitret.compare.work import resolve_prepared
     from vitret.describe.devices import device_label, pick_device
 
+    if baseline is not None:
+        read_baseline(baseline, resolve_prepared(places, request))
     label = device_label(pick_device(device))
     every = _requests(request, dims)
     console.put("\n".join(line for one in every for line in planned(places, one, device=label)))
@@ -172,7 +185,7 @@ def _carry_out(
     if wanted.cost:
         show_costs(places, works, machine=machine, form=wanted.form)
     else:
-        show(places, works, form=wanted.form, wide=wanted.wide, affected=affected)
+        show(places, works, command=sys.argv[1:], form=wanted.form, wide=wanted.wide, affected=affected)
         console.say("These tables as a page: vitret report")
     if failed:
         raise PartialError(
@@ -181,7 +194,7 @@ def _carry_out(
     if against is not None:
         found = verdict(against, works[0])
         (console.say if wanted.form else console.put)("\n".join(found.lines))
-        found.require(wanted.require)
+        found.require(wanted.require or "better")
 
 
 def _as_jobs(
@@ -302,11 +315,15 @@ def show(
     places: "Places",
     works: "Sequence[Work]",
     *,
+    command: "Sequence[str]",
     form: str = "",
     wide: bool = False,
     affected: "Sequence[Affected]" = (),
 ) -> None:
-    """Print the tables of a bench, and only these; with `affected`, those without its queries behind them."""
+    """Print the tables of a bench, and only these; with `affected`, those without its queries behind them.
+
+    `command` are the words of the bench, to which seeds are added where some system has one run.
+    """
     from vitret.compare.overlap.affected import said_of
     from vitret.compare.overlap.known import known
     from vitret.compare.published import published_files, rows_of
@@ -328,7 +345,8 @@ def show(
     else:
         print_tables(shown, rows_of(files), wide=wide)
     if any(table.one_run for table in found):
-        console.say(f"To compare methods, add seeds: {seeds_to_add(sys.argv[1:])}")
+        track = works[0].tasks[0].recipe.track
+        console.say(f"To compare methods, add seeds: {with_seeds(command, track)}")
 
 
 def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine", form: str) -> None:
@@ -346,19 +364,23 @@ def show_costs(places: "Places", works: "Sequence[Work]", *, machine: "Machine",
             tell(line)
 
 
-def seeds_to_add(words: "Sequence[str]") -> str:
-    """The same command with three seeds; for another verb, the option that `vitret bench` takes.
+def with_seeds(words: "Sequence[str]", track: "Track") -> str:
+    """The same command with as many seeds as the track has, or as tracks have by default where it has one.
 
-    >>> seeds_to_add(["bench", "--train-set", "sop", "--seeds", "1"])
-    'vitret bench --train-set sop --seeds 3'
+    `--run` is left out: it would keep to the runs that are there.
+
+    >>> from vitret.core.recipes import Track
+    >>> track = Track(name="sop", train_set="sop", images_seen=64, seeds=(0, 1, 2, 3, 4))
+    >>> with_seeds(["--results", "of mine", "bench", "--train-set", "sop", "--seeds", "1"], track)
+    "vitret --results 'of mine' bench --train-set sop --seeds 5"
     """
-    if not words or words[0] != "bench":
-        return "vitret bench --train-set SET --seeds 3"
+    by_default = type(track).model_fields["seeds"].default
+    count = len(track.seeds if len(track.seeds) > 1 else by_default)
     kept = []
     given = iter(words)
     for word in given:
-        if word == "--seeds":
+        if word in ("--seeds", "--run"):
             next(given, None)
-        elif not word.startswith("--seeds="):
+        elif not word.startswith(("--seeds=", "--run=")):
             kept.append(shlex.quote(word))
-    return " ".join(["vitret", *kept, "--seeds 3"])
+    return " ".join(["vitret", *kept, f"--seeds {count}"])

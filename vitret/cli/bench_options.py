@@ -67,7 +67,9 @@ Baseline = Annotated[
 ]
 Require = Annotated[
     str,
-    typer.Option(help="With --baseline, what exits with 0: better, or not-worse (better or a tie)."),
+    typer.Option(
+        help="With --baseline, what exits with 0: better (default), or not-worse (better or a tie)."
+    ),
 ]
 WithoutOverlap = Annotated[
     str,

@@ -32,11 +32,9 @@ def demo(
     from vitret.pages import leaderboard
 
     home = config.location("home").path / "demo"
-    os.environ |= {
-        "VITRET_HOME": str(home),
-        "VITRET_DATA": str(home / "data"),
-        "VITRET_RESULTS": str(home / "results"),
-    }
+    folders = {"home": home, "data": home / "data", "results": home / "results"}
+    os.environ |= {f"VITRET_{name.upper()}": str(folder) for name, folder in folders.items()}
+    options = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
     machine = machine_of(device, precision, workers)
     places = Places.default()
     for name in needed_sets(places, TRACKS):
@@ -44,6 +42,6 @@ def demo(
     for track in TRACKS:
         work = resolve(places, Request(train_set=track, seeds=1))
         do(places, work, machine=machine)
-        show(places, [work], wide=wide)
+        show(places, [work], command=["bench", "--train-set", track, *options], wide=wide)
     for path in leaderboard.write(places.results):
         console.say(f"wrote {path}")

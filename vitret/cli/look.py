@@ -36,8 +36,9 @@ def compare(
 ) -> None:
     """Test whether two results differ (paired).
 
-    Tests the queries that both results share, over their groups and over seeds. Then shows which groups of queries
-    (landmarks, products) gain and which lose from A to B.
+    Tests the queries that both results share, over their groups and over seeds. Each p is of one test alone: it is
+    not corrected for the number of metrics. Then shows which groups of queries (landmarks, products) gain and which
+    lose from A to B.
 
     Examples:
       vitret compare results/S/dtop/E/1a2b.json results/S/irt_r/E/9f8e.json
@@ -56,6 +57,7 @@ def compare(
     if found.without:
         tell("\nWithout the queries that overlap")
         console.table(found.without, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
+    tell("Each p is of one test alone: it is not corrected for the number of metrics.")
     if groups and found.gains and not form:
         console.put(f"\n{found.metric} by group of queries, the greatest gain of B first")
         heads = ("group", "queries", "A", "B", "B−A", "gain", "lose", "rows of the queries")

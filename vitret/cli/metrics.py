@@ -64,6 +64,7 @@ def metrics(
     else:
         from vitret.cli.eval import evalset_of
 
+        files = _there(files, distractors)
         evalset, known = evalset_of(set_, truth, query_image)
         judged, read = _judged(files, evalset, distractors=distractors, levels=chosen)
         name, notes = evalset.name, [*known, *read]
@@ -99,28 +100,37 @@ def _of_row(path: Path, levels: list[str]) -> "tuple[str, Judged, list[str]]":
     return f"{row.eval_name}, {row.model.title}", Judged(removed=kept, counted={}), []
 
 
+def _there(files: list[str], distractors: str) -> list[str]:
+    """The files to read, those of a folder by name; raises what is wrong with them before a set is asked for."""
+    from vitret.core.errors import UserError
+    from vitret.measure.files import split_spec
+
+    if len(files) == 1 and Path(files[0]).is_dir():
+        files = [str(Path(files[0]) / stem) for stem in ("queries.npy", "database.npy")]
+    if len(files) > 2:
+        raise UserError(
+            f"{len(files)} files: give one ranking, or queries and database; more database with --distractors."
+        )
+    if distractors and len(files) == 1:
+        raise UserError("--distractors belongs to descriptors; a ranking holds its distractors already.")
+    for file in [*files, *([distractors] if distractors else [])]:
+        split_spec(file)
+    return files
+
+
 def _judged(
     files: list[str], evalset: "EvalSet", *, distractors: str, levels: list[str]
 ) -> "tuple[Judged, list[str]]":
     """Ranks of the files on the set, and what was done to the files."""
-    from vitret.core.errors import UserError
     from vitret.measure.bare import Files, read_files
     from vitret.measure.definitions import judge_descriptors, judge_ranking
     from vitret.measure.rankings import read_ranking
 
     _require_levels(levels, evalset.truth.levels, evalset.name)
-    if len(files) == 1 and Path(files[0]).is_dir():
-        files = [str(Path(files[0]) / stem) for stem in ("queries.npy", "database.npy")]
     if len(files) == 2:
         given = Files(queries=files[0], database=files[1], distractors=(distractors,) if distractors else ())
         read = read_files(given, evalset)
         return judge_descriptors(read.queries, read.database, evalset, levels=levels), list(read.notes)
-    if len(files) > 2:
-        raise UserError(
-            f"{len(files)} files: give one ranking, or queries and database; more database with --distractors."
-        )
-    if distractors:
-        raise UserError("--distractors belongs to descriptors; a ranking holds its distractors already.")
     stored = read_ranking(files[0], queries=len(evalset.queries), images=len(evalset.database))
     return judge_ranking(stored.ranking, evalset, levels=levels), list(stored.notes)
 

@@ -13,8 +13,7 @@ from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.overlap.affected import Affected, said_of
 from vitret.compare.paired import paired_test
 from vitret.compare.results import read_result, result_files
-from vitret.compare.sides import Side, require_same_measurement, side_of, with_seeds
-from vitret.compare.standing import ONE_RUN
+from vitret.compare.sides import Side, require_same_measurement, seeds_sentence, side_of, with_seeds
 from vitret.core.config import file_names, named_file, read_yaml, validate, yaml_files
 from vitret.core.errors import UserError, did_you_mean
 from vitret.core.protocol import Protocol, Suite
@@ -56,8 +55,8 @@ def compare_rows(
     dropped = _dropped([left, right], without)
     groups = groups_beside(a, left.row)
     words.append(f"Queries: {groups.words(left.row.data.set)}.")
-    if left.one_run or right.one_run:
-        words.append(ONE_RUN)
+    one_run = seeds_sentence([left, right])
+    words += [one_run] if one_run else []
     shared = [key for key in left.row.metrics if key in right.row.metrics]
     chosen = metric or (left.row.suite.primary if left.row.suite.primary in shared else shared[0])
     if chosen not in shared:

@@ -22,10 +22,10 @@ from vitret.compare.sides import (
     require_same_measurement,
     require_same_track,
     require_same_training,
+    seeds_sentence,
     side_of,
     with_seeds,
 )
-from vitret.compare.standing import ONE_RUN
 from vitret.compare.work import Task, Work
 from vitret.core.errors import CheckError, DataError, UserError, listed
 
@@ -66,10 +66,12 @@ def word_of(test: PairedTest) -> str:
 
 
 def read_baseline(path: Path, work: Work) -> Baseline:
-    """The rows of a baseline on every evaluation set of a bench.
+    """The rows of a baseline on every evaluation set of a bench, which rows of the bench may be compared with.
+
+    Nothing needs to be trained or measured by now. Of a set that the work does not know, the bytes are not compared.
 
     Raises:
-        UserError: the row was measured by another protocol, or the bench has not one recipe to compare.
+        UserError: the bench has not one recipe to compare, or its rows may not stand in one table with the baseline's.
         DataError: the row, or its row on another set of the suite, is not there.
     """
     if not path.is_file():
@@ -88,7 +90,33 @@ def read_baseline(path: Path, work: Work) -> Baseline:
     require_same_track(row.recipe, ours[0].recipe)
     if recipe_family(row.recipe) == recipe_family(ours[0].recipe):
         raise UserError(f"{path}: is a row of the very recipe that this bench measures.")
+    for side in sides.values():
+        _require_comparable(side.row, _foreseen(work, ours[0], beside=side.row))
     return Baseline(sides=sides)
+
+
+def _require_comparable(theirs: Result, ours: Result) -> None:
+    """Raise `UserError` where two rows may not stand in one table."""
+    require_same_measurement(theirs, ours)
+    require_same_training(theirs, ours)
+
+
+def _foreseen(work: Work, task: Task, *, beside: Result) -> Result:
+    """A baseline's row, changed to what is known by now of ours on the same set: its recipe, and the bytes it is of."""
+    data, training = {}, {}
+    if beside.data.set in work.evaluations:
+        data["manifest"] = work.evaluations[beside.data.set].digest
+    if work.whitening_source is not None:
+        data["whitening_manifest"] = work.whitening_source.digest
+    if task.recipe.track.train_set in work.learned or not work.learns(task.recipe):
+        training["manifest"], _ = work.training(task.recipe)
+    return beside.model_copy(
+        update={
+            "recipe": task.recipe,
+            "data": beside.data.model_copy(update=data),
+            "training": beside.training.model_copy(update=training),
+        }
+    )
 
 
 def _side(path: Path, row: Result, name: str) -> Side:
@@ -123,8 +151,8 @@ def verdict(baseline: Baseline, work: Work) -> Verdict:
     ours = {name: side_of([task.rows[name] for task in tasks]) for name in baseline.sides}
     values, groups = [], []
     for name, theirs in baseline.sides.items():
-        require_same_measurement(theirs.row, ours[name].row)
-        require_same_training(theirs.row, ours[name].row)
+        # A set may have been prepared again since the baseline was read.
+        _require_comparable(theirs.row, ours[name].row)
         pair, kept = answered(ours[name].values(primary), theirs.values(primary))
         values.append(pair)
         groups.append(groups_beside(ours[name].path, ours[name].row).numbers[kept])
@@ -147,5 +175,6 @@ def _lines(
             f"Such a test finds a true difference of {100 * test.detectable:.1f} points in four of five cases: "
             "a tie is no proof that the two are equal."
         )
-    if mine.one_run or other.one_run:
-        yield ONE_RUN
+    one_run = seeds_sentence([mine, other])
+    if one_run:
+        yield one_run

@@ -57,9 +57,11 @@ def rerun(places: Places, a: Path, b: Path, *, machine: Machine, say: Say) -> Re
     changes = list(_changes(left.protocol, right.protocol))
     others = tuple(_others(left, right))
     if not changes:
+        one, other = left.eval_name, right.eval_name
+        sets = "" if one == other else f" The rows are of other evaluation sets: {one} and {other}."
         raise UserError(
-            "The protocols are equal, so there is no switch to change. `vitret diff A B` without --rerun shows what "
-            "else differs."
+            f"The protocols are equal, so there is no switch to change.{sets} `vitret diff A B` without --rerun shows "
+            "what else differs."
         )
     keys = [key for key in left.metrics if key in right.metrics] or list(left.metrics)
     case = Case(name="row A", places=places, row=left, machine=machine, say=say)

@@ -244,9 +244,12 @@ def read_ranks(path: Path) -> dict[str, Ranks]:
             for level in levels
         }
     except DAMAGE as error:
-        raise DataError(
-            f"{file}: no readable ranks ({said(error)}). Run the same `vitret bench` again."
-        ) from error
+        raise DataError(f"{file}: no readable ranks ({said(error)}). {_again(path)}") from error
+
+
+def _again(path: Path) -> str:
+    """How to get the ranks beside a row again: a bench measures what has no row."""
+    return f"Remove {path.name} beside it and run the same `vitret bench` again."
 
 
 def result_files(root: Path) -> list[Path]:
@@ -255,11 +258,17 @@ def result_files(root: Path) -> list[Path]:
 
 
 def per_query(path: Path, key: str) -> Float64:
-    """A row's per-query values of one metric, (Q,), NaN for queries without positives; from the stored ranks."""
+    """A row's per-query values of one metric, (Q,), NaN for queries without positives; from the stored ranks.
+
+    Raises `DataError` where there are no readable ranks of the metric's level.
+    """
     metric, level = split_key(key)
     file = path.with_suffix(".npz")
     changed = file.stat().st_mtime_ns if file.exists() else None
-    return parse_metric(metric)(_kept_ranks(path, changed)[level])
+    ranks = _kept_ranks(path, changed)
+    if level not in ranks:
+        raise DataError(f"{file}: has no ranks of level '{level}', which {key} follows from. {_again(path)}")
+    return parse_metric(metric)(ranks[level])
 
 
 @functools.lru_cache(maxsize=16)  # the rows of one recipe: a table asks each for all its metrics in turn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from vitret.compare.comparable import Entry, data_of, family, learned_from, may_stand_together
 from vitret.compare.results import Result, per_query, read_result
+from vitret.compare.standing import seeds_words
 from vitret.core.errors import UserError
 from vitret.core.protocol import differences
 from vitret.core.recipes import Recipe
@@ -49,6 +50,12 @@ class Side:
     def values(self, key: str) -> Float64:
         """Per-query values (S, Q) of one metric, NaN for queries without positives."""
         return np.stack([per_query(path, key) for path, _ in self.entries])
+
+
+def seeds_sentence(sides: Sequence[Side]) -> str:
+    """What sides of one run tell; empty where every side has several runs or no seeds to repeat."""
+    once = [side.row.model.title for side in sides if side.one_run]
+    return seeds_words(once, several=any(len(side.entries) > 1 for side in sides))
 
 
 def side_of(paths: Iterable[Path]) -> Side:

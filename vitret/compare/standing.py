@@ -22,6 +22,21 @@ FEW_GROUPS = 30
 ROUGH = "93 to 99 %"
 
 
+def seeds_words(once: Sequence[str], *, several: bool) -> str:
+    """What methods of one run tell, by their titles; empty where there is none of them.
+
+    `several` says that a method beside them was run several times.
+
+    >>> seeds_words(["GeM", "SOLAR"], several=True)
+    'One run of GeM, SOLAR: such a row tells of a checkpoint, not of a method.'
+    """
+    if not once:
+        return ""
+    if not several:
+        return ONE_RUN
+    return f"One run of {', '.join(once)}: such a row tells of a checkpoint, not of a method."
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
     """Values of the primary number of one system, (S, Q), end to end over evaluation sets, and their units."""

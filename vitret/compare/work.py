@@ -40,7 +40,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """All that a bench will do, resolved before anything is touched."""
+    """All that a bench will do, resolved before anything is touched; of `resolve_prepared`, what is known of it."""
 
     suite: Suite
     tasks: tuple[Task, ...]
@@ -52,11 +52,13 @@ class Work:
     # The training images that recipes with an exclusion do not learn from.
     left_out: LeftOut | None = None
 
+    def learns(self, recipe: Recipe) -> bool:
+        """Whether a row's numbers are learned: by the network, or by a matcher beside a frozen one."""
+        return not recipe.system.frozen or self.suite.protocol.rerank.learned
+
     def training(self, recipe: Recipe) -> tuple[str, str]:
         """Digest and subset of what a row's numbers were learned from; empty for what learns nothing."""
-        if recipe.system.frozen and not self.suite.protocol.rerank.learned:
-            return "", ""
-        return self.learned[recipe.track.train_set]
+        return self.learned[recipe.track.train_set] if self.learns(recipe) else ("", "")
 
 
 def resolve(places: Places, request: Request) -> Work:
@@ -69,12 +71,27 @@ def resolve(places: Places, request: Request) -> Work:
     """
     problems = Problems()
     asked = ask(places, request, problems)
-    suite = asked.suite
-    if suite.protocol.search != "exact":
+    if asked.suite.protocol.search != "exact":
         require_faiss()
     with problems.collected():
         require_prepared(places, asked)
-    absent = set(unprepared(places, asked))
+    return _work(places, asked, problems=problems)
+
+
+def resolve_prepared(places: Places, request: Request) -> Work:
+    """As `resolve`, of the sets that are prepared: the others are not in it, and are no problem.
+
+    Raises:
+        UserError: unknown names or options.
+        DataError: a set that vitret has no card of and that is not prepared.
+    """
+    problems = Problems()
+    return _work(places, ask(places, request, problems), problems=problems)
+
+
+def _work(places: Places, asked: Asked, *, problems: Problems) -> Work:
+    """The work on the sets that are prepared; raises what is wrong with it, and the problems found before."""
+    suite, absent = asked.suite, set(unprepared(places, asked))
     learned = _training_sets(places, asked, absent, problems=problems)
     if asked.left_out is not None:
         for name in learned:

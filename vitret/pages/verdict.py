@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vitret.compare.overlap.known import NOTHING_TRAINED
-from vitret.compare.standing import FEW_GROUPS, ONE_RUN, ROUGH
+from vitret.compare.standing import FEW_GROUPS, ROUGH, seeds_words
 from vitret.compare.tables import Cell, Row, Table
 
 # A table of so many evaluation sets shows the mean of the primary number over them, which sorts its rows.
@@ -175,9 +175,5 @@ def _below(table: Table) -> Iterator[str]:
 
 def seeds_sentence(table: Table) -> str:
     """What rows of one run tell; empty where every method was run several times or is frozen."""
-    if not table.one_run:
-        return ""
-    if all(len(row.seeds) == 1 for row in table.rows if row.primary is not None):
-        return ONE_RUN
-    trained_once = ", ".join(row.title for row in table.one_run)
-    return f"One run of {trained_once}: such a row tells of a checkpoint, not of a method."
+    several = any(len(row.seeds) > 1 for row in table.rows if row.primary is not None)
+    return seeds_words([row.title for row in table.one_run], several=several)
