@@ -228,16 +228,17 @@ def overview(found: Sequence[Table]) -> str:
         if evidence.drawn(table.train_set, *table.sets) and len(_overview_lines(table)) > 1:
             town.setdefault(table.track, table)
     lines = [line for table in town.values() for line in _overview_lines(table)]
-    said = dict.fromkeys(words for table in town.values() if (words := seeds_sentence(table)))
+    once = [table for table in town.values() if any(row.one_run for row in _first_rows(table))]
+    said = dict.fromkeys(map(seeds_sentence, once))
     on_town = "\n\n".join([markdown_table(heads, lines), *said]) if lines else ""
     parts = [evidence.summary(found), on_town]
     return f"\n\n{_TOWN}\n\n".join(part for part in parts if part)
 
 
 def _overview_lines(table: Table) -> list[list[str]]:
-    ranked = [row for row in table.rows if row.primary is not None]
+    rows = _first_rows(table)
     # A row alone is compared with nothing.
-    if table.budget != "track" or table.ablation or len(ranked) < 2:
+    if table.budget != "track" or table.ablation or len(rows) < 2:
         return []
     return [
         [
@@ -249,8 +250,12 @@ def _overview_lines(table: Table) -> list[list[str]]:
             rank(row),
             against(row),
         ]
-        for row in ranked[:_TOP]
+        for row in rows
     ]
+
+
+def _first_rows(table: Table) -> list[Row]:
+    return [row for row in table.rows if row.primary is not None][:_TOP]
 
 
 def _with_overview(readme: str, table: str) -> str:

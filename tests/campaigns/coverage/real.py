@@ -33,7 +33,7 @@ class Source:
         return f"{self.eval_set} {self.key}, {' and '.join(self.systems)}"
 
 
-# Of photographs three seeds of one recipe; of the synthetic town, which has one seed of each, two recipes.
+# Of photographs three seeds of one recipe; of the synthetic town two recipes.
 SOURCES = (
     Source(
         train_set="landmarks-mix",
