@@ -10,6 +10,7 @@ import pytest
 from vitret.compare import results, validation
 from vitret.compare.groups import write_groups
 from vitret.compare.renewal import renew
+from vitret.core.store import own_digest
 
 
 def _edited(path: Path, changes: Mapping[str, object]) -> dict[str, Any]:
@@ -99,14 +100,14 @@ TWICE = (
 def test_what_a_row_says_twice_agrees_even_under_another_digest(write, tmp_path: Path, kind: str):
     path = write("gem", [0, 1, 2])
     row = _edited(path, EDITS[kind])
-    path.write_text(json.dumps({**row, "digest": results.row_digest(row)}))
+    path.write_text(json.dumps({**row, "digest": own_digest(row)}))
     assert "elsewhere the row says" in _said(tmp_path)
 
 
 def test_a_typed_in_value_is_found_even_under_another_digest(write, tmp_path: Path):
     path = write("gem", [0, 1, 2])
     row = _edited(path, {"metrics.mAP (hard).value": 0.95, "metrics.mAP (hard).high": 0.99})
-    path.write_text(json.dumps({**row, "digest": results.row_digest(row)}))
+    path.write_text(json.dumps({**row, "digest": own_digest(row)}))
     assert "is given as 0.95, its ranks give" in _said(tmp_path)
 
 

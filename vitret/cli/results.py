@@ -4,12 +4,12 @@ import typer
 
 from vitret.cli import console
 
-app = typer.Typer(help="Check the measured results.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Check the measured results, and bring old ones up to date.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _results() -> None:
-    """Check the measured results."""
+    """Check the measured results, and bring old ones up to date."""
 
 
 @app.command()

@@ -52,19 +52,19 @@ def by_training(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
 
     A version is named by those of its parts in which the versions differ; the images left out have words of their own.
     """
-    versions = sorted({learned_from(r) for _, r in entries} - {NOTHING})
+    learned = [(entry, learned_from(entry[1])) for entry in entries]
+    versions = sorted({version for _, version in learned} - {NOTHING})
     if len(versions) < 2:
         return [("", list(entries))]
-    several_data, several_budgets = (
-        len({getattr(version, part) for version in versions}) > 1 for part in ("manifest", "budget")
-    )
+    differing = [
+        (word, part)
+        for word, part in (("data", "manifest"), ("budget", "budget"))
+        if len({getattr(version, part) for version in versions}) > 1
+    ]
     return [
         (
-            ", ".join(
-                [f"data {version.manifest[:8]}"] * several_data
-                + [f"budget {version.budget[:8]}"] * several_budgets
-            ),
-            [e for e in entries if learned_from(e[1]) in (NOTHING, version)],
+            ", ".join(f"{word} {getattr(version, part)[:8]}" for word, part in differing),
+            [entry for entry, own in learned if own in (NOTHING, version)],
         )
         for version in versions
     ]

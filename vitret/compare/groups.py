@@ -6,17 +6,18 @@ share one file. Rows on a manifest without a file were measured before groups we
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from vitret.core.config import Strict, validate
 from vitret.core.errors import DataError, VitretError
-from vitret.core.store import digest, read_json, write_json
+from vitret.core.store import own_digest, read_json_object, write_json
 
 if TYPE_CHECKING:
     from vitret.compare.results import Result
@@ -38,7 +39,7 @@ class _GroupsFile(Strict):
     @property
     def whole(self) -> bool:
         """Whether the digest, where there is one, is of this content."""
-        return not self.digest or self.digest == _digest_of(self.model_dump(mode="json"))
+        return not self.digest or self.digest == own_digest(self.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,14 +73,17 @@ def write_groups(root: Path, evalset: EvalSet) -> None:
     path = _path(root, evalset.name, evalset.digest)
     if evalset.groups is None or path.is_file():
         return
-    numbers = [int(one) for one in evalset.groups]
-    content = {
-        "set": evalset.name,
-        "manifest": evalset.digest,
-        "rule": evalset.groups_rule,
-        "groups": numbers,
-    }
-    write_json(path, {**content, "digest": _digest_of(content)})
+    numbers = tuple(int(one) for one in evalset.groups)
+    _write(
+        path,
+        _GroupsFile(set=evalset.name, manifest=evalset.digest, rule=evalset.groups_rule, groups=numbers),
+    )
+
+
+def _write(path: Path, found: _GroupsFile) -> None:
+    """Keep groups with their digest."""
+    content = found.model_dump(mode="json")
+    write_json(path, {**content, "digest": own_digest(content)})
 
 
 def groups_for(root: Path, result: Result) -> Groups:
@@ -100,10 +104,13 @@ def groups_for(root: Path, result: Result) -> Groups:
 
 
 def _read(path: Path) -> _GroupsFile:
-    content = read_json(path, advice=AGAIN)
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds no groups. {AGAIN}")
-    found = validate(_GroupsFile, content, str(path))
+    return _kept(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)  # every row on a set asks for its groups
+def _kept(path: Path, changed: int) -> _GroupsFile:
+    """The file as it is since `changed`, in nanoseconds."""
+    found = validate(_GroupsFile, read_json_object(path, advice=AGAIN), str(path))
     if not found.whole:
         raise DataError(f"{path}: was edited after it was written: its digest is of other groups. {AGAIN}")
     return found
@@ -133,8 +140,7 @@ def seal_groups(path: Path) -> bool:
         return False
     if found.digest:
         return False
-    content = found.model_dump(mode="json")
-    write_json(path, {**content, "digest": _digest_of(content)})
+    _write(path, found)
     return True
 
 
@@ -142,10 +148,6 @@ def groups_beside(path: Path, result: Result) -> Groups:
     """`groups_for` of a row's file, in the results folder that it lies in."""
     above = path.resolve().parents
     return groups_for(above[3] if len(above) > 3 else above[-1], result)
-
-
-def _digest_of(content: Mapping[str, Any]) -> str:
-    return digest({key: value for key, value in content.items() if key != "digest"})
 
 
 def _path(root: Path, name: str, manifest: str) -> Path:

@@ -88,8 +88,10 @@ class Units:
         first_groups = np.flatnonzero(np.r_[True, np.diff(self.sets) != 0])
         return sums, np.add.reduceat(sums, first_groups, axis=-1) / self.queries_of_set
 
-    def deviations(self, values: Float64) -> tuple[Float64, Float64]:
-        """Mean (…) of values (…, Q), and what each group adds to its error (…, G); their squares add up to a variance.
+    def deviations(self, values: Float64) -> tuple[Float64, Float64, Float64]:
+        """Mean (…) of values (…, Q), and of each group its mean and what it adds to the error (…, G).
+
+        The squares of the latter add up to a variance.
 
         A group's share inflates its own residual, which is small because the group pulled the mean (Bell–McCaffrey).
         """
@@ -98,7 +100,7 @@ class Units:
         centred = (sums - self.sizes * means[..., self.sets]) / (sets * self.queries_of_set[self.sets])
         with np.errstate(divide="ignore", invalid="ignore"):
             grown = np.where(self.shares < 1, centred / np.sqrt(1 - self.shares), 0.0)
-        return means.mean(axis=-1), grown
+        return means.mean(axis=-1), sums / self.sizes, grown
 
     def degrees(self) -> Float64:
         """Degrees of freedom of each set's variance, (K,): groups − 1 for equal sizes, fewer for unequal; 0 for one.
@@ -173,9 +175,9 @@ def satterthwaite(parts: Sequence[tuple[Float64, Any]]) -> Float64:
 
 def spread(values: Float64, units: Units) -> Spread:
     """The mean of values (…, S, Q) over seeds and queries, and what is known of its error."""
-    means, deviations = units.deviations(values)
+    means, of_seeds, deviations = units.deviations(values)
     seeds = means.shape[-1]
-    of_groups = units.set_means(values.mean(axis=-2))[0] / units.sizes
+    of_groups = of_seeds.mean(axis=-2)
     near_zero, near_one = (np.clip(1 - d / _NEAR, 0, 1).mean(axis=-1) for d in (of_groups, 1 - of_groups))
     mean_deviation = deviations.mean(axis=-2)
     over_groups, groups_df = _over_groups(mean_deviation, units)

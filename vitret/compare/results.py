@@ -22,7 +22,7 @@ from vitret.core.npz import DAMAGE, npz_arrays
 from vitret.core.protocol import Protocol, split_key
 from vitret.core.recipes import Recipe
 from vitret.core.records import Float64, Ranks
-from vitret.core.store import digest, machine_error, read_json, write_json, writing
+from vitret.core.store import machine_error, own_digest, read_json, write_json, writing
 from vitret.measure.evaluate import parse_metric
 
 ADVICE = "Remove it and run the same `vitret bench` again."
@@ -160,7 +160,7 @@ class Result(Strict):
     # Of approximate search alone, so that the digests of all other rows stay as they are.
     search: SearchFacts | None = Field(default=None, exclude_if=lambda value: value is None)
     ranks_sha256: str = Field(default="", description="of the ranks beside the row; see `ranks_digest`")
-    digest: str = Field(default="", description="of the row's JSON without this key; see `row_digest`")
+    digest: str = Field(default="", description="of the row's JSON without this key; see `own_digest`")
 
     @property
     def eval_name(self) -> str:
@@ -200,15 +200,7 @@ def write_result(root: Path, result: Result, ranks: Mapping[str, Ranks]) -> Path
 def sealed(row: Mapping[str, Any], ranks: Mapping[str, Ranks]) -> dict[str, Any]:
     """The JSON of a row with the digests of its ranks and of itself."""
     whole = {**row, "ranks_sha256": ranks_digest(ranks)}
-    return {**whole, "digest": row_digest(whole)}
-
-
-def row_digest(row: Mapping[str, Any]) -> str:
-    """Sha256 of a row's canonical JSON without its digest.
-
-    It is of what stands in the file, so a key that a later version adds with a default does not change it.
-    """
-    return digest({key: value for key, value in row.items() if key != "digest"})
+    return {**whole, "digest": own_digest(whole)}
 
 
 def ranks_digest(ranks: Mapping[str, Ranks]) -> str:

@@ -8,12 +8,13 @@ and damaged copies.
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitret.compare.groups import groups_beside, groups_files, groups_problems
+from vitret.compare.groups import Groups, groups_beside, groups_files, groups_problems
 from vitret.compare.intervals import interval
 from vitret.compare.results import (
     ADVICE,
@@ -24,13 +25,45 @@ from vitret.compare.results import (
     read_ranks,
     read_result,
     result_files,
-    row_digest,
 )
 from vitret.core.errors import VitretError
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Ranks
-from vitret.core.store import read_json_object
+from vitret.core.store import own_digest, read_json_object
 from vitret.measure.evaluate import parse_metric
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stored:
+    """A row as it lies in its file, with the ranks and the groups beside it."""
+
+    path: Path
+    result: Result
+    ranks: Mapping[str, Ranks]
+    groups: Groups
+
+    @classmethod
+    def read(cls, path: Path) -> "Stored":
+        """Raises `VitretError` where one of the three cannot be read."""
+        result = read_result(path)
+        return cls(path=path, result=result, ranks=read_ranks(path), groups=groups_beside(path, result))
+
+    def problems(self, root: Path) -> Iterator[str]:
+        """What is wrong with it, its intervals left alone: they are sound as of the version that wrote them."""
+        yield from _place(root, self.path, self.result)
+        yield from (f"{self.path}: {words}" for words in _digests(self.path, self.result, self.ranks))
+        yield from (f"{self.path}: {words}" for words in contradictions(self.result))
+        yield from (f"{self.path}: {words}" for words in _numbers(self.result, self.ranks))
+
+    def other_intervals(self) -> dict[str, tuple[float, float]]:
+        """Today's interval of each number that has another one, by ranks and groups."""
+        found = {}
+        for key, metric in self.result.metrics.items():
+            name, level = split_key(key)
+            today = interval(parse_metric(name)(self.ranks[level]), self.groups.numbers)
+            if not np.allclose(today, (metric.low, metric.high), rtol=0, atol=1e-6):
+                found[key] = today
+        return found
 
 
 def problems(root: Path) -> Iterator[str]:
@@ -38,25 +71,14 @@ def problems(root: Path) -> Iterator[str]:
     for path in groups_files(root):
         yield from groups_problems(path)
     for path in result_files(root):
-        found = list(row_problems(root, path))
-        yield from found
-        if not found:
-            yield from (f"{path}: {words}" for words in _intervals(path))
-
-
-def row_problems(root: Path, path: Path) -> Iterator[str]:
-    """What is wrong with one row, its intervals left alone: they are sound as of the version that wrote them."""
-    try:
-        result = read_result(path)
-        ranks = read_ranks(path)
-        groups_beside(path, result)
-    except VitretError as error:
-        yield str(error)
-        return
-    yield from _place(root, path, result)
-    yield from (f"{path}: {words}" for words in _digests(path, result, ranks))
-    yield from (f"{path}: {words}" for words in contradictions(result))
-    yield from (f"{path}: {words}" for words in _numbers(result, ranks))
+        try:
+            row = Stored.read(path)
+        except VitretError as error:
+            yield str(error)
+            continue
+        found = list(row.problems(root))
+        # From ranks that are not the row's no interval follows.
+        yield from found or (f"{path}: {words}" for words in _intervals(row))
 
 
 def _place(root: Path, path: Path, result: Result) -> Iterator[str]:
@@ -69,7 +91,7 @@ def _digests(path: Path, result: Result, ranks: Mapping[str, Ranks]) -> Iterator
     if not result.digest or not result.ranks_sha256:
         yield f"it has no digest, so nobody can tell whether it was edited. {ADVICE}"
         return
-    if result.digest != row_digest(read_json_object(path)):
+    if result.digest != own_digest(read_json_object(path)):
         yield f"it was edited after it was written: its digest is of other content. {ADVICE}"
     if result.ranks_sha256 != ranks_digest(ranks):
         yield f"the ranks beside it are not those it was written with. {ADVICE}"
@@ -156,21 +178,11 @@ def _number(key: str, metric: Metric, *, values: np.ndarray) -> Iterator[str]:
         yield f"{key} is given as {metric.value}, its ranks give {again}."
 
 
-def _intervals(path: Path) -> Iterator[str]:
+def _intervals(row: Stored) -> Iterator[str]:
     """Whether every interval is what ranks and groups give today."""
-    result, ranks = read_result(path), read_ranks(path)
-    for key, metric in result.metrics.items():
-        low, high = interval_of(path, result, ranks, key)
-        if not math.isclose(low, metric.low, abs_tol=1e-6) or not math.isclose(
-            high, metric.high, abs_tol=1e-6
-        ):
-            yield (
-                f"{key} has the interval [{metric.low:.4f}, {metric.high:.4f}], its ranks and groups give "
-                f"[{low:.4f}, {high:.4f}]. Write it again: vitret results renew"
-            )
-
-
-def interval_of(path: Path, result: Result, ranks: Mapping[str, Ranks], key: str) -> tuple[float, float]:
-    """The interval of one of a row's numbers, from its ranks and the groups beside it."""
-    name, level = split_key(key)
-    return interval(parse_metric(name)(ranks[level]), groups_beside(path, result).numbers)
+    for key, (low, high) in row.other_intervals().items():
+        metric = row.result.metrics[key]
+        yield (
+            f"{key} has the interval [{metric.low:.4f}, {metric.high:.4f}], its ranks and groups give "
+            f"[{low:.4f}, {high:.4f}]. Write it again: vitret results renew"
+        )

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,6 +123,14 @@ def digest(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def own_digest(content: Mapping[str, Any]) -> str:
+    """The digest that a record holds of itself: of its JSON without the key "digest".
+
+    It is of what stands in the file, so a key that a later version adds with a default does not change it.
+    """
+    return digest({key: value for key, value in content.items() if key != "digest"})
 
 
 def free_space(folder: Path) -> int:
