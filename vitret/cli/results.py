@@ -4,7 +4,11 @@ import typer
 
 from vitret.cli import console
 
-app = typer.Typer(help="Check the measured results, and bring old ones up to date.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Check the measured results, and bring old ones up to date.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()

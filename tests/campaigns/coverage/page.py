@@ -15,6 +15,7 @@ def with_tables(text: str, found: dict[str, Any]) -> str:
     makers = {
         "beta": beta_table,
         "nearly": nearly_table,
+        "ranges": ranges,
         "real": real_table,
         "intervals": interval_table,
         "tests": test_table,
@@ -43,6 +44,19 @@ def nearly_table(found: dict[str, Any]) -> str:
     lines = dict.fromkeys(cell["least"] for cell in found["nearly"])
     rows = [(f"{least} to 1", *(covered[least, size] for size in sizes)) for least in lines]
     return _table(("right ones", *(f"coverage % {size}" for size in sizes)), rows)
+
+
+def ranges(found: dict[str, Any]) -> str:
+    """The least and the greatest of the real rows' cells, in a sentence for each number of groups."""
+    lines = []
+    for size in sorted({cell["groups"] for cell in found["real"]}):
+        cells = [cell for cell in found["real"] if cell["groups"] == size]
+        held, separated = ([cell[what] for cell in cells] for what in ("coverage", "false_positives"))
+        lines.append(
+            f"- {size} groups: the truth is held {_points(min(held))} to {_points(max(held))} % of the time; "
+            f"false positives are at most {_points(max(separated))} %."
+        )
+    return "\n".join(lines)
 
 
 def real_table(found: dict[str, Any]) -> str:

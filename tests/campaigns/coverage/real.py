@@ -1,8 +1,8 @@
 """The second population: per-query values of committed rows, drawn again group by group, three queries of each.
 
 Each simulated seed takes the values of one of the real rows for each group, drawn again, so what seeds and groups do
-together is real. Where a system has several seeds, each seed moreover raises or lowers all values by a normal power,
-with a standard deviation of one point of the mean: three real seeds are too few to draw that from.
+together is real. Each seed moreover raises or lowers all values by a normal power,
+with a standard deviation of one point of the mean: three or five real seeds are too few to draw that from.
 """
 
 from dataclasses import dataclass
@@ -20,25 +20,24 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where values come from: rows of these systems on one evaluation set under one suite, and which number of them."""
+    """Where values come from: the seeds of a system on one evaluation set under one suite, and which number of them."""
 
     train_set: str
     suite: str
-    systems: tuple[str, ...]
+    system: str
     eval_set: str
     key: str
 
     @property
     def words(self) -> str:
-        return f"{self.eval_set} {self.key}, {' and '.join(self.systems)}"
+        return f"{self.eval_set} {self.key}, {self.system}"
 
 
-# Of photographs three seeds of one recipe; of the synthetic town two recipes.
 SOURCES = (
     Source(
         train_set="landmarks-mix",
         suite="landmarks-mix",
-        systems=("vit_tiny_irt_r",),
+        system="vit_tiny_irt_r",
         eval_set="landmarks-mix",
         key="MAP@R",
     ),
@@ -46,7 +45,7 @@ SOURCES = (
         Source(
             train_set="landmarks-mix",
             suite="own-photographs",
-            systems=("vit_tiny_irt_r",),
+            system="vit_tiny_irt_r",
             eval_set="minilandmarks",
             key=f"mAP ({level})",
         )
@@ -56,7 +55,7 @@ SOURCES = (
         Source(
             train_set="minitown-sfm",
             suite="minitown",
-            systems=("tiny_dtop", "tiny_dtop+1_layer"),
+            system="tiny_dtop",
             eval_set=f"rminitown-{side}",
             key=f"mAP ({level})",
         )
@@ -79,9 +78,8 @@ class Rows:
         """The committed rows of a source."""
         files = [
             path
-            for system in source.systems
-            for path in sorted(result_files(results))
-            if path.parts[-4:-1] == (source.train_set, system, source.eval_set)
+            for path in result_files(results)
+            if path.parts[-4:-1] == (source.train_set, source.system, source.eval_set)
             and read_result(path).suite.name == source.suite
         ]
         values = np.stack([per_query(path, source.key) for path in files])
