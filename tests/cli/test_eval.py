@@ -119,13 +119,15 @@ def test_wrong_uses(files, tmp_path):
     with pytest.raises(UserError, match="either --set NAME"):
         eval_(**files, set_="roxford5k")
     with pytest.raises(UserError, match="either --set NAME"):
-        eval_(queries="q.npy", database="db.npy")
+        eval_(**{**files, "truth": None})
     with pytest.raises(UserError, match="Did you mean 'json'"):
         eval_(**files, form="jsn")
     with pytest.raises(UserError, match=r"Did you mean 'mP@10'"):
         eval_(**files, metrics="mp@10")
     with pytest.raises(DataError, match="no such file"):
         eval_(**{**files, "queries": str(tmp_path / "none.npy")})
+    with pytest.raises(DataError, match=r"gone\.npy: no such file"):  # before a set is asked for
+        eval_(queries=files["queries"], database=str(tmp_path / "gone.npy"))
     with pytest.raises(DataError, match="but the list has 2 images"):
         eval_(**{**files, "queries": files["database"]})
     nothing = {**GND, "gnd": [{"easy": [], "hard": [], "junk": []}] * 2}

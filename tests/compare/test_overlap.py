@@ -141,12 +141,33 @@ def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):
     judged = with_verdicts(evidence, file)
     assert [pair["id"] for pair in counted(judged["pairs"])] == [second["id"], third["id"]]
     # The second was undone on the page; the first is not on it.
-    file.write_text(json.dumps({"pairs": [{**second, "verdict": None}]}))
+    file.write_text(json.dumps({"pairs": [{**second, "verdict": None, "decided": True}]}))
     undone = with_verdicts(judged, file)
     assert [pair["verdict"] for pair in undone["pairs"][:2]] == [NO, None]
     file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit"}]}))
     with pytest.raises(UserError, match="another audit"):
         with_verdicts(evidence, file)
+
+
+def test_what_a_reader_did_not_decide_stays_as_another_decided_it(planted, tmp_path: Path):
+    evidence = overlap(planted, say=print, steps=_silent)
+    first, second, third, *rest = evidence["pairs"]
+    one, other, by_hand = (tmp_path / f"{name}.json" for name in ("one", "other", "by_hand"))
+    # Both pages were made before either reader began.
+    one.write_text(
+        json.dumps({"pairs": [_said(first, YES), _said(second, YES), _said(third, None, decided=False)]})
+    )
+    other.write_text(
+        json.dumps({"pairs": [_said(first, None, decided=False), _said(second, NO), _said(third, NO)]})
+    )
+    judged = with_verdicts(with_verdicts(evidence, one), other)
+    assert [pair["verdict"] for pair in judged["pairs"]] == [YES, NO, NO, *(None for _ in rest)]
+    by_hand.write_text(json.dumps({"pairs": [{**first, "verdict": None}, {**second, "verdict": YES}]}))
+    assert [pair["verdict"] for pair in with_verdicts(judged, by_hand)["pairs"][:3]] == [YES, YES, NO]
+
+
+def _said(pair: dict, verdict: str | None, *, decided: bool = True) -> dict:
+    return {**pair, "verdict": verdict, "decided": decided}
 
 
 def test_the_page_needs_no_network(planted, tmp_path: Path):

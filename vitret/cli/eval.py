@@ -121,12 +121,16 @@ def eval_(
       vitret eval --queries q.npy --database d.npy --set s --shard 1/4 --counts c
     """
     from vitret.measure.bare import Files
+    from vitret.measure.files import split_spec
     from vitret.pages.formats import FORMS
 
     console.require_choice("--format", form, ("table", *FORMS))
     second = _rerank(rerank, depth, shortlist=shortlist)
-    evalset, known = evalset_of(set_, truth, query_image)
     files = Files(queries=queries, database=database, distractors=tuple(distractors or ()))
+    # A missing file is said before a set is asked for: who measures only descriptors may have prepared none yet.
+    for file in (queries, database, *files.distractors):
+        split_spec(file)
+    evalset, known = evalset_of(set_, truth, query_image)
     asked = _Asked(_words(metrics), _words(levels), engine=engine, device=device)
     if shard or counts is not None:
         _refuse_with_shard(rerank=rerank, search=search)

@@ -21,7 +21,10 @@ Row = Annotated[int, Field(ge=0, strict=True)]
 
 
 class ListedPair(BaseModel):
-    """What all files of overlap say of a pair; some say more."""
+    """What all files of overlap say of a pair; some say more.
+
+    `decided` stands in the page's verdicts: whether its reader gave the verdict, or took it back where it is none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,6 +33,7 @@ class ListedPair(BaseModel):
     queries: tuple[Row, ...]
     proposal: Proposal | None = None
     verdict: Verdict | None = None
+    decided: bool | None = None
 
 
 class _PairsFile(BaseModel):

@@ -106,7 +106,9 @@ function decide(verdict) {
 }
 function move(by) { now = Math.min(pairs.length - 1, Math.max(0, now + by)); show(true); }
 function save() {
-  const text = JSON.stringify(about, null, 2) + "\\n";
+  // Pairs that were not decided here may be decided on another reader's page.
+  const said = pairs.map(pair => ({ ...pair, decided: pair.id in kept }));
+  const text = JSON.stringify({ ...about, pairs: said }, null, 2) + "\\n";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   link.download = "verdicts.json";

@@ -184,20 +184,25 @@ def read_evidence(path: Path) -> dict[str, Any]:
 
 
 def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The evidence with the verdicts of a file that the page saved; pairs that the file does not name keep theirs.
+    """The evidence with the verdicts that were decided in a file that the page saved; other pairs keep theirs.
 
-    A verdict that was undone on the page is null in the file. Raises `UserError` for pairs the evidence does not have.
+    A verdict that was taken back on the page is decided and null. A file that does not say what was decided decides
+    what it has verdicts on. Raises `UserError` for pairs the evidence does not have.
     """
-    given = {pair["id"]: pair.get("verdict") for pair in read_pairs(path)}
+    pairs = read_pairs(path)
+    listed = {pair["id"] for pair in pairs}
+    given = {
+        pair["id"]: pair.get("verdict") for pair in pairs if pair.get("decided", bool(pair.get("verdict")))
+    }
     known = {pair["id"] for pair in evidence["pairs"]}
-    strange = sorted(given.keys() - known)
+    strange = sorted(listed - known)
     if strange:
         raise UserError(
             f"{path}: has verdicts on {len(strange)} pairs that are not in this evidence, first {strange[0]}. "
             "Is it of another audit?"
         )
-    pairs = [{**pair, "verdict": given.get(pair["id"], pair["verdict"])} for pair in evidence["pairs"]]
-    return {**evidence, "pairs": pairs}
+    judged = [{**pair, "verdict": given.get(pair["id"], pair["verdict"])} for pair in evidence["pairs"]]
+    return {**evidence, "pairs": judged}
 
 
 def summary(evidence: dict[str, Any]) -> dict[str, int]:
