@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from vitret.compare.machine import silent
-from vitret.compare.overlap.audit import Audit, Settings, overlap
+from vitret.compare.overlap.audit import SIZES, Audit, Settings, overlap
 from vitret.core.protocol import Protocol
 from vitret.core.recipes import read_system
 from vitret.core.records import EvalSet, Images, Ragged, TrainSet, Truth
@@ -285,7 +285,7 @@ def _change(copies: Mapping[str, tuple[str, Source]], root: Path, *, seed: int) 
 
 
 def audit(
-    planted: Planted, requests: Mapping[str, Request], *, home: Path, neighbours: int = 5
+    planted: Planted, requests: Mapping[str, Sequence[Request]], *, home: Path, neighbours: int = 5
 ) -> dict[str, Any]:
     """Evidence with every pair that was compared."""
     asked = Audit(
@@ -298,18 +298,22 @@ def audit(
     return overlap(asked, say=print, steps=silent)
 
 
-def networks(planted: Planted, *, size: int) -> dict[str, Request]:
-    """Two frozen ImageNet networks of different kinds."""
+def networks(planted: Planted, *, sizes: Sequence[int]) -> dict[str, list[Request]]:
+    """Two frozen ImageNet networks of different kinds, at each of the sizes."""
     configs = Path(__file__).resolve().parents[2] / "configs"
+    models = {name: build_model(read_system(configs, name).model) for name in SYSTEMS}
     return {
-        name: Request(
-            model=build_model(read_system(configs, name).model),
-            images=planted.evalset.queries,
-            protocol=Protocol(size=size),
-            device=torch.device("cpu"),
-            precision="fp32",
-        )
-        for name in SYSTEMS
+        name: [
+            Request(
+                model=model,
+                images=planted.evalset.queries,
+                protocol=Protocol(size=size),
+                device=torch.device("cpu"),
+                precision="fp32",
+            )
+            for size in sizes
+        ]
+        for name, model in models.items()
     }
 
 
@@ -329,10 +333,10 @@ def truth_of(planted: Planted, pair: Mapping[str, Any]) -> tuple[str, str, int]:
     return "different", kind, building[0]
 
 
-def run(work: Path, *, seeds: Sequence[int], size: Size, pixels: int) -> Path:
+def run(work: Path, *, seeds: Sequence[int], size: Size, pixels: Sequence[int]) -> Path:
     """Plant and audit; the pairs with their truth, in `pairs.json` of the work folder."""
     planted = plant(work / "images", seeds=seeds, size=size)
-    evidence = audit(planted, networks(planted, size=pixels), home=work / "home")
+    evidence = audit(planted, networks(planted, sizes=pixels), home=work / "home")
     pairs = []
     for pair in evidence["pairs"]:
         truth, kind, seed = truth_of(planted, pair)
@@ -342,7 +346,7 @@ def run(work: Path, *, seeds: Sequence[int], size: Size, pixels: int) -> Path:
         "training_images": len(planted.trainset.images),
         "queries": len(planted.evalset.queries),
         "positives": evidence["evaluation"]["positives"],
-        "descriptors": [f"{name} at {pixels}" for name in SYSTEMS],
+        "descriptors": [f"{name} at {' and '.join(map(str, pixels))} pixels" for name in SYSTEMS],
         "planted": {name: [kind, source] for name, (kind, source) in planted.planted.items()},
         "pairs": pairs,
     }
@@ -354,7 +358,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs=2, default=(1, 2))
-    parser.add_argument("--size", type=int, default=112, help="longer side in pixels for the descriptors")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=SIZES, help="longer sides in pixels for the descriptors"
+    )
     parser.add_argument("--others", type=int, default=Size().others)
     asked = parser.parse_args()
     print(run(asked.work, seeds=asked.seeds, size=Size(others=asked.others), pixels=asked.size))

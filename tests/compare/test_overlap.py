@@ -68,13 +68,15 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Audit:
         torch.manual_seed(seed)
         spec = {"name": "timm_model", "arch": "test_vit", "pretrained": False, "img_size": 64}
         model = build_model(ModelSpec.model_validate({"backbone": spec, "head": "gem"}))
-        requests[f"random {seed}"] = Request(
-            model=model,
-            images=evalset.queries,
-            protocol=Protocol(size=64),
-            device=torch.device("cpu"),
-            precision="fp32",
-        )
+        requests[f"random {seed}"] = [
+            Request(
+                model=model,
+                images=evalset.queries,
+                protocol=Protocol(size=64),
+                device=torch.device("cpu"),
+                precision="fp32",
+            )
+        ]
     return Audit(
         trainset=trainset,
         evalset=evalset,
@@ -119,6 +121,22 @@ def test_one_descriptor_is_refused(planted):
     one = replace(planted, requests=dict(list(planted.requests.items())[:1]))
     with pytest.raises(UserError, match="--by twice"):
         overlap(one, say=print, steps=_silent)
+
+
+def test_what_is_near_at_one_of_two_sizes_is_a_candidate(planted, tmp_path: Path):
+    small = {
+        name: [replace(one, protocol=Protocol(size=32)) for one in sizes]
+        for name, sizes in planted.requests.items()
+    }
+    both = {name: [*planted.requests[name], *sizes] for name, sizes in small.items()}
+    found = []
+    for requests in (planted.requests, small, both):
+        audit = replace(planted, requests=requests, settings=Settings(neighbours=1), home=tmp_path)
+        found.append(overlap(audit, say=print, steps=_silent)["pairs"])
+    large, little, every = ({pair["id"] for pair in pairs} for pairs in found)
+    assert every == large | little
+    assert large != little
+    assert {len(pair["parts"]["cosines"]) for pair in found[2]} == {2}
 
 
 def test_what_is_near_the_whole_query_is_a_candidate_beside_what_is_near_its_box(planted):

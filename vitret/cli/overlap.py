@@ -35,9 +35,14 @@ def overlap(
             autocompletion=completions.networks,
         ),
     ] = None,
-    size: Annotated[int, typer.Option(min=32, help="Longer side in pixels for the descriptors.")] = 224,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=32, help="Longer side in pixels for the descriptors; repeatable; default: 224 and 112."
+        ),
+    ] = None,
     neighbours: Annotated[
-        int, typer.Option(min=1, help="Training images to check per image and descriptor.")
+        int, typer.Option(min=1, help="Training images to check per image, network and size.")
     ] = 5,
     verdicts: Annotated[
         Path | None, typer.Option(help="Verdicts saved by the page; they are added to the evidence.")
@@ -76,7 +81,7 @@ def overlap(
         read_pairs(verdicts)
     if by:
         evidence = _measured(
-            train_set, eval_set, by, size=size, neighbours=neighbours, device=device, precision=precision
+            train_set, eval_set, by, sizes=size, neighbours=neighbours, device=device, precision=precision
         )
         evidence = evidence if before is None else _keeping_verdicts(evidence, before)
     elif before is not None:
@@ -109,20 +114,34 @@ def _put(evidence: dict[str, Any], path: Path, *, page_pairs: int, record: bool)
 
 
 def _measured(
-    train_set: str, eval_set: str, by: list[str], *, size: int, neighbours: int, device: str, precision: str
+    train_set: str,
+    eval_set: str,
+    by: list[str],
+    *,
+    sizes: list[int] | None,
+    neighbours: int,
+    device: str,
+    precision: str,
 ) -> dict[str, Any]:
     from vitret.compare.overlap.audit import overlap as audit_overlap
 
     audit = _audit(
-        train_set, eval_set, by, size=size, neighbours=neighbours, device=device, precision=precision
+        train_set, eval_set, by, sizes=sizes, neighbours=neighbours, device=device, precision=precision
     )
     return audit_overlap(audit, say=console.say, steps=console.steps)
 
 
 def _audit(
-    train_set: str, eval_set: str, by: list[str], *, size: int, neighbours: int, device: str, precision: str
+    train_set: str,
+    eval_set: str,
+    by: list[str],
+    *,
+    sizes: list[int] | None,
+    neighbours: int,
+    device: str,
+    precision: str,
 ) -> "Audit":
-    from vitret.compare.overlap.audit import Audit, Settings
+    from vitret.compare.overlap.audit import SIZES, Audit, Settings
     from vitret.compare.overlap.geometry import require_opencv
     from vitret.core.config import location
     from vitret.core.protocol import Protocol
@@ -137,15 +156,19 @@ def _audit(
     trainset, evalset = layout.load_train(data, unalias(train_set)), layout.load_eval(data, eval_set)
     for name in dict.fromkeys((trainset.name, evalset.name)):
         layout.require_unchanged(data, name, say=console.say)
+    models = {name: named_network(name, say=console.say) for name in dict.fromkeys(by)}
     requests = {
-        name: Request(
-            model=named_network(name, say=console.say),
-            images=evalset.queries,
-            protocol=Protocol(size=size),
-            device=pick_device(device),
-            precision=precision,
-        )
-        for name in dict.fromkeys(by)
+        name: [
+            Request(
+                model=model,
+                images=evalset.queries,
+                protocol=Protocol(size=size),
+                device=pick_device(device),
+                precision=precision,
+            )
+            for size in dict.fromkeys(sizes or SIZES)
+        ]
+        for name, model in models.items()
     }
     return Audit(
         trainset=trainset,

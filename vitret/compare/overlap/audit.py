@@ -27,9 +27,11 @@ from vitret.describe.request import Request, extraction_key
 from vitret.measure.search import search
 
 # Raise it when a change makes other evidence of the same images.
-VERSION = 2
+VERSION = 3
 # Bits within which two hashes make a candidate, and how many training images a hash may name for one image.
 RADIUS, MOST_BY_HASH = 10, 5
+# Longer sides in pixels. A small copy is described as it is, so a large photograph has to be seen small too.
+SIZES = (224, 112)
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
@@ -38,7 +40,7 @@ Steps = Callable[[str], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Candidates of each image by each descriptor, and the unclear pairs that evidence keeps."""
+    """Candidates of each image by each network and size, and the unclear pairs that evidence keeps."""
 
     neighbours: int = 5
     keep: int = 200
@@ -46,11 +48,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
-    """What is compared, by which descriptors (name → a request whose images are replaced), and where work is kept."""
+    """What is compared, by which networks, and where work is kept.
+
+    `requests` are by name of the network, one for each size of the images, which are replaced.
+    """
 
     trainset: TrainSet
     evalset: EvalSet
-    requests: Mapping[str, Request]
+    requests: Mapping[str, Sequence[Request]]
     home: Path
     settings: Settings = Settings()
 
@@ -106,7 +111,7 @@ def _probe(images: Images, row: int, role: str, queries: Sequence[int]) -> _Prob
 
 def _identity(audit: Audit) -> dict[str, Any]:
     """All that can change the evidence."""
-    keys = {name: _key(request) for name, request in audit.requests.items()}
+    keys = {name: [_key(request) for request in sizes] for name, sizes in audit.requests.items()}
     return {
         "version": VERSION,
         "train": audit.trainset.digest,
@@ -122,31 +127,44 @@ def _key(request: Request) -> str:
 
 
 _Candidates = list[dict[int, list[float | None]]]
-"""For each probe: training row → its cosine by each descriptor, None where that descriptor did not find it."""
+"""For each probe: training row → its cosine by each network, None where that network did not find it."""
 
 
 def _by_descriptors(audit: Audit, positives: Int64, *, say: Say, steps: Steps) -> _Candidates:
-    """The nearest training images of every probe by every descriptor."""
-    evalset, count = audit.evalset, len(audit.evalset.queries) + len(positives)
-    found: _Candidates = [{} for _ in range(count)]
-    for number, (name, request) in enumerate(audit.requests.items()):
-        trained = _described(
-            audit, name, request, audit.trainset.images, f"{audit.trainset.digest}", say, steps
-        )
-        asked = replace(request, protocol=request.protocol.of_queries())
-        queries = _described(audit, name, asked, evalset.queries, evalset.queries_digest, say, steps)
-        database = _described(audit, name, request, evalset.database, evalset.database_digest, say, steps)
-        _add_nearest(found, number, np.concatenate([queries, database[positives]]), trained, audit=audit)
-        if evalset.queries.boxes is not None:
-            # A copy of a query's photograph shows all of it, and may be far from what its box holds.
-            uncut = replace(evalset.queries, boxes=None)
-            whole = _described(audit, name, request, uncut, f"{evalset.digest}/whole", say, steps)
-            _add_nearest(found, number, whole, trained, audit=audit)
+    """The nearest training images of every probe by every network at every size."""
+    found: _Candidates = [{} for _ in range(len(audit.evalset.queries) + len(positives))]
+    for number, (name, sizes) in enumerate(audit.requests.items()):
+        for request in sizes:
+            described = functools.partial(_described, audit, name, say=say, steps=steps)
+            _add_by(request, described, found, number, positives, audit=audit)
     return found
 
 
+def _add_by(
+    request: Request,
+    described: Callable[[Request, Images, str], Any],
+    found: _Candidates,
+    number: int,
+    positives: Int64,
+    *,
+    audit: Audit,
+) -> None:
+    """The nearest training images of every probe by one network at one size."""
+    evalset = audit.evalset
+    trained = described(request, audit.trainset.images, audit.trainset.digest)
+    asked = replace(request, protocol=request.protocol.of_queries())
+    queries = described(asked, evalset.queries, evalset.queries_digest)
+    database = described(request, evalset.database, evalset.database_digest)
+    _add_nearest(found, number, np.concatenate([queries, database[positives]]), trained, audit=audit)
+    if evalset.queries.boxes is not None:
+        # A copy of a query's photograph shows all of it, and may be far from what its box holds.
+        uncut = replace(evalset.queries, boxes=None)
+        whole = described(request, uncut, f"{evalset.digest}/whole")
+        _add_nearest(found, number, whole, trained, audit=audit)
+
+
 def _add_nearest(found: _Candidates, number: int, rows: Any, trained: Any, *, audit: Audit) -> None:
-    """The training images nearest to the first probes, described by `rows`, with the greater of two cosines."""
+    """The training images nearest to the first probes, described by `rows`, with the greatest of their cosines."""
     ranking = search(rows, trained, k=audit.settings.neighbours)
     assert ranking.scores is not None
     for probe in range(len(rows)):
@@ -157,10 +175,10 @@ def _add_nearest(found: _Candidates, number: int, rows: Any, trained: Any, *, au
 
 
 def _described(
-    audit: Audit, name: str, request: Request, images: Images, images_digest: str, say: Say, steps: Steps
+    audit: Audit, name: str, request: Request, images: Images, images_digest: str, *, say: Say, steps: Steps
 ) -> Any:
     asked = replace(request, images=images, images_digest=images_digest)
-    with steps(f"{name}, {len(images):,} images") as progress:
+    with steps(f"{name}, {len(images):,} images of {request.protocol.size} pixels") as progress:
         return cached_extract(asked, home=audit.home, progress=progress, say=say).rows
 
 
@@ -265,8 +283,12 @@ def _evidence(audit: Audit, probes: Sequence[_Probe], pairs: list[Pair]) -> dict
             "positives": positives,
         },
         "descriptors": [
-            {"name": name, "identity": _key(r), "protocol": r.protocol.line()}
-            for name, r in audit.requests.items()
+            {
+                "name": name,
+                "identity": digest([_key(request) for request in sizes]),
+                "protocol": "; ".join(request.protocol.line() for request in sizes),
+            }
+            for name, sizes in audit.requests.items()
         ],
         "settings": {**asdict(audit.settings), "hash_radius": RADIUS, "version": VERSION},
         "compared": len(pairs),

@@ -26,7 +26,7 @@ SCHEMA = 1
 # Below these, a pair is no proposal. docs/overlap.md says what they were tried on.
 PHOTOGRAPH_PIXELS, PHOTOGRAPH_INLIERS = 0.85, 15
 PHOTOGRAPH_BITS = 4
-PLACE_INLIERS = 20
+PLACE_INLIERS = 23
 # Inliers and bits at which a part of the score is full, and empty.
 FULL_INLIERS, FAR_BITS = 40, 16
 
@@ -89,10 +89,10 @@ class _EvidenceFile(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What speaks for a pair: cosines by descriptor, bits by which the hashes differ, geometry.
+    """What speaks for a pair: cosines by network, bits by which the hashes differ, geometry.
 
-    `cosines` are in the order of the audit's descriptors, None where the pair was not computed; `bits` is None beyond
-    the search radius.
+    `cosines` are in the order of the audit's networks, each the greatest of its sizes, None where the pair was not
+    computed; `bits` is None beyond the search radius.
     """
 
     cosines: tuple[float | None, ...]
