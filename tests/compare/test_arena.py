@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.written_rows import keep_groups
 from vitret.compare.arena import compare_rows, find_protocol, presets, read_suite
 from vitret.compare.standing import ONE_RUN
 from vitret.core.errors import UserError
 from vitret.core.protocol import Protocol
-from vitret.core.store import write_json
 
 
 def test_two_rows_are_tested_on_their_shared_queries(write):
@@ -55,8 +55,7 @@ def test_two_seeds_of_one_recipe_are_one_run_each(write):
 
 def test_gains_and_losses_are_told_by_group(write, tmp_path: Path):
     a, b = write("a", [0, 0, 9, 9]), write("b", [0, 9, 0, 0])
-    about = {"set": "east", "manifest": "m", "rule": "label", "groups": [5, 5, 7, 7]}
-    write_json(tmp_path / "results" / "groups" / "east-m.json", about)
+    keep_groups(tmp_path / "results", [5, 5, 7, 7])
     gained, lost = compare_rows(a, b, metric="mAP (medium)").gains
     assert (gained.group, gained.queries, gained.gained, gained.lost) == (7, (2, 3), 2, 0)
     assert (lost.group, lost.gained, lost.lost) == (5, 0, 1)

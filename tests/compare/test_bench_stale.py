@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from small_bench import finish, linked, make_places, write_categories, write_town
 
+from vitret.cli.bench import do
 from vitret.compare import results, validation
 from vitret.compare.asked import Places, Request
 from vitret.compare.bench import bench
@@ -203,3 +204,17 @@ def test_a_row_of_another_manifest_does_not_stand(places: Places, tmp_path: Path
     assert written == 1
     assert second.data.manifest != first.data.manifest
     assert np.isclose(second.data.database, 12)
+
+
+@pytest.mark.parametrize(
+    "loss", [Path.unlink, lambda path: path.write_text('{"set": "te')], ids=["lost", "damaged"]
+)
+def test_groups_that_are_lost_or_damaged_are_written_again_where_every_row_is_there(places: Places, loss):
+    run(places)
+    (groups,) = (places.results / "groups").iterdir()
+    before = groups.read_bytes()
+    loss(groups)
+    work = resolve(places, Request(train_set="town", systems=["still"], suite="plain", seeds=1))
+    assert not missing_rows(work, work.tasks[0])
+    do(places, work, machine=CPU)
+    assert groups.read_bytes() == before

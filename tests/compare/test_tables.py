@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.written_rows import keep_groups
 from vitret.compare.tables import read_all, tables
 from vitret.core.protocol import Protocol
-from vitret.core.store import write_json
 from vitret.pages.leaderboard import caption, title
 
 GOOD = [0] * 20 + [1] * 10
@@ -70,6 +70,14 @@ def test_seeds_are_one_row_with_mean_and_standard_deviation(write, root: Path):
     assert row.seeds == (0, 1)
     assert cell.value == pytest.approx(np.mean(means))
     assert cell.std == pytest.approx(np.std(means, ddof=1))
+
+
+def test_a_number_that_was_typed_into_a_row_is_not_shown(write, root: Path):
+    path = write("a", GOOD)
+    honest = tables(read_all(root))[0].rows[0].cells["east", "mAP (hard)"]
+    path.write_text(path.read_text().replace(f'"value": {honest.value}', '"value": 0.99'))
+    assert '"value": 0.99' in path.read_text()
+    assert tables(read_all(root))[0].rows[0].cells["east", "mAP (hard)"] == honest
 
 
 def test_a_changed_recipe_is_another_row(write, root: Path):
@@ -215,8 +223,7 @@ def test_no_option_puts_rows_that_may_not_be_compared_into_one_table(write, tmp_
         write(f"s{number}", [0, 1, 2], **options)
     for folder, (rule, groups) in GROUPS.items():
         for manifest in OPTIONS["manifest"]:
-            about = {"set": "east", "manifest": manifest, "rule": rule, "groups": groups}
-            write_json(tmp_path / folder / "groups" / f"east-{manifest}.json", about)
+            keep_groups(tmp_path / folder, groups, rule=rule, manifest=manifest)
     entries = [entry for folder in GROUPS for entry in read_all(tmp_path / folder)]
     agreed = {
         row.model.system: _must_agree(row, path.relative_to(tmp_path).parts[0]) for path, row in entries

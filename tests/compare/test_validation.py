@@ -1,15 +1,15 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.written_rows import keep_groups
 from vitret.compare import results, validation
-from vitret.compare.groups import write_groups
-from vitret.compare.renewal import renew
+from vitret.compare.groups import groups_beside
+from vitret.compare.renewal import Renewed, renew
 from vitret.core.store import own_digest
 
 
@@ -36,6 +36,7 @@ def _said(root: Path) -> str:
 def test_a_row_as_it_was_written_has_no_problem(write, tmp_path: Path):
     write("gem", [0, 1, 2], distractors="far")
     write("frozen", [0, 1, 2], trained_on="")
+    keep_groups(tmp_path / "results", [0, 1, 2])
     assert _said(tmp_path) == ""
 
 
@@ -118,6 +119,7 @@ def _other_order(row: dict[str, Any]) -> str:
 def test_a_digest_is_of_the_content_not_of_its_layout(write, tmp_path: Path):
     path = write("gem", [0, 1, 2])
     path.write_text(_other_order(json.loads(path.read_text())))
+    keep_groups(tmp_path / "results", [0, 1, 2])
     assert _said(tmp_path) == ""
 
 
@@ -154,39 +156,75 @@ def test_lost_ranks_are_found(write, tmp_path: Path):
     assert "no readable ranks" in _said(tmp_path)
 
 
+def test_a_row_that_lacks_a_number_of_its_suite_is_found_even_under_another_digest(write, tmp_path: Path):
+    path = write("gem", [0, 1, 2])
+    row = _edited(path, EDITS["a metric left out"])
+    path.write_text(json.dumps({**row, "digest": own_digest(row)}))
+    assert "has no mP@10 (hard), which its suite measures" in _said(tmp_path)
+
+
+def test_a_number_that_nobody_knows_hides_no_other_row(write, tmp_path: Path):
+    unknown, edited = write("gem", [0, 1, 2]), write("dtop", [0, 1, 2])
+    unknown.write_text(unknown.read_text().replace("mAP (hard)", "mAPP (hard)"))
+    _edited(edited, EDITS["seed"])
+    said = _said(tmp_path)
+    assert f"{unknown}: 'mAPP (hard)' is no number of this version." in said
+    assert f"{edited}: it was edited" in said
+
+
+def test_rows_and_ranks_that_no_table_finds_are_named(write, tmp_path: Path):
+    moved, lost = write("gem", [0, 1, 2]), write("dtop", [0, 1, 2])
+    moved.rename(moved.parents[1] / moved.name)
+    lost.unlink()
+    said = _said(tmp_path)
+    assert f"{moved.parents[1] / moved.name}: no table finds a row here." in said
+    assert f"{lost.with_suffix('.npz')}: the row that belongs to these ranks is not beside them." in said
+
+
 @pytest.fixture
 def in_pairs(write, tmp_path: Path) -> Path:
-    """A row of four queries, and the file that tells that they are two pairs."""
+    """The groups of four queries, two pairs; a row of them has the intervals of an earlier version."""
     write("gem", [0, 1, 2, 7])
-    groups = np.array([0, 0, 1, 1])
-    write_groups(
-        tmp_path / "results", SimpleNamespace(name="east", digest="m", groups=groups, groups_rule="by label")
-    )
-    return tmp_path / "results" / "groups" / "east-m.json"
+    return keep_groups(tmp_path / "results", [0, 0, 1, 1])
 
 
 def test_groups_that_were_edited_are_found_and_decide_nothing(in_pairs: Path, tmp_path: Path):
-    list(renew(tmp_path / "results"))
+    renew(tmp_path / "results")
     assert _said(tmp_path) == ""
+    (row,) = results.result_files(tmp_path / "results")
+    before = row.read_bytes()
     _edited(in_pairs, {"groups": [0, 1, 2, 3]})
-    assert "east-m.json: was edited after it was written" in _said(tmp_path)
-    assert list(renew(tmp_path / "results")) == []
+    assert _said(tmp_path).splitlines() == [
+        f"{in_pairs}: was edited after it was written: its digest is of other groups. "
+        "`vitret bench` on its set writes it again."
+    ]
+    _edited(in_pairs, {"digest": None})
+    assert "digest: Field required" in _said(tmp_path)
+    assert renew(tmp_path / "results").left == (row,)
+    assert row.read_bytes() == before
+    assert keep_groups(tmp_path / "results", [0, 0, 1, 1]) == in_pairs  # as the bench does
+    assert _said(tmp_path) == ""
 
 
-def test_groups_that_were_written_anew_do_not_give_the_intervals_of_the_rows(in_pairs: Path, tmp_path: Path):
-    list(renew(tmp_path / "results"))
-    _edited(in_pairs, {"groups": [0, 1, 2, 3], "digest": None})
-    words = _said(tmp_path)
-    assert "has no digest" in words
-    assert "mAP (hard) has the interval" in words
+def test_lost_groups_are_named_and_leave_the_intervals_as_they_are(in_pairs: Path, write, tmp_path: Path):
+    write("dtop", [0, 1, 2, 7])
+    renew(tmp_path / "results")
+    other = in_pairs.with_name("east-n.json")
+    in_pairs.rename(other)
+    assert _said(tmp_path).splitlines() == [
+        f"{other}: by its content it belongs at {in_pairs}. Move it there.",
+        f"{in_pairs}: is not there, so nothing tells which queries ask about the same. "
+        "`vitret bench` on its set writes it again.",
+    ]
+    found = renew(tmp_path / "results")
+    assert (found.written, len(found.left)) == ((), 2)
 
 
 def test_rows_of_an_earlier_version_get_the_intervals_of_today(in_pairs: Path, tmp_path: Path):
-    _edited(in_pairs, {"digest": None})
     (row,) = results.result_files(tmp_path / "results")
     before = results.read_result(row)
     assert "Write it again: vitret results renew" in _said(tmp_path)
-    assert list(renew(tmp_path / "results")) == [in_pairs, row]
+    assert renew(tmp_path / "results").written == (row,)
     assert _said(tmp_path) == ""
     after = results.read_result(row)
     key = "mAP (hard)"
@@ -194,4 +232,15 @@ def test_rows_of_an_earlier_version_get_the_intervals_of_today(in_pairs: Path, t
     kept = {"metrics": {}, "digest": ""}
     assert after.model_copy(update=kept) == before.model_copy(update=kept)
     assert after.metrics[key].value == before.metrics[key].value
-    assert list(renew(tmp_path / "results")) == []
+    assert renew(tmp_path / "results") == Renewed(written=(), left=())
+
+
+def test_a_link_to_a_row_has_the_groups_of_the_folder_that_it_lies_in(in_pairs: Path, tmp_path: Path):
+    (row,) = results.result_files(tmp_path / "results")
+    real = tmp_path / "elsewhere.json"
+    row.rename(real)
+    row.symlink_to(real)
+    assert groups_beside(row, results.read_result(row)).known
+    assert renew(tmp_path / "results").written == (row,)
+    assert row.is_symlink()
+    assert _said(tmp_path) == ""

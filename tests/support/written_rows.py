@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vitret.compare import results
+from vitret.compare.groups import groups_path, write_groups
 from vitret.compare.intervals import interval
 from vitret.core.networks import ModelSpec, Part
 from vitret.core.protocol import Protocol, metric_key
@@ -114,6 +116,17 @@ def write(tmp_path: Path) -> Write:
         return results.write_result(tmp_path / folder, result, levels)
 
     return write_row
+
+
+def keep_groups(
+    root: Path, numbers: Sequence[int], *, rule: str = "by label", name: str = "east", manifest: str = "m"
+) -> Path:
+    """Groups of the queries of a set, kept below a results folder as `vitret bench` keeps them."""
+    queries = SimpleNamespace(
+        name=name, digest=manifest, queries=numbers, groups=np.array(numbers), groups_rule=rule
+    )
+    write_groups(root, queries)
+    return groups_path(root, name, manifest)
 
 
 def metrics_of(per_query: Mapping[tuple[str, str], np.ndarray]) -> dict[str, results.Metric]:

@@ -284,6 +284,7 @@ def machine_of(device: str, precision: str, workers: int | None) -> "Machine":
 
 def do(places: "Places", work: "Work", *, machine: "Machine") -> None:
     """Do the work of a bench, and say what a reader should know of the sets."""
+    from vitret.compare.groups import write_groups
     from vitret.compare.work import missing_rows
     from vitret.data.layout import notes_of
 
@@ -301,6 +302,9 @@ def do(places: "Places", work: "Work", *, machine: "Machine") -> None:
             say=console.say,
             steps=console.steps,
         )
+    else:  # rows are there, and their groups may have been lost
+        for evalset in work.evaluations.values():
+            write_groups(places.results, evalset)
 
 
 def entries_of(works: "Sequence[Work]") -> "list[Entry]":

@@ -1,5 +1,7 @@
 """`vitret results`: check the measured results, and bring those of an earlier version up to date."""
 
+from pathlib import Path
+
 import typer
 
 from vitret.cli import console
@@ -27,17 +29,12 @@ def validate() -> None:
       vitret results validate
       vitret --results other/results results validate
     """
-    from vitret.compare.results import result_files
     from vitret.compare.validation import problems
     from vitret.core import config
-    from vitret.core.errors import CheckError, EmptyError
+    from vitret.core.errors import CheckError
 
     root = config.location("results").path
-    count = len(result_files(root))
-    if not count:
-        raise EmptyError(
-            f"{root}: no rows to check. Run `vitret bench` first, or name the folder with --results."
-        )
+    count = _require_rows(root)
     found = list(problems(root))
     if found:
         console.put("\n".join(found))
@@ -49,8 +46,8 @@ def validate() -> None:
 def renew() -> None:
     """Bring rows of an earlier version up to date.
 
-    Writes today's 95 % intervals into rows, from their ranks and groups, and a digest into files of groups that have
-    none. Values stay as they were measured. What `vitret results validate` finds damaged or edited is left alone.
+    Writes today's 95 % intervals into rows, from their ranks and groups. Values stay as they were measured. What
+    `vitret results validate` finds damaged or edited is left alone.
 
     Examples:
       vitret results renew
@@ -58,9 +55,28 @@ def renew() -> None:
     """
     from vitret.compare.renewal import renew as renewed
     from vitret.core import config
+    from vitret.core.errors import PartialError
 
     root = config.location("results").path
-    changed = list(renewed(root))
-    console.put("\n".join(map(str, changed)) or f"{root}: everything is up to date.")
-    if changed:
+    _require_rows(root)
+    found = renewed(root)
+    console.put("\n".join(map(str, found.written)) or f"{root}: no row is of an earlier version.")
+    if found.written:
         console.say("Make the tables again: vitret leaderboard")
+    if found.left:
+        raise PartialError(
+            f"{len(found.left)} rows were left alone, first {found.left[0]}. What is wrong: vitret results validate"
+        )
+
+
+def _require_rows(root: Path) -> int:
+    """The number of rows below a results folder; raises `EmptyError` where there are none."""
+    from vitret.compare.results import result_files
+    from vitret.core.errors import EmptyError
+
+    count = len(result_files(root))
+    if not count:
+        raise EmptyError(
+            f"{root}: there are no rows. Run `vitret bench` first, or name the folder with --results."
+        )
+    return count

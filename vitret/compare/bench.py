@@ -55,6 +55,8 @@ def bench(
     """
     job = _Bench(places=places, work=work, machine=machine, command=command, say=say, steps=steps)
     written: list[Path] = []
+    for evalset in work.evaluations.values():
+        write_groups(places.results, evalset)
     for number, task in enumerate(work.tasks, start=1):
         if not missing_rows(work, task):
             continue
@@ -87,7 +89,6 @@ def _measure_run(job: _Bench, task: Task, *, run: Run, missing: Sequence[str]) -
         row = result_of(
             job.work, network, measured, facts=facts, name=name, machine=job.machine, command=job.command
         )
-        write_groups(job.places.results, job.work.evaluations[name.partition("+")[0]])
         written.append(results.write_result(job.places.results, row, measured.measurement.ranks))
     return written
 

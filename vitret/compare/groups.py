@@ -1,7 +1,8 @@
 """The groups of an evaluation set's queries, kept once beside the rows: results/groups/<set>-<manifest8>.json.
 
 Groups follow from the truth of a set and not from a measurement, so rows do not hold them: all rows on one manifest
-share one file. Rows on a manifest without a file were measured before groups were known.
+share one file, also where each query is a group of its own because nothing tells more. Rows on a manifest without a
+file were measured before groups were known, or the file was lost.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from vitret.core.records import EvalSet, Int64
 
 FOLDER = "groups"
-AGAIN = "Remove it, then measure its set again with `vitret bench`."
+AGAIN = "`vitret bench` on its set writes it again."
 
 
 class _GroupsFile(Strict):
@@ -32,14 +33,15 @@ class _GroupsFile(Strict):
     manifest: str
     rule: str
     groups: tuple[int, ...]
-    digest: str = Field(
-        default="", description="of the file's JSON without this key; none in files of version 0.1"
-    )
+    digest: str = Field(description="of the file's JSON without this key")
 
     @property
     def whole(self) -> bool:
-        """Whether the digest, where there is one, is of this content."""
-        return not self.digest or self.digest == own_digest(self.model_dump(mode="json"))
+        """Whether the digest is of this content."""
+        return self.digest == own_digest(self.model_dump(mode="json"))
+
+    def is_of(self, name: str, manifest: str, queries: int) -> bool:
+        return (self.set, self.manifest, len(self.groups)) == (name, manifest, queries)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,34 +71,32 @@ class Groups:
 
 
 def write_groups(root: Path, evalset: EvalSet) -> None:
-    """Keep a set's groups below a results folder; nothing is written where they are unknown or kept already."""
-    path = _path(root, evalset.name, evalset.digest)
-    if evalset.groups is None or path.is_file():
+    """Keep a set's groups below a results folder; nothing is written where they are kept, unharmed, already."""
+    path = groups_path(root, evalset.name, evalset.digest)
+    if not _harm(path) and _read(path).is_of(evalset.name, evalset.digest, len(evalset.queries)):
         return
-    numbers = tuple(int(one) for one in evalset.groups)
-    _write(
-        path,
-        _GroupsFile(set=evalset.name, manifest=evalset.digest, rule=evalset.groups_rule, groups=numbers),
-    )
-
-
-def _write(path: Path, found: _GroupsFile) -> None:
-    """Keep groups with their digest."""
-    content = found.model_dump(mode="json")
+    alone = evalset.groups is None
+    numbers = np.arange(len(evalset.queries)) if evalset.groups is None else evalset.groups
+    content = {
+        "set": evalset.name,
+        "manifest": evalset.digest,
+        "rule": "" if alone else evalset.groups_rule,
+        "groups": numbers.tolist(),
+    }
     write_json(path, {**content, "digest": own_digest(content)})
 
 
 def groups_for(root: Path, result: Result) -> Groups:
-    """The groups of a row's queries.
+    """The groups of a row's queries; each query alone where there is no file.
 
     Raises `DataError` where the file is damaged, was edited, or is of another set or number of queries.
     """
     data = result.data
-    path = _path(root, data.set, data.manifest)
+    path = groups_path(root, data.set, data.manifest)
     if not path.is_file():
         return Groups(numbers=np.arange(data.queries), rule="")
     found = _read(path)
-    if (found.set, found.manifest, len(found.groups)) != (data.set, data.manifest, data.queries):
+    if not found.is_of(data.set, data.manifest, data.queries):
         raise DataError(
             f"{path}: is not of {data.set}, manifest {data.manifest[:8]}, {data.queries} queries. {AGAIN}"
         )
@@ -110,45 +110,47 @@ def _read(path: Path) -> _GroupsFile:
 @functools.lru_cache(maxsize=16)  # every row on a set asks for its groups
 def _kept(path: Path, changed: int) -> _GroupsFile:
     """The file as it is since `changed`, in nanoseconds."""
-    found = validate(_GroupsFile, read_json_object(path, advice=AGAIN), str(path))
+    found = validate(_GroupsFile, read_json_object(path, advice=AGAIN), str(path), advice=AGAIN)
     if not found.whole:
         raise DataError(f"{path}: was edited after it was written: its digest is of other groups. {AGAIN}")
     return found
 
 
-def groups_files(root: Path) -> list[Path]:
-    """The groups kept below a results folder."""
-    return sorted((root / FOLDER).glob("*.json"))
-
-
-def groups_problems(path: Path) -> Iterator[str]:
-    """What is wrong with a file of groups, in a sentence."""
-    try:
+def groups_problems(root: Path) -> Iterator[str]:
+    """What is wrong with the files of groups below a results folder, one sentence each."""
+    for path in sorted((root / FOLDER).glob("*.json")):
+        harm = _harm(path)
+        if harm:
+            yield harm
+            continue
         found = _read(path)
+        place = groups_path(root, found.set, found.manifest)
+        if path != place:
+            yield f"{path}: by its content it belongs at {place}. Move it there."
+
+
+def missing(path: Path) -> str:
+    """That a file of groups is not there, in a sentence."""
+    return f"{path}: is not there, so nothing tells which queries ask about the same. {AGAIN}"
+
+
+def _harm(path: Path) -> str:
+    """What is wrong with a file of groups, in a sentence; empty where nothing is."""
+    if not path.is_file():
+        return missing(path)
+    try:
+        _read(path)
     except VitretError as error:
-        yield str(error)
-        return
-    if not found.digest:
-        yield f"{path}: has no digest, so nobody can tell whether it was edited. Write one: vitret results renew"
-
-
-def seal_groups(path: Path) -> bool:
-    """Give a file of groups of an earlier version its digest; whether it had none."""
-    try:
-        found = _read(path)
-    except VitretError:  # `validation` says so.
-        return False
-    if found.digest:
-        return False
-    _write(path, found)
-    return True
+        return str(error)
+    return ""
 
 
 def groups_beside(path: Path, result: Result) -> Groups:
     """`groups_for` of a row's file, in the results folder that it lies in."""
-    above = path.resolve().parents
+    above = (path.parent.resolve() / path.name).parents  # a row may be a link to a file of another folder
     return groups_for(above[3] if len(above) > 3 else above[-1], result)
 
 
-def _path(root: Path, name: str, manifest: str) -> Path:
+def groups_path(root: Path, name: str, manifest: str) -> Path:
+    """Where the groups of a set are kept below a results folder."""
     return root / FOLDER / f"{name}-{manifest[:8]}.json"

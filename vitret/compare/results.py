@@ -218,7 +218,7 @@ def read_result(path: Path) -> Result:
     data = read_json(path, advice=ADVICE)
     if not isinstance(data, dict):
         raise DataError(f"{path}: not a result. {ADVICE}")
-    return validate(Result, data, str(path))
+    return validate(Result, data, str(path), advice=ADVICE)
 
 
 def read_ranks(path: Path) -> dict[str, Ranks]:

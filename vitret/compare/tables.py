@@ -315,18 +315,15 @@ def _found(
 
 
 def _cell(entries: Sequence[Entry], key: str, groups: Groups, dropped: Int64 | None) -> Cell | None:
-    """One number; its interval comes from the stored ranks, because rows of old versions know no groups.
+    """One number and its interval, both of the stored ranks: what was typed into a row is not shown.
 
     None where every query that has a positive is dropped.
     """
-    means = np.array([r.metrics[key].value for _, r in entries])
-    answering = entries[0][1].metrics[key].n_effective
     values = by_seed(entries, key, dropped)
-    if dropped is not None:
-        answering = int((~np.isnan(values[0])).sum())
-        if not answering:
-            return None
-        means = np.nanmean(values, axis=1)
+    answering = int((~np.isnan(values[0])).sum())
+    if not answering:
+        return None
+    means = np.nanmean(values, axis=1)
     low, high = interval(values, groups.numbers)
     return Cell(
         value=float(means.mean()),

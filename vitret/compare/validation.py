@@ -7,14 +7,16 @@ and damaged copies.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitret.compare.groups import Groups, groups_beside, groups_files, groups_problems
+from vitret.compare.groups import Groups, groups_for, groups_path, groups_problems, missing
 from vitret.compare.intervals import interval
 from vitret.compare.results import (
     ADVICE,
@@ -26,27 +28,28 @@ from vitret.compare.results import (
     read_result,
     result_files,
 )
-from vitret.core.errors import VitretError
+from vitret.core.errors import UserError, VitretError
 from vitret.core.protocol import metric_key, split_key
 from vitret.core.records import Ranks
 from vitret.core.store import own_digest, read_json_object
 from vitret.measure.evaluate import parse_metric
 
+# Fingerprint of the protocol and digest of the recipe, at TRAINSET/SYSTEM/EVALSET below a results folder.
+_ROW, _DEPTH = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}\.\w+", re.ASCII), 4
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stored:
-    """A row as it lies in its file, with the ranks and the groups beside it."""
+    """A row as it lies in its file, with the ranks beside it."""
 
     path: Path
     result: Result
     ranks: Mapping[str, Ranks]
-    groups: Groups
 
     @classmethod
     def read(cls, path: Path) -> "Stored":
-        """Raises `VitretError` where one of the three cannot be read."""
-        result = read_result(path)
-        return cls(path=path, result=result, ranks=read_ranks(path), groups=groups_beside(path, result))
+        """Raises `VitretError` where one of the two cannot be read."""
+        return cls(path=path, result=read_result(path), ranks=read_ranks(path))
 
     def problems(self, root: Path) -> Iterator[str]:
         """What is wrong with it, its intervals left alone: they are sound as of the version that wrote them."""
@@ -55,35 +58,67 @@ class Stored:
         yield from (f"{self.path}: {words}" for words in contradictions(self.result))
         yield from (f"{self.path}: {words}" for words in _numbers(self.result, self.ranks))
 
-    def other_intervals(self) -> dict[str, tuple[float, float]]:
+    def groups(self, root: Path) -> Groups | None:
+        """The groups of its queries, None where no file tells them; raises `VitretError` for a damaged file."""
+        there = groups_path(root, self.result.data.set, self.result.data.manifest).is_file()
+        return groups_for(root, self.result) if there else None
+
+    def other_intervals(self, groups: Groups) -> dict[str, tuple[float, float]]:
         """Today's interval of each number that has another one, by ranks and groups."""
         found = {}
         for key, metric in self.result.metrics.items():
             name, level = split_key(key)
-            today = interval(parse_metric(name)(self.ranks[level]), self.groups.numbers)
+            today = interval(parse_metric(name)(self.ranks[level]), groups.numbers)
             if not np.allclose(today, (metric.low, metric.high), rtol=0, atol=1e-6):
                 found[key] = today
         return found
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Everything that is wrong with the rows below `root` and with their groups, one sentence each."""
-    for path in groups_files(root):
-        yield from groups_problems(path)
-    for path in result_files(root):
-        try:
-            row = Stored.read(path)
-        except VitretError as error:
-            yield str(error)
+    """Everything that is wrong with the rows below `root` and with what stands beside them, each sentence once."""
+    yield from dict.fromkeys(
+        chain(
+            groups_problems(root), *(_row_problems(root, path) for path in result_files(root)), _strays(root)
+        )
+    )
+
+
+def _row_problems(root: Path, path: Path) -> Iterator[str]:
+    try:
+        row = Stored.read(path)
+    except VitretError as error:
+        yield str(error)
+        return
+    found = list(row.problems(root))
+    yield from found
+    try:
+        groups = row.groups(root)
+    except VitretError as error:
+        yield str(error)
+        return
+    if groups is None:
+        data = row.result.data
+        yield missing(groups_path(root, data.set, data.manifest))
+    elif not found:  # from ranks that are not the row's no interval follows
+        yield from (f"{path}: {words}" for words in _intervals(row, groups))
+
+
+def _strays(root: Path) -> Iterator[str]:
+    """Rows that no table finds, and ranks that lost their row."""
+    rows = set(result_files(root))
+    for path in sorted(root.rglob("*")):
+        row = path.with_suffix(".json")
+        if _ROW.fullmatch(path.name) is None or path in rows:
             continue
-        found = list(row.problems(root))
-        # From ranks that are not the row's no interval follows.
-        yield from found or (f"{path}: {words}" for words in _intervals(row))
+        if path.suffix == ".npz" and row not in rows and len(path.relative_to(root).parts) == _DEPTH:
+            yield f"{path}: the row that belongs to these ranks is not beside them. {ADVICE}"
+        elif path.suffix.lower() == ".json":
+            yield f"{path}: no table finds a row here. A row lies at TRAINSET/SYSTEM/EVALSET/NAME.json."
 
 
 def _place(root: Path, path: Path, result: Result) -> Iterator[str]:
     if path != path_of(root, result):
-        yield f"{path}: by its content it belongs at {path_of(root, result)}."
+        yield f"{path}: by its content it belongs at {path_of(root, result)}. Move it there, its .npz with it."
 
 
 def _digests(path: Path, result: Result, ranks: Mapping[str, Ranks]) -> Iterator[str]:
@@ -156,13 +191,23 @@ def _width(result: Result) -> float:
 
 
 def _numbers(result: Result, ranks: Mapping[str, Ranks]) -> Iterator[str]:
-    """Whether every metric follows from the ranks."""
+    """Whether every metric of the suite is there and follows from the ranks."""
+    suite, answered = result.suite, [level for level, one in ranks.items() if one.n_positive.any()]
+    keys = [metric_key(name, level) for name in suite.metrics for level in suite.levels if level in answered]
+    yield from (
+        f"has no {key}, which its suite measures. {ADVICE}" for key in keys if key not in result.metrics
+    )
     for key, metric in result.metrics.items():
         name, level = split_key(key)
         if level not in ranks:
-            yield f"no ranks stored for '{key}'."
+            yield f"no ranks stored for '{key}'. {ADVICE}"
             continue
-        yield from _number(key, metric, values=parse_metric(name)(ranks[level]))
+        try:
+            measure = parse_metric(name)
+        except UserError as error:
+            yield f"'{key}' is no number of this version. {error} {ADVICE}"
+            continue
+        yield from _number(key, metric, values=measure(ranks[level]))
 
 
 def _number(key: str, metric: Metric, *, values: np.ndarray) -> Iterator[str]:
@@ -178,9 +223,9 @@ def _number(key: str, metric: Metric, *, values: np.ndarray) -> Iterator[str]:
         yield f"{key} is given as {metric.value}, its ranks give {again}."
 
 
-def _intervals(row: Stored) -> Iterator[str]:
+def _intervals(row: Stored, groups: Groups) -> Iterator[str]:
     """Whether every interval is what ranks and groups give today."""
-    for key, (low, high) in row.other_intervals().items():
+    for key, (low, high) in row.other_intervals(groups).items():
         metric = row.result.metrics[key]
         yield (
             f"{key} has the interval [{metric.low:.4f}, {metric.high:.4f}], its ranks and groups give "
