@@ -77,3 +77,22 @@ def test_damaged_evidence_is_refused_before_the_audit(tmp_path, capsys, by, chan
     assert str(file) in said
     assert place in said
     assert "Remove it and write it again: vitret overlap TRAINSET EVALSET --by A --by B" in said
+
+
+def test_evidence_of_other_sets_is_not_written_over(tmp_path, capsys):
+    file = tmp_path / "o.json"
+    file.write_text(json.dumps(_evidence(("a", PLACE, YES))))
+    words = [
+        "overlap",
+        "town",
+        "west",
+        "--by",
+        "timm:test_vit",
+        "--by",
+        "timm:test_resnet",
+        "--out",
+        str(file),
+    ]
+    assert run(words) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is about town and east. Name another file: --out FILE.json" in said

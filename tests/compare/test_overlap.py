@@ -12,7 +12,14 @@ from PIL import Image, ImageOps
 
 from vitret.compare.overlap import audit as audit_module
 from vitret.compare.overlap.audit import Audit, Settings, overlap
-from vitret.compare.overlap.evidence import Parts, read_evidence, with_verdicts, write_evidence
+from vitret.compare.overlap.evidence import (
+    Parts,
+    continued,
+    read_evidence,
+    require_same_bytes,
+    with_verdicts,
+    write_evidence,
+)
 from vitret.compare.overlap.hashes import hash_file, near
 from vitret.core.errors import UserError
 from vitret.core.networks import ModelSpec
@@ -119,7 +126,7 @@ def test_a_killed_audit_continues_with_the_same_evidence(planted, monkeypatch):
 
 def test_one_descriptor_is_refused(planted):
     one = replace(planted, requests=dict(list(planted.requests.items())[:1]))
-    with pytest.raises(UserError, match="--by twice"):
+    with pytest.raises(UserError, match="name two different ones"):
         overlap(one, say=print, steps=_silent)
 
 
@@ -162,6 +169,9 @@ def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):
     file.write_text(json.dumps({"pairs": [{**second, "verdict": None, "decided": True}]}))
     undone = with_verdicts(judged, file)
     assert [pair["verdict"] for pair in undone["pairs"][:2]] == [NO, None]
+    file.write_text(json.dumps({"train": {"digest": "other"}, "pairs": [{**second, "verdict": NO}]}))
+    with pytest.raises(UserError, match="on other bytes of trained"):
+        with_verdicts(evidence, file)
     file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit"}]}))
     with pytest.raises(UserError, match="another audit"):
         with_verdicts(evidence, file)
@@ -182,6 +192,37 @@ def test_what_a_reader_did_not_decide_stays_as_another_decided_it(planted, tmp_p
     assert [pair["verdict"] for pair in judged["pairs"]] == [YES, NO, NO, *(None for _ in rest)]
     by_hand.write_text(json.dumps({"pairs": [{**first, "verdict": None}, {**second, "verdict": YES}]}))
     assert [pair["verdict"] for pair in with_verdicts(judged, by_hand)["pairs"][:3]] == [YES, YES, NO]
+
+
+def test_an_audit_of_fewer_candidates_loses_no_verdict(planted, tmp_path: Path):
+    before = overlap(planted, say=print, steps=_silent)
+    judged = {**before, "pairs": [{**pair, "verdict": NO} for pair in before["pairs"]]}
+    fewer = overlap(
+        replace(planted, settings=Settings(neighbours=1), home=tmp_path), say=print, steps=_silent
+    )
+    assert len(fewer["pairs"]) < len(before["pairs"])
+    found = continued(fewer, judged)
+    assert {pair["id"]: pair["verdict"] for pair in found["pairs"]} == dict.fromkeys(
+        (pair["id"] for pair in before["pairs"]), NO
+    )
+    scores = [pair["score"] for pair in found["pairs"]]
+    assert scores == sorted(scores, reverse=True)
+    compared = {pair["id"] for pair in fewer["pairs"]}
+    assert all(
+        pair["parts"]["cosines"] == [None, None] for pair in found["pairs"] if pair["id"] not in compared
+    )
+    # What nobody judged goes: the new audit speaks.
+    assert continued(fewer, before)["pairs"] == fewer["pairs"]
+
+
+def test_verdicts_on_other_bytes_are_not_written_over(planted):
+    before = overlap(planted, say=print, steps=_silent)
+    digests = {side: before[side]["digest"] for side in ("train", "evaluation")}
+    judged = {**before, "pairs": [{**pair, "verdict": NO} for pair in before["pairs"]]}
+    require_same_bytes(judged, digests, path=Path("o.json"))
+    require_same_bytes(before, {**digests, "train": "other"}, path=Path("o.json"))
+    with pytest.raises(UserError, match=r"o\.json: has verdicts on .* of other bytes of trained"):
+        require_same_bytes(judged, {**digests, "train": "other"}, path=Path("o.json"))
 
 
 def _said(pair: dict, verdict: str | None, *, decided: bool = True) -> dict:

@@ -8,7 +8,7 @@ import pytest
 
 from vitret.compare.arena import compare_rows
 from vitret.compare.overlap.affected import affected_by, read_affected, said_of
-from vitret.compare.overlap.known import known, read_measured, write_measured
+from vitret.compare.overlap.known import known, read_measured, record_problems, write_measured
 from vitret.compare.results import read_result
 from vitret.compare.tables import read_all, tables
 from vitret.core.errors import DataError, UserError
@@ -119,6 +119,19 @@ def test_a_record_is_judged_where_every_proposal_is(root: Path):
     found = read_measured(write_measured(root, _evidence(("a", [0], PLACE, NO), ("b", [1], UNCLEAR, None))))
     assert (found.judged, found.unjudged, found.pairs) == (True, 0, ())
     assert not read_measured(write_measured(root, _evidence(("b", [1], UNCLEAR, None)))).judged
+
+
+def test_a_record_that_names_a_query_beyond_its_set_is_found(root: Path):
+    path = write_measured(root, _evidence(("a", [1], PLACE, YES)))
+    assert list(record_problems(root)) == []
+    record = json.loads(path.read_text())
+    record["pairs"][0]["queries"] = [9]
+    path.write_text(json.dumps(record))
+    (said,) = record_problems(root)
+    assert said.startswith(f"{path}: names query 9 of 4.")
+    path.write_text('{"judged": tr')
+    (said,) = record_problems(root)
+    assert said.startswith(f"{path}: ")
 
 
 def test_the_committed_records_are_valid():

@@ -68,7 +68,7 @@ def overlap(
       vitret overlap sfm120k roxford5k --by timm:resnet50 --by timm:convnext_tiny
       vitret overlap sfm120k roxford5k --verdicts verdicts.json --record
     """
-    from vitret.compare.overlap.evidence import read_evidence, with_verdicts
+    from vitret.compare.overlap.evidence import with_verdicts
     from vitret.core.errors import UserError
     from vitret.core.pairs import read_pairs
 
@@ -76,16 +76,16 @@ def overlap(
     if path.suffix != ".json":
         raise UserError(f"--out {path}: the evidence is a .json file.")
     # Wrong files are refused before the audit, not after it.
-    before = read_evidence(path) if path.is_file() else None
+    before = _before(path, train_set, eval_set) if path.is_file() else None
     if verdicts is not None:
         read_pairs(verdicts)
     if by:
-        evidence = _measured(
+        audit = _audit(
             train_set, eval_set, by, sizes=size, neighbours=neighbours, device=device, precision=precision
         )
-        evidence = evidence if before is None else _keeping_verdicts(evidence, before)
+        evidence = _measured(audit, before, path=path)
     elif before is not None:
-        evidence = _of_these_sets(before, train_set, eval_set, path=path)
+        evidence = before
     else:
         raise UserError(f"{path}: is not there yet. Name two networks to find candidates: --by A --by B.")
     if verdicts is not None:
@@ -113,22 +113,16 @@ def _put(evidence: dict[str, Any], path: Path, *, page_pairs: int, record: bool)
         console.put(str(write_measured(location("results").path, evidence)))
 
 
-def _measured(
-    train_set: str,
-    eval_set: str,
-    by: list[str],
-    *,
-    sizes: list[int] | None,
-    neighbours: int,
-    device: str,
-    precision: str,
-) -> dict[str, Any]:
+def _measured(audit: "Audit", before: dict[str, Any] | None, *, path: Path) -> dict[str, Any]:
+    """The evidence of an audit, with the verdicts of the evidence before it, of `path`."""
     from vitret.compare.overlap.audit import overlap as audit_overlap
+    from vitret.compare.overlap.evidence import continued, require_same_bytes
 
-    audit = _audit(
-        train_set, eval_set, by, sizes=sizes, neighbours=neighbours, device=device, precision=precision
-    )
-    return audit_overlap(audit, say=console.say, steps=console.steps)
+    if before is not None:
+        digests = {"train": audit.trainset.digest, "evaluation": audit.evalset.digest}
+        require_same_bytes(before, digests, path=path)
+    evidence = audit_overlap(audit, say=console.say, steps=console.steps)
+    return evidence if before is None else continued(evidence, before)
 
 
 def _audit(
@@ -179,21 +173,13 @@ def _audit(
     )
 
 
-def _keeping_verdicts(evidence: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """New evidence with the verdicts of the evidence before, where that is of the same images."""
-    if any(before[side]["digest"] != evidence[side]["digest"] for side in ("train", "evaluation")):
-        return evidence
-    given = {pair["id"]: pair["verdict"] for pair in before["pairs"]}
-    return {
-        **evidence,
-        "pairs": [{**pair, "verdict": given.get(pair["id"])} for pair in evidence["pairs"]],
-    }
-
-
-def _of_these_sets(evidence: dict[str, Any], train_set: str, eval_set: str, *, path: Path) -> dict[str, Any]:
+def _before(path: Path, train_set: str, eval_set: str) -> dict[str, Any]:
+    """The evidence that is there; raises `UserError` where it is of other sets."""
+    from vitret.compare.overlap.evidence import read_evidence
     from vitret.core.errors import UserError
     from vitret.core.recipes import unalias
 
+    evidence = read_evidence(path)
     names = evidence["train"]["name"], evidence["evaluation"]["name"]
     if names != (unalias(train_set), eval_set):
         raise UserError(f"{path}: is about {names[0]} and {names[1]}. Name another file: --out FILE.json")

@@ -67,7 +67,8 @@ class Groups:
         """
         if not self.known:
             return f"{name} {len(self.numbers)} queries, groups unknown, taken as independent"
-        return f"{name} {len(self.numbers)} queries in {len(np.unique(self.numbers))} groups ({self.rule})"
+        count = len(np.unique(self.numbers))
+        return f"{name} {len(self.numbers)} queries in {count} group{'' if count == 1 else 's'} ({self.rule})"
 
 
 def write_groups(root: Path, evalset: EvalSet) -> None:

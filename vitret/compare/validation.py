@@ -18,6 +18,7 @@ import numpy as np
 
 from vitret.compare.groups import Groups, groups_for, groups_path, groups_problems, missing
 from vitret.compare.intervals import interval
+from vitret.compare.overlap.known import record_problems
 from vitret.compare.results import (
     ADVICE,
     Metric,
@@ -78,7 +79,10 @@ def problems(root: Path) -> Iterator[str]:
     """Everything that is wrong with the rows below `root` and with what stands beside them, each sentence once."""
     yield from dict.fromkeys(
         chain(
-            groups_problems(root), *(_row_problems(root, path) for path in result_files(root)), _strays(root)
+            groups_problems(root),
+            *(_row_problems(root, path) for path in result_files(root)),
+            _strays(root),
+            record_problems(root),
         )
     )
 

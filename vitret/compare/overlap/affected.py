@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from vitret.compare.overlap.evidence import Evaluated, Trained
-from vitret.compare.overlap.known import FOLDER
+from vitret.compare.overlap.known import FOLDER, measured_files
 from vitret.core.config import validate
 from vitret.core.errors import DataError, UserError
 from vitret.core.pairs import advice, counted, read_pairs, unjudged, unjudged_words
@@ -100,7 +100,7 @@ def affected_by(choice: str, results: Path) -> list[Affected]:
     """
     if choice != AUTO:
         return [read_affected(Path(choice))]
-    found = [read_affected(path) for path in sorted((results / FOLDER).glob("*--*.json"))]
+    found = [read_affected(path) for path in measured_files(results)]
     if not found:
         raise DataError(
             f"{results / FOLDER}: no overlap was recorded. Run: vitret overlap TRAINSET EVALSET --record"

@@ -74,7 +74,9 @@ def overlap(audit: Audit, *, say: Say, steps: Steps) -> dict[str, Any]:
     """Evidence, ready for JSON: what was compared, by what, and the ranked pairs."""
     geometry.require_opencv()
     if len(audit.requests) < 2:
-        raise UserError("Two descriptors that were trained apart see more than one: give --by twice.")
+        raise UserError(
+            "Two networks that were trained apart see more than one: name two different ones, --by A --by B."
+        )
     if not len(audit.trainset.images) or not len(audit.evalset.queries):
         raise EmptyError(f"{audit.trainset.name}, {audit.evalset.name}: there are no images to compare.")
     probes, positives = _probes(audit.evalset)

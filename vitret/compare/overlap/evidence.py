@@ -1,5 +1,6 @@
 """The evidence of one audit: ranked pairs of a training and an evaluation image, with all parts of their score."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -162,7 +163,7 @@ class Pair:
 
 def ranked(pairs: list[Pair], *, keep: int) -> list[dict[str, Any]]:
     """Pairs in JSON form, the strongest first: every proposal, and the `keep` best of the unclear ones."""
-    ordered = sorted((pair.written() for pair in pairs), key=lambda pair: (-pair["score"], pair["id"]))
+    ordered = sorted((pair.written() for pair in pairs), key=_place)
     unclear = [pair["id"] for pair in ordered if pair["proposal"] == UNCLEAR][keep:]
     left_out = set(unclear)
     return [pair for pair in ordered if pair["id"] not in left_out]
@@ -187,9 +188,20 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
     """The evidence with the verdicts that were decided in a file that the page saved; other pairs keep theirs.
 
     A verdict that was taken back on the page is decided and null. A file that does not say what was decided decides
-    what it has verdicts on. Raises `UserError` for pairs the evidence does not have.
+    what it has verdicts on. Raises `UserError` for verdicts on other bytes of the two sets, or on pairs the evidence
+    does not have.
     """
     pairs = read_pairs(path)
+    about = read_json_object(path)
+    for side in ("train", "evaluation"):
+        said = about.get(side)
+        if (
+            isinstance(said, dict)
+            and said.get("digest", evidence[side]["digest"]) != evidence[side]["digest"]
+        ):
+            raise UserError(
+                f"{path}: its verdicts are on other bytes of {evidence[side]['name']} than this evidence."
+            )
     listed = {pair["id"] for pair in pairs}
     given = {
         pair["id"]: pair.get("verdict") for pair in pairs if pair.get("decided", bool(pair.get("verdict")))
@@ -203,6 +215,55 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
         )
     judged = [{**pair, "verdict": given.get(pair["id"], pair["verdict"])} for pair in evidence["pairs"]]
     return {**evidence, "pairs": judged}
+
+
+def require_same_bytes(before: dict[str, Any], digests: Mapping[str, str], *, path: Path) -> None:
+    """Raises `UserError` where evidence, of `path`, has verdicts on sets of other digests than those of its sides."""
+    judged = sum(bool(pair["verdict"]) for pair in before["pairs"])
+    other = [before[side]["name"] for side, known in digests.items() if before[side]["digest"] != known]
+    if other and judged:
+        raise UserError(
+            f"{path}: has verdicts on {judged} pairs, which are of other bytes of {other[0]} than those here now. "
+            "Name another file: --out FILE.json"
+        )
+
+
+def continued(evidence: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """New evidence with the verdicts of the evidence before it, where that is of the same bytes.
+
+    A pair with a verdict that the new audit did not compare stays, without cosines.
+    """
+    if any(before[side]["digest"] != evidence[side]["digest"] for side in ("train", "evaluation")):
+        return evidence
+    judged = {pair["id"]: pair for pair in before["pairs"] if pair["verdict"]}
+    found = {pair["id"] for pair in evidence["pairs"]}
+    networks = len(evidence["descriptors"])
+    pairs = [
+        {**pair, "verdict": judged[pair["id"]]["verdict"]} if pair["id"] in judged else pair
+        for pair in evidence["pairs"]
+    ]
+    kept = [_without_cosines(pair, networks) for name, pair in judged.items() if name not in found]
+    return {**evidence, "pairs": sorted([*pairs, *kept], key=_place)}
+
+
+def _without_cosines(pair: dict[str, Any], networks: int) -> dict[str, Any]:
+    """A written pair as `networks` see it that did not compare it."""
+    written = pair["parts"]
+    parts = Parts(
+        cosines=(None,) * networks,
+        bits=written["hash_bits"],
+        inliers=written["inliers"],
+        matches=written["matches"],
+        pixels=written["pixels"],
+        mirrored=written["mirrored"],
+    )
+    about = {"score": round(parts.score, 4), "proposal": parts.proposal}
+    return {**pair, **about, "parts": {**written, "cosines": list(parts.cosines)}}
+
+
+def _place(pair: Mapping[str, Any]) -> tuple[float, str]:
+    """The strongest first."""
+    return -pair["score"], pair["id"]
 
 
 def summary(evidence: dict[str, Any]) -> dict[str, int]:

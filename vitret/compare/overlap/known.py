@@ -4,18 +4,18 @@ Measured: results/overlap/TRAIN--EVAL.json, of `vitret overlap --record`. Declar
 when tables are made, so rows that were written before anybody knew stay as they are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vitret.compare.overlap.evidence import Evaluated, Trained
 from vitret.compare.results import Result
 from vitret.core.config import Strict, location, read_yaml, validate
-from vitret.core.errors import DataError
+from vitret.core.errors import DataError, VitretError
 from vitret.core.networks import RANDOM_WEIGHTS
 from vitret.core.pairs import PHOTOGRAPH, PLACE, Proposal, Row, Verdict, advice, counted, unjudged
 from vitret.core.store import digest, read_json_object, write_json
@@ -76,6 +76,13 @@ class Measured(Strict):
     pairs: tuple[Shared, ...]
     commit: str
     settings: dict[str, int | float]
+
+    @model_validator(mode="after")
+    def _of_its_queries(self) -> "Measured":
+        last = max((query for pair in self.pairs for query in pair.queries), default=-1)
+        if last >= self.evaluation.queries:
+            raise ValueError(f"names query {last} of {self.evaluation.queries}")
+        return self
 
     @property
     def clean(self) -> float:
@@ -152,7 +159,7 @@ class Known:
 
 def known(root: Path) -> Known:
     """What the measurements below a results folder and the declared facts tell."""
-    measured = [read_measured(path) for path in sorted((root / FOLDER).glob("*--*.json"))]
+    measured = [read_measured(path) for path in measured_files(root)]
     return Known(
         measured={(one.train.name, one.evaluation.name): one for one in measured},
         facts={(fact.train, fact.evaluation): fact for fact in _declared(location("configs").path)},
@@ -189,6 +196,24 @@ def write_measured(root: Path, evidence: Mapping[str, Any]) -> Path:
 
 def measured_path(root: Path, train: str, evaluation: str) -> Path:
     return root / FOLDER / f"{train}--{evaluation}.json"
+
+
+def measured_files(root: Path) -> list[Path]:
+    """The records below a results folder."""
+    return sorted((root / FOLDER).glob("*--*.json"))
+
+
+def record_problems(root: Path) -> Iterator[str]:
+    """What is wrong with the records below a results folder, one sentence each."""
+    for path in measured_files(root):
+        try:
+            found = read_measured(path)
+        except VitretError as error:
+            yield str(error)
+            continue
+        place = measured_path(root, found.train.name, found.evaluation.name)
+        if path != place:
+            yield f"{path}: by its content it belongs at {place}. Move it there."
 
 
 def read_measured(path: Path) -> Measured:
