@@ -4,10 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from toy_truth import GND
 
 from vitret.cli.eval import eval_
-from vitret.core.errors import DataError, EmptyError, UserError
+from vitret.core.errors import DataError, EmptyError, MachineError, UserError
 
 
 def circle(*degrees):
@@ -76,6 +77,20 @@ def test_both_engines_give_the_same_bytes(files, capsys):
     plain = capsys.readouterr().out
     eval_(**files, form="json", engine="torch")
     assert capsys.readouterr().out == plain
+
+
+def test_a_device_is_looked_for_before_it_computes(files, monkeypatch, capsys):
+    eval_(**files, engine="torch", device="auto")
+    assert "exact search" in capsys.readouterr().out
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(MachineError, match=r"--device cuda: this PyTorch .* sees no CUDA device"):
+        eval_(**files, engine="torch", device="cuda")
+    with pytest.raises(UserError, match=r"--device cuad: unknown\. Did you mean 'cuda'"):
+        eval_(**files, engine="torch", device="cuad")
+    with pytest.raises(UserError, match="--device cuda belongs to --engine torch"):
+        eval_(**files, device="cuda")
+    with pytest.raises(UserError, match=r"--engine tourch: unknown\. Did you mean 'torch'"):
+        eval_(**files, engine="tourch")
 
 
 def test_shares_of_several_machines_print_the_same_numbers_once_all_are_counted(files, tmp_path, capsys):

@@ -38,6 +38,8 @@ def test_a_missing_device_is_an_environment_error():
 def test_misspelt_words_are_usage_errors():
     with pytest.raises(UserError, match="cuda"):
         pick_device("cuad")
+    with pytest.raises(UserError, match="'x' is no number of a device"):
+        pick_device("cpu:x")
     with pytest.raises(UserError, match="bf16"):
         pick_precision("b16", CPU)
 

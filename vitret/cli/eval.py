@@ -86,7 +86,7 @@ Form = Annotated[
     typer.Option("--format", help="table, csv, latex or md (per cent), or json (fractions)."),
 ]
 Engine = Annotated[str, typer.Option(help="numpy, or torch on --device; the numbers are equal.")]
-Device = Annotated[str, typer.Option(help="With --engine torch: cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="With --engine torch: auto, cpu, cuda or mps.")]
 
 
 def eval_(
@@ -125,13 +125,14 @@ def eval_(
     from vitret.pages.formats import FORMS
 
     console.require_choice("--format", form, ("table", *FORMS))
+    place = _place(engine, device)
     second = _rerank(rerank, depth, shortlist=shortlist)
     files = Files(queries=queries, database=database, distractors=tuple(distractors or ()))
     # A missing file is said before a set is asked for: who measures only descriptors may have prepared none yet.
     for file in (queries, database, *files.distractors):
         split_spec(file)
     evalset, known = evalset_of(set_, truth, query_image)
-    asked = _Asked(_words(metrics), _words(levels), engine=engine, device=device)
+    asked = _Asked(_words(metrics), _words(levels), engine=engine, device=place)
     if shard or counts is not None:
         _refuse_with_shard(rerank=rerank, search=search)
         scored = _share(files, evalset, asked, shard=shard, counts=counts)
@@ -160,6 +161,21 @@ class _Asked:
     _: KW_ONLY
     engine: str
     device: str
+
+
+def _place(engine: str, device: str) -> str:
+    """The device of an engine, which is there; torch is imported only where it computes."""
+    from vitret.core.errors import UserError
+    from vitret.measure.engines import ENGINES
+
+    console.require_choice("--engine", engine, ENGINES)
+    if engine == "torch":
+        from vitret.describe.devices import pick_device
+
+        return str(pick_device(device))
+    if device != "cpu":
+        raise UserError(f"--device {device} belongs to --engine torch: numpy computes on the CPU.")
+    return device
 
 
 def _whole(

@@ -20,9 +20,11 @@ def pick_device(name: str) -> torch.device:
     Raises:
         MachineError: the asked-for device is not there.
     """
-    kind = name.partition(":")[0]
+    kind, colon, number = name.partition(":")
     if kind not in DEVICES:
         raise UserError(f"--device {name}: unknown. {did_you_mean(kind, DEVICES)}")
+    if colon and not number.isdecimal():
+        raise UserError(f"--device {name}: '{number}' is no number of a device. For example: cuda:0")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
