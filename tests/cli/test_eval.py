@@ -137,6 +137,10 @@ def test_wrong_uses(files, tmp_path):
         eval_(**{**files, "truth": None})
     with pytest.raises(UserError, match="Did you mean 'json'"):
         eval_(**files, form="jsn")
+    with pytest.raises(UserError, match="--depth 10 is about re-ranking"):
+        eval_(**files, depth=10)
+    with pytest.raises(UserError, match="--shortlist oracle is about re-ranking"):
+        eval_(**files, shortlist="oracle")
     with pytest.raises(UserError, match=r"Did you mean 'mP@10'"):
         eval_(**files, metrics="mp@10")
     with pytest.raises(DataError, match="no such file"):

@@ -264,9 +264,13 @@ def _words(text: str) -> list[str]:
 def _rerank(kind: str, depth: int | None, *, shortlist: str) -> "RerankSpec":
     from vitret.core import plugins
     from vitret.core.config import validate
+    from vitret.core.errors import UserError
     from vitret.core.protocol import RerankSpec
 
-    if not kind:
+    if kind in ("", "none"):
+        if depth is not None or shortlist != RerankSpec().shortlist:
+            alone = f"--shortlist {shortlist}" if depth is None else f"--depth {depth}"
+            raise UserError(f"{alone} is about re-ranking: say which, e.g. --rerank superglobal.")
         return RerankSpec()
     first = depth or plugins.options("rerankers", kind).get("depth", RerankSpec().depth)
     given = {"kind": kind, "depth": first, "shortlist": shortlist}
