@@ -1,3 +1,4 @@
+import csv
 import json
 import subprocess
 import sys
@@ -49,6 +50,62 @@ def test_json_holds_fractions_and_intervals(files, capsys):
     assert hard["mAP"]["value"] == pytest.approx((0.25 + 1) / 2)
     assert (hard["mAP"]["low"], hard["mAP"]["high"]) == pytest.approx((0, 1), abs=1e-6)
     assert list(hard) == ["mAP", "mP@1", "mP@5", "mP@10"]
+
+
+def test_few_groups_are_said_as_tables_say_them(files, capsys):
+    eval_(**files, metrics="mAP")
+    *_, how, few = capsys.readouterr().out.splitlines()
+    assert "queries in 1 group (shared positives 1/2);" in how
+    assert few.startswith("Fewer than 30 groups in toy: the intervals are rough. In simulations they hold")
+    eval_(**files, form="json")
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["groups"], shown["notes"]) == (1, [few])
+
+
+@pytest.fixture
+def overlap(tmp_path):
+    """Of the first of the toy truth's queries a proposal without a verdict."""
+    pair = {"id": "0", "train": "a.jpg", "queries": [0], "proposal": "same place", "verdict": None}
+    about = {
+        "train": {"name": "town", "digest": "t", "images": 9},
+        "evaluation": {"name": "toy", "digest": "m", "queries": 2, "positives": 4},
+        "pairs": [pair],
+    }
+    (tmp_path / "overlap.json").write_text(json.dumps(about))
+    return tmp_path / "overlap.json"
+
+
+def test_queries_that_overlap_are_left_out_in_a_second_table_that_says_what_is_left(files, overlap, capsys):
+    eval_(**files, metrics="mAP", without_overlap=overlap)
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.splitlines()[-1].startswith("exact search")
+    words, _, *levels, few = second.splitlines()
+    assert words == (
+        "without 1 of 2 queries of toy, which overlap with town (1 proposal not judged); what is left: queries "
+        "in 1 group (shared positives 1/2)"
+    )
+    # The query that is left has no easy positive; the hard one is found first.
+    assert [line.split()[:2] for line in levels] == [["easy", "0"], ["medium", "1"], ["hard", "1"]]
+    assert few.startswith("Fewer than 30 groups in toy, toy without overlap: the intervals are rough.")
+    eval_(**files, without_overlap=overlap, form="json")
+    rest = json.loads(capsys.readouterr().out)["without_overlap"]
+    assert (rest["queries"], rest["unjudged"], rest["groups"], rest["measured"]) == ([0], 1, 1, words)
+
+
+def test_with_and_without_overlap_are_one_table_for_programs(files, overlap, capsys):
+    eval_(**files, metrics="mAP", levels="easy,hard", without_overlap=overlap, form="csv")
+    shown = capsys.readouterr()
+    rows = list(csv.DictReader(shown.out.splitlines()))
+    assert [(row["left out"], row["level"], row["queries"]) for row in rows] == [
+        ("nothing", "easy", "1 of 2"),
+        ("nothing", "hard", "2 of 2"),
+        ("overlap", "easy", "0 of 2"),
+        ("overlap", "hard", "1 of 2"),
+    ]
+    assert rows[2]["mAP"] == "–"
+    assert "(1 proposal not judged)" in shown.err
+    eval_(**files, metrics="mAP", form="csv")
+    assert capsys.readouterr().out.startswith("level,queries,mAP\n")
 
 
 def test_distractors_and_normalising_are_said(files, tmp_path, capsys):

@@ -112,6 +112,29 @@ def table(
             put(line.rstrip())
 
 
+def with_and_without(
+    every: Iterable[Sequence[str]],
+    kept: Iterable[Sequence[str]],
+    *,
+    words: str,
+    heads: Sequence[str],
+    right: Container[str] = (),
+    form: str = "",
+) -> None:
+    """A table of all queries, then words, then the table without the queries that overlap.
+
+    With `form` it is one table, whose first column says what is left out, and the words go to stderr.
+    """
+    if form:
+        rows = [["nothing", *row] for row in every] + [["overlap", *row] for row in kept]
+        table(rows, heads=["left out", *heads], right=right, form=form)
+        say(words)
+        return
+    table(every, heads=heads, right=right)
+    put(words)
+    table(kept, heads=heads, right=right)
+
+
 # Between two columns of a table; and a column that is wider than this is wrapped rather than moved.
 _GAP = 2
 _WRAPPED = 24

@@ -13,7 +13,7 @@ from vitret.cli.options import Search
 
 if TYPE_CHECKING:
     from vitret.core.protocol import RerankSpec
-    from vitret.core.records import EvalSet
+    from vitret.core.records import EvalSet, Int64
     from vitret.measure.bare import Files, Scored
     from vitret.measure.evaluate import Measurement
 
@@ -143,9 +143,10 @@ def eval_(
     notes = [*known, *scored.notes]
     for note in notes:
         console.say(note)
-    summary = {**_summary(evalset, scored, second=second), "notes": notes}
+    summary = _summary(evalset, scored, second=second)
     if without_overlap is not None:
         summary["without_overlap"] = _without(evalset, scored, without_overlap)
+    summary["notes"] = [*notes, *_rough(summary)]
     if form == "json":
         console.put(json.dumps(summary, indent=2))
     else:
@@ -288,6 +289,7 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> d
     return {
         "set": evalset.name,
         "queries": found.n,
+        "groups": len(_groups(evalset)),
         "database": len(evalset.database),
         "distractors": scored.distractors,
         "dim": scored.dim,
@@ -296,6 +298,24 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> d
         "measured": f"{how}, {again}ties by database index, junk removed, queries without positives left out; "
         f"95 % intervals, {_grouped(evalset)}; how the descriptors were made is not known here",
     }
+
+
+def _groups(evalset: "EvalSet", dropped: Sequence[int] = ()) -> "Int64":
+    """The groups of the queries that are not dropped, (G,); each query is one where none is known."""
+    import numpy as np
+
+    numbers = np.arange(len(evalset.queries)) if evalset.groups is None else evalset.groups
+    return np.unique(np.delete(numbers, list(dropped)))
+
+
+def _rough(summary: dict[str, Any]) -> list[str]:
+    """Whether intervals are rough, as the tables of rows say it."""
+    from vitret.compare.standing import few_groups
+
+    counts = [(summary["set"], summary["groups"])]
+    if "without_overlap" in summary:
+        counts.append((f"{summary['set']} without overlap", summary["without_overlap"]["groups"]))
+    return few_groups(counts)
 
 
 def _levels(found: "Measurement", evalset: "EvalSet", dropped: Sequence[int] = ()) -> dict[str, Any]:
@@ -327,40 +347,56 @@ def _without(evalset: "EvalSet", scored: "Scored", file: Path) -> dict[str, Any]
             f"{file}: is about {affected.queries} queries of {affected.evaluation}, not about the "
             f"{scored.measurement.n} of {evalset.name}."
         )
+    dropped = affected.rows.tolist()
     return {
         "train": affected.train,
-        "queries": affected.rows.tolist(),
-        "levels": _levels(scored.measurement, evalset, affected.rows.tolist()),
+        "queries": dropped,
+        "unjudged": affected.unjudged,
+        "groups": len(_groups(evalset, dropped)),
+        "levels": _levels(scored.measurement, evalset, dropped),
+        "measured": f"without {affected.words}; what is left: {_grouped(evalset, dropped)}",
     }
 
 
-def _grouped(evalset: "EvalSet") -> str:
+def _grouped(evalset: "EvalSet", dropped: Sequence[int] = ()) -> str:
     """Over what the intervals are, in words."""
     if evalset.groups is None:
         return "queries taken as independent"
-    return f"queries in {len(set(evalset.groups.tolist()))} groups ({evalset.groups_rule})"
+    count = len(_groups(evalset, dropped))
+    return f"queries in {count} {'group' if count == 1 else 'groups'} ({evalset.groups_rule})"
 
 
 def _print(summary: dict[str, Any], form: str) -> None:
     """The summary for eyes, in per cent; where its table is for a program the words go to stderr."""
-    metrics = next(level["metrics"] for level in summary["levels"].values() if level["metrics"])
+    metrics = list(next(level["metrics"] for level in summary["levels"].values() if level["metrics"]))
     more = f" + {summary['distractors']:,} distractors" if summary["distractors"] else ""
     tell = console.say if form else console.put
     tell(f"{summary['set']}: {summary['database']:,} images{more}, {summary['dim']} dimensions; per cent")
-    _print_levels(summary["levels"], summary["queries"], list(metrics), form=form)
+    heads = ["level", "queries", *metrics]
+    every = _cells(summary["levels"], summary["queries"], metrics)
     without = summary.get("without_overlap")
-    if without is not None:
-        tell(f"\nwithout the {len(without['queries'])} queries that overlap with {without['train']}")
-        _print_levels(without["levels"], summary["queries"], list(metrics), form=form)
-    tell(summary["measured"])
+    if without is None:
+        console.table(every, heads=heads, form=form)
+        tell(summary["measured"])
+    else:
+        kept = _cells(without["levels"], summary["queries"], metrics)
+        words = f"{summary['measured']}\n\n{without['measured']}"
+        console.with_and_without(every, kept, words=words, heads=heads, form=form)
+    for line in _rough(summary):
+        tell(line)
 
 
-def _print_levels(levels: dict[str, Any], queries: int, metrics: list[str], *, form: str) -> None:
-    rows = []
-    for name, level in levels.items():
-        cells = [
-            f"{100 * m['value']:.2f} [{100 * m['low']:.1f}, {100 * m['high']:.1f}]"
-            for m in level["metrics"].values()
-        ] or ["–"] * len(metrics)
-        rows.append([name, f"{level['queries_with_positives']} of {queries}", *cells])
-    console.table(rows, heads=["level", "queries", *metrics], form=form)
+def _cells(levels: dict[str, Any], queries: int, metrics: Sequence[str]) -> list[list[str]]:
+    """One row a level; where no query is left, no numbers."""
+    return [
+        [
+            name,
+            f"{level['queries_with_positives']} of {queries}",
+            *(_cell(level["metrics"][metric]) if level["metrics"] else "–" for metric in metrics),
+        ]
+        for name, level in levels.items()
+    ]
+
+
+def _cell(number: dict[str, float]) -> str:
+    return f"{100 * number['value']:.2f} [{100 * number['low']:.1f}, {100 * number['high']:.1f}]"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vitret.compare.overlap.known import NOTHING_TRAINED
-from vitret.compare.standing import FEW_GROUPS, ROUGH, seeds_words
+from vitret.compare.standing import few_groups, seeds_words
 from vitret.compare.tables import Cell, Row, Table
 
 # A table of so many evaluation sets shows the mean of the primary number over them, which sorts its rows.
@@ -73,12 +73,7 @@ def asked(table: Table) -> list[str]:
 def questions(table: Table) -> list[str]:
     """The queries of a table, their groups, and whether those are few."""
     lines = [f"Queries: {'; '.join(groups.words(name) for name, groups in table.groups)}."]
-    few = [name for name, groups in table.groups if len(np.unique(groups.numbers)) < FEW_GROUPS]
-    if few:
-        lines.append(
-            f"Fewer than {FEW_GROUPS} groups in {', '.join(few)}: the intervals are rough. In simulations they "
-            f"hold the truth {ROUGH} of the time, not 95 %, and of a kind that no group shows they know nothing."
-        )
+    lines += few_groups((name, len(np.unique(groups.numbers))) for name, groups in table.groups)
     lines += [
         f"Without {count} queries of {name}, which overlap with the training set."
         for name, count in table.dropped
