@@ -13,6 +13,7 @@ from vitret.compare.results import read_result
 from vitret.compare.tables import read_all, tables
 from vitret.core.errors import DataError, UserError
 from vitret.core.pairs import NO, PHOTOGRAPH, PLACE, UNCLEAR, YES
+from vitret.core.records import Ranks
 from vitret.core.store import digest
 from vitret.pages import leaderboard
 from vitret.pages.captions import title
@@ -177,6 +178,40 @@ def test_two_rows_are_compared_with_and_without(write, root: Path):
     assert whole[1:4] == ("62.5", "62.5", "+0.0")
     assert rest[1:4] == ("25.0", "100.0", "+75.0")
     assert any("2 of 4 queries of east" in words for words in found.words)
+
+
+@pytest.fixture
+def level_without_queries(write, root: Path) -> list[Path]:
+    """Two rows of which the record of overlap drops every query that has a medium positive, and no other."""
+    rows = []
+    for system, first in (("a", 0), ("b", 1)):
+        ranks = {
+            "medium": Ranks.of([[first], [first], [], []], [1, 1, 0, 0]),
+            "hard": Ranks.of([[first]] * 4, [1] * 4),
+        }
+        rows.append(write(system, ranks))
+    write_measured(root, _evidence(("x.jpg", [0, 1], PLACE, None)))
+    return rows
+
+
+def test_a_level_without_queries_has_no_numbers_and_leaves_the_others(level_without_queries, root: Path):
+    found = compare_rows(*level_without_queries, without=affected_by("auto", root))
+    whole, rest = ({cells[0]: cells[1:] for cells in table} for table in (found.cells, found.without))
+    assert whole["mAP (medium)"][:2] == ("100.0", "25.0")
+    assert rest["mAP (medium)"] == ("–",) * 6
+    assert rest["mAP (hard)"][:2] == ("100.0", "25.0")
+
+
+def test_rows_are_ranked_where_only_a_level_beside_the_primary_number_has_no_query_left(
+    level_without_queries, root: Path
+):
+    (rest,) = tables(read_all(root), without=affected_by("auto", root))
+    assert ("east", "mAP (medium)") not in rest.rows[0].cells
+    assert [(row.system, row.primary, row.ranks) for row in rest.rows] == [
+        ("a", 1.0, (1, 2)),
+        ("b", 0.25, (1, 2)),
+    ]
+    assert rest.rows[1].against_best is not None
 
 
 def test_what_does_not_fit_is_said(write, root: Path, tmp_path: Path):

@@ -30,7 +30,7 @@ def write(tmp_path: Path) -> Write:
 
     def write_row(
         system: str,
-        ranks: Sequence[int] | Ranks,
+        ranks: Sequence[int] | Ranks | Mapping[str, Ranks],
         *,
         seed: int = 0,
         train_set: str = "town",
@@ -49,9 +49,11 @@ def write(tmp_path: Path) -> Write:
         folder: str = "results",
     ) -> Path:
         protocol = protocol or Protocol()
-        levels = {
-            level: ranks if isinstance(ranks, Ranks) else first_ranks(ranks) for level in ("medium", "hard")
-        }
+        if isinstance(ranks, Mapping):
+            levels = dict(ranks)
+        else:
+            every = ranks if isinstance(ranks, Ranks) else first_ranks(ranks)
+            levels = {"medium": every, "hard": every}
         measured = measure(levels, ["mAP", "mP@10"])
         recipe = Recipe(
             system=System(

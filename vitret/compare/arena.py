@@ -91,6 +91,8 @@ def _cells(
     one, other = left.values(key), right.values(key)
     if dropped is not None:
         one[:, dropped] = other[:, dropped] = np.nan
+        if np.isnan(one).all():  # no query with a positive is left
+            return key, *("–" for _ in Comparison.HEADS[1:])
     test = paired_test(other, one, groups.numbers)
     better = "B is better" if test.difference > 0 else "A is better"
     return (

@@ -300,8 +300,9 @@ def _found(
     cells = {column: cell for column, cell in measured.items() if cell is not None}
     plain = sorted(name for name in groups if "+" not in name)
     seeds = {name: {r.training.seed for _, r in found} for name, found in by_set.items()}
+    # Where every query that has a positive is dropped, no number is owed; but the primary one always is.
     complete = (
-        cells.keys() == set(owed)
+        measured.keys() == set(owed)
         and all((name, primary) in cells for name in plain)
         and len(set(map(frozenset, seeds.values()))) == 1
     )
