@@ -36,6 +36,23 @@ def test_a_comparison_is_a_table_alone_on_stdout(write, capsys: pytest.CaptureFi
     assert "Each p is of one test alone: it is not corrected" in printed(capsys, "compare", str(a), str(b))
 
 
+def test_a_comparison_with_and_without_overlap_is_one_table(write, tmp_path, capsys):
+    a, b = write("a", [0, 1, 2, 3]), write("b", [0, 1, 2, 5])
+    pair = {"id": "0", "train": "x.jpg", "queries": [3], "proposal": "same place", "verdict": "yes"}
+    about = {
+        "train": {"name": "town", "digest": "t", "images": 9},
+        "evaluation": {"name": "east", "digest": "m", "queries": 4, "positives": 4},
+    }
+    file = tmp_path / "overlap.json"
+    words = ["compare", str(a), str(b), "--without-overlap", str(file), "--format", "json"]
+    file.write_text(json.dumps({**about, "pairs": [pair]}))
+    rows = json.loads(printed(capsys, *words))
+    hard = {row["left out"]: row["B−A"] for row in rows if row["metric"] == "mAP (hard)"}
+    assert hard == {"nothing": "-1.0", "overlap": "+0.0"}  # the last query falls from 1/8 to 1/12
+    file.write_text(json.dumps({**about, "pairs": []}))
+    assert {row["left out"] for row in json.loads(printed(capsys, *words))} == {"nothing"}
+
+
 def test_settings_that_differ_are_a_table(write, capsys: pytest.CaptureFixture[str]):
     a, b = write("a", [0, 1]), write("a", [0, 2], lr=0.5)
     rows = {

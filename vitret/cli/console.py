@@ -113,26 +113,27 @@ def table(
 
 
 def with_and_without(
-    every: Iterable[Sequence[str]],
-    kept: Iterable[Sequence[str]],
+    every: Sequence[Sequence[str]],
+    kept: Sequence[Sequence[str]],
     *,
     words: str,
     heads: Sequence[str],
     right: Container[str] = (),
     form: str = "",
 ) -> None:
-    """A table of all queries, then words, then the table without the queries that overlap.
+    """A table of all queries, then words, then the table without the queries that overlap where it has rows.
 
     With `form` it is one table, whose first column says what is left out, and the words go to stderr.
     """
     if form:
         rows = [["nothing", *row] for row in every] + [["overlap", *row] for row in kept]
         table(rows, heads=["left out", *heads], right=right, form=form)
-        say(words)
-        return
-    table(every, heads=heads, right=right)
-    put(words)
-    table(kept, heads=heads, right=right)
+    else:
+        table(every, heads=heads, right=right)
+    if kept:
+        (say if form else put)(words)
+    if kept and not form:
+        table(kept, heads=heads, right=right)
 
 
 # Between two columns of a table; and a column that is wider than this is wrapped rather than moved.

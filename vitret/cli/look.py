@@ -53,10 +53,14 @@ def compare(
     tell = console.say if form else console.put
     for line in found.words:
         tell(line)
-    console.table(found.cells, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
-    if found.without:
-        tell("\nWithout the queries that overlap")
-        console.table(found.without, heads=found.HEADS, right=("A", "B", "B−A", "p"), form=form)
+    numbers = ("A", "B", "B−A", "p")
+    if without_overlap:
+        words = "\nWithout the queries that overlap"
+        console.with_and_without(
+            found.cells, found.without, words=words, heads=found.HEADS, right=numbers, form=form
+        )
+    else:
+        console.table(found.cells, heads=found.HEADS, right=numbers, form=form)
     tell("Each p is of one test alone: it is not corrected for the number of metrics.")
     if groups and found.gains and not form:
         console.put(f"\n{found.metric} by group of queries, the greatest gain of B first")
