@@ -139,12 +139,12 @@ def test_without_a_terminal_there_are_no_control_codes(capsys: pytest.CaptureFix
 
 
 def test_an_interruption_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys):
-    def stopped() -> None:
+    def stopped(_: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vitret.core.config.locations", stopped)
-    assert run(["env", "--format", "m d"]) == 130
-    assert "the same command continues from there:\n  vitret env --format 'm d'" in capsys.readouterr().err
+    monkeypatch.setattr("vitret.core.config.location", stopped)
+    assert run(["explain", "a suite"]) == 130
+    assert "the same command continues from there:\n  vitret explain 'a suite'" in capsys.readouterr().err
 
 
 def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

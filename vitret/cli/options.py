@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitret.cli import completions
+from vitret.cli import completions, console
 
 if TYPE_CHECKING:
     from vitret.data import boxes
@@ -16,6 +16,15 @@ def _consent(context: typer.Context, given: bool) -> bool:
         from vitret.models.foreign.consent import consenting
 
         context.with_resource(consenting())
+    return given
+
+
+def _known_form(given: str) -> str:
+    """Refuse an unknown form before the verb does any work."""
+    if given:
+        from vitret.pages.formats import FORMS
+
+        console.require_choice("--format", given, FORMS)
     return given
 
 
@@ -52,6 +61,7 @@ Format = Annotated[
     str,
     typer.Option(
         "--format",
+        callback=_known_form,
         help="Print the table as csv, json, latex or md.",
         autocompletion=completions.forms,
     ),
