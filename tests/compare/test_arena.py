@@ -53,6 +53,13 @@ def test_two_seeds_of_one_recipe_are_one_run_each(write):
     assert compare_rows(a, b).words[:2] == ("A  A, trained on town, seed 0", "B  A, trained on town, seed 1")
 
 
+def test_a_row_beside_itself_is_said(write):
+    a, b = write("a", [0, 1]), write("b", [0, 1])
+    same = "A and B are the same row: no difference can be seen."
+    assert same in compare_rows(a, a).words
+    assert same not in compare_rows(a, b).words
+
+
 def test_gains_and_losses_are_told_by_group(write, tmp_path: Path):
     a, b = write("a", [0, 0, 9, 9]), write("b", [0, 9, 0, 0])
     keep_groups(tmp_path / "results", [5, 5, 7, 7])

@@ -49,6 +49,8 @@ def compare_rows(
     require_same_measurement(left.row, right.row)
     words = [f"A  {left.words}", f"B  {right.words}"]
     one, other = left.row, right.row
+    if one == other:
+        words.append("A and B are the same row: no difference can be seen.")
     if one.training.set != other.training.set or not may_stand_together(one, other):
         words.append("Their training differs in data or budget: this is no comparison of methods.")
     words += said_of(without, [left.row, right.row]) if without else []
