@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from vitret.cli import run
 from vitret.compare.published import published_rows
 from vitret.compare.tables import read_all, tables
 from vitret.core.errors import CheckError, EmptyError, UserError
@@ -37,6 +38,14 @@ def test_a_stale_leaderboard_is_shown_with_its_difference(root: Path, write):
 def test_a_missing_leaderboard_is_stale(root: Path):
     with pytest.raises(CheckError, match="stale"):
         leaderboard.check(root)
+
+
+def test_a_check_that_would_only_print_is_refused(root: Path, monkeypatch, capsys):
+    monkeypatch.setenv("VITRET_RESULTS", str(root))
+    assert run(["leaderboard", "--check", "--format", "md"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "--check compares the files that are written, --format prints: give one of them.\n"
 
 
 def test_no_rows_is_never_success(tmp_path: Path):

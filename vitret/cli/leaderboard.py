@@ -43,6 +43,8 @@ def leaderboard(
 
     root = config.location("results").path
     if form:
+        if check:
+            raise UserError("--check compares the files that are written, --format prints: give one of them.")
         console.require_choice("--format", form, tuple(board.RENDERERS))
         console.put(board.render(root, form, without=without_overlap).rstrip("\n"))
     elif without_overlap:
