@@ -161,6 +161,15 @@ def test_tables_are_made_anew_without_the_affected_queries(write, root: Path):
     assert "| measured | 50 / 100 |" in text
 
 
+def test_a_leaderboard_says_what_a_file_leaves_out(write, root: Path):
+    write("a", [0, 0, 1, 1])
+    path = write_measured(root, _evidence(("x.jpg", [0], PLACE, NO)))
+    said = []
+    text = leaderboard.render(root, "md", without="auto", say=said.append)
+    assert text == leaderboard.render(root, "md")
+    assert said == [f"{path}: no query of east overlaps with town; the numbers stay as they are."]
+
+
 def test_where_every_query_is_affected_no_number_is_left(write, root: Path):
     write("a", [0] * 4)
     write_measured(root, _evidence(("x.jpg", [0, 1, 2, 3], PLACE, None)))

@@ -46,7 +46,7 @@ def leaderboard(
         if check:
             raise UserError("--check compares the files that are written, --format prints: give one of them.")
         console.require_choice("--format", form, tuple(board.RENDERERS))
-        console.put(board.render(root, form, without=without_overlap).rstrip("\n"))
+        console.put(board.render(root, form, without=without_overlap, say=console.say).rstrip("\n"))
     elif without_overlap:
         raise UserError("--without-overlap prints tables and writes none: say how, e.g. --format md.")
     elif check:

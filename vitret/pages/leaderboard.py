@@ -188,11 +188,13 @@ RENDERERS: dict[str, Callable[[Sequence[Table], Sequence[PublishedFile]], str]] 
 }
 
 
-def measured_tables(root: Path, *, without: str = "") -> list[Table]:
+def measured_tables(
+    root: Path, *, without: str = "", say: Callable[[str], None] = lambda _: None
+) -> list[Table]:
     """The tables of a results folder.
 
-    With `without` (a file of overlap, or "auto"), behind them the tables without the queries that overlap concerns.
-    Raises `EmptyError` where there are no rows.
+    With `without` (a file of overlap, or "auto"), behind them the tables without the queries that overlap concerns;
+    what each file leaves out is said. Raises `EmptyError` where there are no rows.
     """
     entries, known_here = read_all(root), known(root)
     found = tables(entries, known=known_here)
@@ -202,14 +204,15 @@ def measured_tables(root: Path, *, without: str = "") -> list[Table]:
         )
     if without:
         affected = affected_by(without, root)
-        said_of(affected, [row for _, row in entries])  # refuses a file that is about none of the rows
+        for sentence in said_of(affected, [row for _, row in entries]):
+            say(sentence)
         found += tables(entries, known=known_here, without=affected)
     return found
 
 
-def render(root: Path, form: str, *, without: str = "") -> str:
-    """The tables of a results folder in one of the forms of `RENDERERS`; `without` as in `measured_tables`."""
-    return RENDERERS[form](measured_tables(root, without=without), published_files(root))
+def render(root: Path, form: str, *, without: str = "", say: Callable[[str], None] = lambda _: None) -> str:
+    """The tables of a results folder in one of the forms of `RENDERERS`; the others as in `measured_tables`."""
+    return RENDERERS[form](measured_tables(root, without=without, say=say), published_files(root))
 
 
 BEGIN = "<!-- table: made by `vitret leaderboard`; do not edit between the marks -->"
