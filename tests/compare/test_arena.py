@@ -53,6 +53,17 @@ def test_two_seeds_of_one_recipe_are_one_run_each(write):
     assert compare_rows(a, b).words[:2] == ("A  A, trained on town, seed 0", "B  A, trained on town, seed 1")
 
 
+def test_of_a_frozen_network_nothing_is_said_to_be_trained_and_no_seed(write):
+    trained, frozen = write("a", [0] * 30), write("b", [9] * 30, trained_on="", pretrained=True)
+    words = compare_rows(trained, frozen).words
+    assert words[:2] == ("A  A, trained on town, seed 0", "B  B, nothing trained")
+    assert words[-1] == "One run of A: such a row tells of a checkpoint, not of a method."
+    random = write("c", [0] * 30, trained_on="", train_set="village")
+    words = compare_rows(frozen, random).words
+    assert words[1] == "B  C, nothing trained, seed 0"  # another seed would give other weights
+    assert not any("training differs" in line for line in words)
+
+
 def test_a_row_beside_itself_is_said(write):
     a, b = write("a", [0, 1]), write("b", [0, 1])
     same = "A and B are the same row: no difference can be seen."

@@ -8,7 +8,7 @@ import pytest
 from vitret.compare.tables import Table, read_all, tables
 from vitret.pages.leaderboard import grid, number
 from vitret.pages.terminal import print_tables
-from vitret.pages.verdict import average, averaged, conclusion, seen
+from vitret.pages.verdict import average, averaged, below, conclusion, seen
 
 
 def table(root: Path) -> Table:
@@ -63,6 +63,12 @@ def test_a_row_without_one_of_the_sets_has_no_average(write, tmp_path: Path):
     write("b", [0, 1] * 15, eval_set="roxford5k")
     found = table(tmp_path)
     assert [average(row) is None for row in found.rows] == [False, True]
+
+
+def test_a_frozen_network_beside_one_run_is_not_counted_as_a_run(write, tmp_path: Path):
+    write("a", [0] * 30)
+    write("b", [9] * 30, trained_on="", pretrained=True)
+    assert below(table(tmp_path))[-1] == "One run of A: such a row tells of a checkpoint, not of a method."
 
 
 def test_a_head_on_descriptors_says_that_its_images_were_not_augmented(write, tmp_path: Path):

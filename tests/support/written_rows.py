@@ -43,6 +43,7 @@ def write(tmp_path: Path) -> Write:
         images_seen: int = 64,
         warning: str = "",
         trained_on: str = "t",
+        pretrained: bool = False,
         trained_part: str = "",
         searched_part: str = "",
         left_out: str = "",
@@ -60,7 +61,11 @@ def write(tmp_path: Path) -> Write:
                 name=system,
                 title=system.upper(),
                 model=ModelSpec(
-                    backbone=Part(name="timm_model", options={"arch": "test_vit"}), head=Part(name="gem")
+                    backbone=Part(
+                        name="timm_model",
+                        options={"arch": "test_vit", **({"pretrained": True} if pretrained else {})},
+                    ),
+                    head=Part(name="gem"),
                 ),
                 losses=(LossSpec(name="arcface"),) if trained_on else (),
                 optimiser={"lr": lr},

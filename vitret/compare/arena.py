@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitret.compare.comparable import may_stand_together
+from vitret.compare.comparable import NOTHING, learned_from, may_stand_together
 from vitret.compare.gains import Gain, gains
 from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.overlap.affected import Affected, said_of
@@ -51,7 +51,8 @@ def compare_rows(
     one, other = left.row, right.row
     if one == other:
         words.append("A and B are the same row: no difference can be seen.")
-    if one.training.set != other.training.set or not may_stand_together(one, other):
+    learned = {learned_from(one), learned_from(other)} != {NOTHING}
+    if learned and (one.training.set != other.training.set or not may_stand_together(one, other)):
         words.append("Their training differs in data or budget: this is no comparison of methods.")
     words += said_of(without, [left.row, right.row]) if without else []
     dropped = _dropped([left, right], without)

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from vitret.compare.comparable import Entry, data_of, family, learned_from, may_stand_together
+from vitret.compare.comparable import (
+    NOTHING,
+    Entry,
+    data_of,
+    family,
+    learned_from,
+    may_stand_together,
+)
 from vitret.compare.results import Result, per_query, read_result
 from vitret.compare.standing import seeds_words
 from vitret.core.errors import UserError
@@ -40,12 +47,17 @@ class Side:
 
     @property
     def words(self) -> str:
-        """Title, training set and seeds."""
+        """Title, training set, and the seeds where other seeds would give other networks."""
+        recipe = self.row.recipe
+        trained = "nothing trained"
+        if learned_from(self.row) != NOTHING:
+            # Beside a frozen network only the matcher that re-ranks has learned.
+            what = "re-ranker trained" if recipe.system.frozen else "trained"
+            without = f" {recipe.exclude.words}" if recipe.exclude else ""
+            trained = f"{what} on {self.row.training.set}{without}"
         numbers = [str(row.training.seed) for _, row in self.entries]
-        seeds = f"seeds {', '.join(numbers)}" if len(numbers) > 1 else f"seed {numbers[0]}"
-        left_out = self.row.recipe.exclude
-        without = f" {left_out.words}" if left_out else ""
-        return f"{self.row.model.title}, trained on {self.row.training.set}{without}, {seeds}"
+        seeds = f", {'seeds' if len(numbers) > 1 else 'seed'} {', '.join(numbers)}" if recipe.varies else ""
+        return f"{self.row.model.title}, {trained}{seeds}"
 
     def values(self, key: str) -> Float64:
         """Per-query values (S, Q) of one metric, NaN for queries without positives."""
@@ -55,7 +67,7 @@ class Side:
 def seeds_sentence(sides: Sequence[Side]) -> str:
     """What sides of one run tell; empty where every side has several runs or no seeds to repeat."""
     once = [side.row.model.title for side in sides if side.one_run]
-    return seeds_words(once, several=any(len(side.entries) > 1 for side in sides))
+    return seeds_words(once, others=any(not side.one_run for side in sides))
 
 
 def side_of(paths: Iterable[Path]) -> Side:

@@ -37,17 +37,17 @@ def few_groups(groups: Iterable[tuple[str, int]]) -> list[str]:
     ]
 
 
-def seeds_words(once: Sequence[str], *, several: bool) -> str:
+def seeds_words(once: Sequence[str], *, others: bool) -> str:
     """What methods of one run tell, by their titles; empty where there is none of them.
 
-    `several` says that a method beside them was run several times.
+    `others` says that beside them stands a method that was run several times, or one that is frozen.
 
-    >>> seeds_words(["GeM", "SOLAR"], several=True)
+    >>> seeds_words(["GeM", "SOLAR"], others=True)
     'One run of GeM, SOLAR: such a row tells of a checkpoint, not of a method.'
     """
     if not once:
         return ""
-    if not several:
+    if not others:
         return ONE_RUN
     return f"One run of {', '.join(once)}: such a row tells of a checkpoint, not of a method."
 

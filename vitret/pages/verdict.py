@@ -170,5 +170,5 @@ def _below(table: Table) -> Iterator[str]:
 
 def seeds_sentence(table: Table) -> str:
     """What rows of one run tell; empty where every method was run several times or is frozen."""
-    several = any(len(row.seeds) > 1 for row in table.rows if row.primary is not None)
-    return seeds_words([row.title for row in table.one_run], several=several)
+    others = any(not row.one_run for row in table.rows if row.primary is not None)
+    return seeds_words([row.title for row in table.one_run], others=others)
