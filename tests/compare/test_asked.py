@@ -59,7 +59,7 @@ def test_without_distractors_what_is_prepared_is_measured(places: Places):
 def test_the_plan_counts_runs_images_and_disk_before_anything_is_prepared(places: Places):
     lines = plan(places, Request(train_set="none", suite="far", seeds=1))
     assert "frozen, then measure roxford5k, rparis6k, roxford5k+revisitop1m" in lines[0]
-    assert lines[1] == "Runs under suite far: 1, of which 0 train, on 0 images in all."
+    assert lines[1] == "Runs under suite far: 1; none trains."
     images = 70 + 4_993 + 70 + 6_322 + 1_001_001
     assert lines[2].startswith(f"Images to describe: at most {images:,};")
     assert lines[3].startswith("Descriptors: at most ")

@@ -50,4 +50,11 @@ def test_the_forecast_adds_what_is_known_and_names_what_is_not():
     known, unknown = forecast(works, device="cpu")
     assert "about 60 min to train, 2.0 h to describe" in known
     assert unknown == "No row on cpu tells the speed of: c."
+
+
+def test_the_forecast_speaks_of_training_only_where_something_trains():
+    (line,) = forecast([("a", Rates(train=10.0, describe=1.0), 0, 7200)], device="cpu")
+    assert line.startswith("Time on cpu, by rows measured on it: about 2.0 h to describe (")
+    (line,) = forecast([("a", Rates(train=10.0, describe=1.0), 36_000, 0)], device="cpu")
+    assert line.endswith(": about 60 min to train, one run after another.")
     assert forecast([("b", Rates(), 0, 0)], device="cpu") == []

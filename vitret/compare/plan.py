@@ -87,9 +87,8 @@ def _totals(places: Places, asked: Asked, owed: dict[str, list[str]], *, device:
     learners = [recipe for recipe in busy if to_train(places, recipe)]
     seen = sum(recipe.track.images_seen for recipe in learners)
     suite = asked.suite.name
-    lines = [
-        f"Runs under suite {suite}: {len(busy)}, of which {len(learners)} train, on {seen:,} images in all."
-    ]
+    training = f", of which {len(learners)} train, on {seen:,} images in all" if learners else "; none trains"
+    lines = [f"Runs under suite {suite}: {len(busy)}{training}."]
     counts = {
         recipe.run_id: _described(places, asked, owed[recipe.run_id]) + _learned_on(places, recipe)
         for recipe in busy

@@ -83,11 +83,12 @@ def forecast(works: Sequence[tuple[str, Rates, int, int]], *, device: str) -> li
         for system, rates, seen, count in works
         if (seen and not rates.train) or (count and not rates.describe)
     }
+    times = [f"{duration(train)} to train"] if train else []
+    times += [f"{duration(describe)} to describe (reading of images not counted)"] if describe else []
     lines = []
-    if train or describe:
+    if times:
         lines.append(
-            f"Time on {device}, by rows measured on it: about {duration(train)} to train, {duration(describe)} to "
-            "describe (reading of images not counted), one run after another."
+            f"Time on {device}, by rows measured on it: about {', '.join(times)}, one run after another."
         )
     if unknown:
         lines.append(f"No row on {device} tells the speed of: {', '.join(sorted(unknown))}.")
