@@ -270,12 +270,19 @@ def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -
     A set of the user's own may have its track in $VITRET_HOME/tracks.
     """
     name = unalias(train_set)
-    own = location("home").path / "tracks"
-    folder = (
-        own if name in file_names(own) and name not in file_names(configs / "tracks") else configs / "tracks"
-    )
+    shipped, own = _track_folders(configs)
+    folder = own if name in file_names(own) and name not in file_names(shipped) else shipped
     path = named_file("track", folder, name)
     return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
+
+
+def has_track(name: str) -> bool:
+    """Whether a training set has a track, among the configurations or of the user's own."""
+    return any(name in file_names(folder) for folder in _track_folders(location("configs").path))
+
+
+def _track_folders(configs: Path) -> tuple[Path, Path]:
+    return configs / "tracks", location("home").path / "tracks"
 
 
 def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) -> ResolvedRecipe:

@@ -331,6 +331,8 @@ def test_the_command_for_an_unknown_set_is_that_of_the_near_name(tmp_path: Path)
         ("minitown-cleen", r"Did you mean 'minitown-clean'.* Prepare it: vitret prepare minitown-clean$"),
         ("minitown-clean", r"Prepare it: vitret prepare minitown-clean$"),
         ("xyzzy", r"For your own images: vitret prepare xyzzy --from DIR$"),
+        # A set of a track is what was meant, however near the name of another is.
+        ("landmarks-mix", r"data\. Prepare it from .*: vitret prepare landmarks-mix --from DIR$"),
     ):
         with pytest.raises(DataError, match=words):
-            load_manifest(tmp_path, name)
+            load_manifest(tmp_path / "data", name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vitret.core import plugins
 from vitret.core.errors import DataError, did_you_mean, listed
+from vitret.core.recipes import has_track
 from vitret.core.records import EvalSet, Float64, Images, ImageSet, TrainSet
 from vitret.core.store import read_json_object
 from vitret.data.layout.groups import groups_of
@@ -51,6 +52,8 @@ def _instead(data_root: Path, name: str) -> str:
     known, prepared = plugins.names("datasets"), list_sets(data_root)
     if name in known:
         return f"Prepare it: vitret prepare {name}"
+    if has_track(name):
+        return f"Prepare it from your copy of its images: vitret prepare {name} --from DIR"
     hint = did_you_mean(name, {*known, *prepared})
     if not hint.startswith("Did you mean"):
         there = f"Prepared: {listed(prepared, shown=12)}. " if prepared else ""
