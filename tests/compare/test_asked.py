@@ -107,6 +107,33 @@ def test_a_set_of_ones_own_is_named_where_it_is_missing(places: Places):
         resolve(places, Request(train_set="none", eval_sets=["xyzzy"], without_distractors=True))
 
 
+@pytest.fixture
+def learner(places: Places) -> str:
+    """A system that trains."""
+    (places.configs / "systems" / "moved.yaml").write_text(
+        "name: moved\ntitle: Moved\nlosses: [{name: arcface}]\n"
+        "model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
+    )
+    return "moved"
+
+
+def test_under_none_nothing_is_trained(places: Places, learner: str):
+    (places.configs / "ablations").mkdir()
+    (places.configs / "ablations" / "rates.yaml").write_text(
+        f"system: {learner}\ntitle: Rates\nchanges: [{{title: slow, set: [optimiser.lr=1e-9]}}]\n"
+    )
+    for request, command in (
+        (Request(train_set="none", systems=["frozen", learner]), "vitret bench --systems moved"),
+        (Request(train_set="none", ablation="rates"), "vitret bench --ablate rates"),
+    ):
+        with pytest.raises(UserError) as told:
+            plan(places, request)
+        assert str(told.value) == (
+            "Under --train-set none nothing is trained, so only frozen systems can be measured. "
+            f"moved is trained: {command} --train-set SET. `vitret list tracks` shows the sets."
+        )
+
+
 @pytest.mark.parametrize(
     ("backbone", "varies"),
     [

@@ -79,12 +79,13 @@ def train(
     """
     from vitret.core.config import location
     from vitret.core.exclusion import read_left_out
-    from vitret.core.recipes import ResolvedRecipe, require_trainable
+    from vitret.core.recipes import ResolvedRecipe, require_trainable, require_training_set
     from vitret.data import layout
 
     configs, home, data = (location(name).path for name in ("configs", "home", "data"))
     recipe = _recipe(configs, system, train_set, published=published, seed=seed, assignments=set_ or [])
     require_trainable(recipe)
+    require_training_set(recipe, f"vitret train --system {system}")
     trainset = layout.load_train(data, recipe.track.train_set)
     layout.require_unchanged(data, trainset.name, say=console.say)
     if exclude is not None:

@@ -17,6 +17,7 @@ from vitret.core.exclusion import LeftOut, read_left_out
 from vitret.core.networks import is_published_network
 from vitret.core.protocol import Suite
 from vitret.core.recipes import (
+    NO_SET,
     Recipe,
     ResolvedRecipe,
     System,
@@ -24,6 +25,7 @@ from vitret.core.recipes import (
     make_recipe,
     read_published,
     read_track,
+    require_training_set,
     split_assignments,
 )
 from vitret.data import layout
@@ -175,9 +177,9 @@ def _named(recipes: Sequence[ResolvedRecipe], runs: Sequence[str]) -> list[Resol
 
 
 def _reduced(suite: Suite, dim: int, train_set: str) -> Suite:
-    if suite.protocol.whitening.kind == "none" and train_set == "none":
+    if suite.protocol.whitening.kind == "none" and train_set == NO_SET:
         raise UserError(
-            f"--dims {dim}: the axes of {dim} dimensions are fitted on a training set, and --train-set none has no "
+            f"--dims {dim}: the axes of {dim} dimensions are fitted on a training set, and --train-set {NO_SET} has no "
             "images. Name a suite with a whitening: `vitret list suites`."
         )
     return suite.reduced(dim, train_set)
@@ -266,12 +268,14 @@ def _recipes(
     for name in names:
         with problems.collected():
             system = _published_system(name, request) if is_published_network(name) else name
-            found += [
+            made = [
                 make_recipe(
                     places.configs, system, request.train_set, seed=seed, assignments=request.assignments
                 )
                 for seed in seeds
             ]
+            require_training_set(made[0], f"vitret bench --systems {name}")
+            found += made
     return found
 
 
@@ -289,13 +293,16 @@ def _variants(
     found: list[ResolvedRecipe] = []
     with problems.collected():
         for seed in seeds if request.ablation else ():
-            found += make_variants(
+            made = make_variants(
                 places.configs,
                 request.ablation or "",
                 request.train_set,
                 seed=seed,
                 assignments=request.assignments,
             )
+            for recipe in made:
+                require_training_set(recipe, f"vitret bench --ablate {request.ablation}")
+            found += made
     return found
 
 

@@ -12,6 +12,8 @@ from vitret.core.left_out import Exclusion
 from vitret.core.networks import RANDOM_WEIGHTS, ModelSpec, Part
 from vitret.core.store import digest
 
+# The training set of a track under which networks are measured as they come; there is no such set.
+NO_SET = "none"
 ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}
 
 
@@ -327,4 +329,13 @@ def require_trainable(recipe: Recipe) -> None:
         raise UserError(
             f"system '{recipe.system.name}' has no loss: it is measured as it is. "
             "Use `vitret bench` or `vitret extract`."
+        )
+
+
+def require_training_set(recipe: Recipe, command: str) -> None:
+    """Refuse to train under the track without training; `command`, with a training set behind it, trains the system."""
+    if recipe.track.train_set == NO_SET and not recipe.system.frozen:
+        raise UserError(
+            f"Under --train-set {NO_SET} nothing is trained, so only frozen systems can be measured. "
+            f"{recipe.system.name} is trained: {command} --train-set SET. `vitret list tracks` shows the sets."
         )
