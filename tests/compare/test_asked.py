@@ -1,11 +1,12 @@
 """A bench measures what is prepared, and its plan works before anything is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_bench import draw, finish, linked, make_places, write_categories
 
-from vitret.compare.asked import Places, Request
+from vitret.compare.asked import Places, Problems, Request, ask
 from vitret.compare.plan import plan
 from vitret.compare.work import resolve
 from vitret.core.errors import DataError, UserError
@@ -132,6 +133,25 @@ def test_under_none_nothing_is_trained(places: Places, learner: str):
             "Under --train-set none nothing is trained, so only frozen systems can be measured. "
             f"moved is trained: {command} --train-set SET. `vitret list tracks` shows the sets."
         )
+
+
+def test_recipes_of_papers_run_alone_and_at_as_many_seeds_as_are_asked_for(places: Places):
+    (places.configs / "published").mkdir()
+    (places.configs / "published" / "paper.yaml").write_text(
+        "system:\n  name: paper\n  title: Paper\n  losses: [{name: arcface}]\n"
+        "  model: {backbone: {name: timm_model, arch: test_vit, pretrained: false, img_size: 32}, head: gem}\n"
+        "track: {name: paper, train_set: town, images_seen: 8, suite: own}\nseed: 4\n"
+    )
+
+    def asked(**more: Any) -> list[tuple[str, int]]:
+        problems = Problems()
+        found = ask(places, Request(train_set="none", published=["paper"], **more), problems)
+        problems.raise_all()
+        return [(recipe.system.name, recipe.seed) for recipe in found.recipes]
+
+    assert asked() == [("paper", 4)]
+    assert asked(seeds=3) == [("paper", 4), ("paper", 5), ("paper", 6)]
+    assert asked(systems=["frozen"], seeds=1) == [("frozen", 0), ("paper", 4)]
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,15 @@ WithoutDistractors = Annotated[
     bool,
     typer.Option("--without-distractors", help="Leave out the distractors of the suite, such as R1M."),
 ]
-Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; default: that of the track.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of seeds; default: that of the track, or one of a paper's recipe."),
+]
 Published = Annotated[
     str,
     typer.Option(
-        help="Recipes of papers to run as well, comma-separated.", autocompletion=completions.published
+        help="Recipes of papers, comma-separated; alone unless --systems or --ablate is given too.",
+        autocompletion=completions.published,
     ),
 ]
 Ablate = Annotated[

@@ -139,7 +139,7 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
     """
     track = read_track(places.configs, request.train_set, split_assignments(request.assignments)[1])
     names = _systems(request, track)
-    own = [read_published(places.configs, name, request.assignments) for name in request.published]
+    own = _own_recipes(places, request)
     suite = _suite(places, request, alone=own if not names and not request.ablation else [], track=track)
     seeds = _seeds(track.seeds, request.seeds)
     recipes: list[ResolvedRecipe] = [
@@ -260,6 +260,18 @@ def _own_suite(alone: Sequence[Recipe], track: Track) -> str:
     return suites[0] if suites else track.suite
 
 
+def _own_recipes(places: Places, request: Request) -> list[ResolvedRecipe]:
+    """Each recipe of a paper at its own seed, and at further ones where more are asked for."""
+    found: list[ResolvedRecipe] = []
+    for name in request.published:
+        recipe = read_published(places.configs, name, request.assignments)
+        found += [
+            ResolvedRecipe(recipe.model_copy(update={"seed": seed}))
+            for seed in _seeds([recipe.seed], request.seeds)
+        ]
+    return found
+
+
 def _recipes(
     places: Places, request: Request, *, names: Sequence[str], seeds: Sequence[int], problems: Problems
 ) -> list[ResolvedRecipe]:
@@ -307,7 +319,7 @@ def _variants(
 
 
 def _seeds(named: Sequence[int], count: int | None) -> list[int]:
-    """The track's seeds, or the first `count` of them continued upwards."""
+    """The seeds of a track or a recipe, or the first `count` of them continued upwards."""
     further = range(max(named) + 1, max(named) + 1 + max(0, (count or 0) - len(named)))
     return [*named, *further][:count]
 
