@@ -1,5 +1,6 @@
 """A bench measures what is prepared, and its plan works before anything is."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,62 @@ def test_under_none_nothing_is_trained(places: Places, learner: str):
             "Under --train-set none nothing is trained, so only frozen systems can be measured. "
             f"moved is trained: {command} --train-set SET. `vitret list tracks` shows the sets."
         )
+
+
+def trained_beside(places: Places, learner: str) -> Request:
+    """A request for a frozen system and one that trains."""
+    (places.configs / "tracks" / "town.yaml").write_text(
+        "name: town\ntrain_set: town\nimages_seen: 8\nbatch: 4\nseeds: [0]\nvalidation: 0\nsuite: own\n"
+    )
+    return Request(train_set="town", systems=["frozen", learner])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"assignments": ["optimiser.lr=5"]},
+        {"assignments": ["track.batch=2", "model.head.p=2"]},
+        {"exclude": Path("run.sh")},
+    ],
+)
+def test_what_says_how_to_train_is_refused_where_nothing_trains(
+    places: Places, learner: str, given: dict[str, Any]
+):
+    request = replace(trained_beside(places, learner), systems=["frozen"], **given)
+    with pytest.raises(UserError, match=r"no system here trains: frozen\. Leave it out") as told:
+        ask(places, request, Problems())
+    assert "model.head" not in str(told.value)
+
+
+def test_beside_a_system_that_trains_a_frozen_one_stays_the_same(
+    places: Places, learner: str, tmp_path: Path
+):
+    request = trained_beside(places, learner)
+    (tmp_path / "list.txt").write_text("0-0.png\n")
+    plain = ask(places, request, Problems()).recipes
+    given = replace(request, assignments=["optimiser.lr=5"], exclude=tmp_path / "list.txt")
+    changed = ask(places, given, Problems()).recipes
+    assert changed[0] == plain[0]
+    assert changed[1].digest != plain[1].digest
+    # A job is the same bench with the run's name: also that of the frozen system.
+    alone = ask(places, replace(given, runs=[plain[0].run_id]), Problems())
+    assert alone.recipes == (plain[0],)
+
+
+def test_a_matcher_learns_from_a_set_without_some_images_beside_a_frozen_network(
+    places: Places, learner: str, tmp_path: Path
+):
+    (places.suites / "matched.yaml").write_text(
+        "name: matched\nsets: [test]\nlevels: [all]\nmetrics: [mAP]\nprimary: mAP\n"
+        "protocol: {size: 32, rerank: {kind: rrt, depth: 4}}\n"
+    )
+    (tmp_path / "list.txt").write_text("0-0.png\n")
+    frozen = replace(trained_beside(places, learner), systems=["frozen"], suite="matched")
+    given = replace(frozen, exclude=tmp_path / "list.txt", assignments=["track.validation=0.2"])
+    (recipe,) = ask(places, given, Problems()).recipes
+    assert recipe.exclude is not None
+    with pytest.raises(UserError, match=r"^--set optimiser\.lr=5: this is about training"):
+        ask(places, replace(given, assignments=["optimiser.lr=5"]), Problems())
 
 
 def test_recipes_of_papers_run_alone_and_at_as_many_seeds_as_are_asked_for(places: Places):

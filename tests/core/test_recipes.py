@@ -35,6 +35,17 @@ def test_the_digest_follows_what_changes_weights_and_nothing_else(configs: Path)
     assert make_recipe(configs, "tiny", "toy", assignments=["optimiser.lr=1e-3"]).digest != recipe.digest
 
 
+def test_settings_of_training_do_not_change_what_is_never_trained(configs: Path):
+    text = (configs / "systems" / "tiny.yaml").read_text()
+    (configs / "systems" / "still.yaml").write_text(text.partition("losses")[0])
+    plain = make_recipe(configs, "still", "toy")
+    given = ["optimiser.lr=5", "sampler={name: pxk, k: 2}", "memory={size: 0.5}", "train_on=descriptors"]
+    assert make_recipe(configs, "still", "toy", assignments=given).digest == plain.digest
+    assert make_recipe(configs, "still", "toy", assignments=["model.head.p=4"]).digest != plain.digest
+    trained = make_recipe(configs, "still", "toy", assignments=["losses=[arcface]", *given]).system
+    assert (trained.optimiser.lr, trained.sampler.name, trained.frozen) == (5, "pxk", False)
+
+
 def test_changing_the_track_makes_it_an_own_budget(configs: Path):
     assert make_recipe(configs, "tiny", "toy").budget == "track"
     changed = make_recipe(configs, "tiny", "toy", assignments=["track.images_seen=128"])

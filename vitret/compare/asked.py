@@ -12,7 +12,7 @@ from vitret.core import plugins
 from vitret.core.ablations import make_variants
 from vitret.core.approximate import parse_index
 from vitret.core.config import location
-from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean
+from vitret.core.errors import DataError, EmptyError, UserError, VitretError, did_you_mean, listed
 from vitret.core.exclusion import LeftOut, read_left_out
 from vitret.core.networks import is_published_network
 from vitret.core.protocol import Suite
@@ -22,6 +22,7 @@ from vitret.core.recipes import (
     ResolvedRecipe,
     System,
     Track,
+    concerns_training,
     make_recipe,
     read_published,
     read_track,
@@ -93,6 +94,10 @@ class Problems:
         except VitretError as error:
             self._found.append(error)
 
+    @property
+    def empty(self) -> bool:
+        return not self._found
+
     def raise_all(self) -> None:
         """Raise every problem as one error, each once; a `DataError` where only data is missing."""
         if self._found:
@@ -135,7 +140,7 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
     """Look names up; what is wrong with single recipes is left in `problems`.
 
     Raises:
-        UserError: a track, a published recipe or a suite that is not there.
+        UserError: a track, a published recipe or a suite that is not there; a setting of training where nothing trains.
     """
     track = read_track(places.configs, request.train_set, split_assignments(request.assignments)[1])
     names = _systems(request, track)
@@ -147,6 +152,8 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
         *own,
         *_variants(places, request, seeds=seeds, problems=problems),
     ]
+    if problems.empty:
+        _require_learner(recipes, request, matcher=suite.protocol.rerank.learned)
     left_out = None if request.exclude is None else read_left_out(request.exclude)
     recipes = [
         _leaving_out(recipe, left_out, matcher=suite.protocol.rerank.learned) for recipe in _once(recipes)
@@ -158,6 +165,26 @@ def ask(places: Places, request: Request, problems: Problems) -> Asked:
     if request.search:
         suite = suite.searched(parse_index(request.search))
     return Asked(suite=suite, recipes=tuple(recipes), left_out=left_out)
+
+
+def _require_learner(recipes: Sequence[Recipe], request: Request, *, matcher: bool) -> None:
+    """Refuse what says how something is trained where nothing is: it would make a second row of the same network.
+
+    A matcher learns from the training set too, without the share that is held out.
+    """
+    if not all(recipe.system.frozen for recipe in recipes):
+        return
+    useless = [f"--set {a}" for a in request.assignments if concerns_training(a)]
+    if matcher:
+        useless = [words for words in useless if not words.startswith("--set track.validation=")]
+    elif request.exclude is not None:
+        useless.append(f"--exclude {request.exclude}")
+    if useless:
+        names = listed(dict.fromkeys(recipe.system.name for recipe in recipes))
+        raise UserError(
+            f"{', '.join(useless)}: this is about training, and no system here trains: {names}. Leave it out, or "
+            "name a system that trains."
+        )
 
 
 def _leaving_out(recipe: ResolvedRecipe, left_out: LeftOut | None, *, matcher: bool) -> ResolvedRecipe:

@@ -14,6 +14,9 @@ from vitret.core.store import digest
 
 # The training set of a track under which networks are measured as they come; there is no such set.
 NO_SET = "none"
+# What says how something is trained, and nothing else.
+_TRAINING_OF_SYSTEMS = ("optimiser", "sampler", "memory", "train_on")
+_TRAINING_OF_TRACKS = ("images_seen", "batch", "image", "validation")
 ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}
 
 
@@ -256,14 +259,32 @@ def read_system(configs: Path, name: str, assignments: Sequence[str] = ()) -> Sy
     """A system by name or by path; `assignments` are `optimiser.lr=1e-4` and the like."""
     path = named_file("system", configs / "systems", name)
     system = validate(System, read_yaml(path), str(path)).resolved()
-    return _changed(system, assignments, path).resolved()
+    return changed_system(system, assignments, str(path))
 
 
-def _changed(record: Model, assignments: Sequence[str], path: Path) -> Model:
+def changed_system(system: System, assignments: Sequence[str], where: str) -> System:
+    """A system with `--set` applied; where nothing trains, what only concerns training changes nothing."""
+    kept = [assignment for assignment in assignments if not concerns_training(assignment)]
+    found = _changed(system, kept, where)
+    return (found if found.frozen else _changed(system, assignments, where)).resolved()
+
+
+def concerns_training(assignment: str) -> bool:
+    """Whether a `--set` value changes nothing but how something is trained, and not whether it is.
+
+    >>> [concerns_training(a) for a in ("optimiser.lr=1", "track.batch=8", "losses=[]", "model.head=gem")]
+    [True, True, False, False]
+    """
+    path = assignment.partition("=")[0].removeprefix("system.")
+    keys = _TRAINING_OF_TRACKS if path.startswith("track.") else _TRAINING_OF_SYSTEMS
+    return path.removeprefix("track.").partition(".")[0] in keys
+
+
+def _changed(record: Model, assignments: Sequence[str], where: str) -> Model:
     """A record with `--set` applied after its defaults are written out, so that every option can be named."""
     if not assignments:
         return record
-    return validate(type(record), assign(record.model_dump(mode="json"), assignments), str(path))
+    return validate(type(record), assign(record.model_dump(mode="json"), assignments), where)
 
 
 def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -> Track:
@@ -275,7 +296,7 @@ def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -
     shipped, own = _track_folders(configs)
     folder = own if name in file_names(own) and name not in file_names(shipped) else shipped
     path = named_file("track", folder, name)
-    return _changed(validate(Track, read_yaml(path), str(path)), assignments, path)
+    return _changed(validate(Track, read_yaml(path), str(path)), assignments, str(path))
 
 
 def has_track(name: str) -> bool:
@@ -291,7 +312,7 @@ def read_published(configs: Path, name: str, assignments: Sequence[str] = ()) ->
     """A paper's own recipe, whole in one file; its rows carry "own budget" and stand apart."""
     path = named_file("published recipe", configs / "published", name)
     recipe = validate(Recipe, {**read_yaml(path), "budget": "own"}, str(path)).resolved()
-    return _changed(recipe, assignments, path).resolved()
+    return _changed(recipe, assignments, str(path)).resolved()
 
 
 def split_assignments(assignments: Sequence[str]) -> tuple[list[str], list[str]]:

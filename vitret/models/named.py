@@ -15,7 +15,7 @@ from vitret.core import plugins
 from vitret.core.config import assign, file_names, location, validate
 from vitret.core.errors import DataError, UserError, did_you_mean
 from vitret.core.networks import CheckpointSpec, ModelSpec, Part, is_published_network
-from vitret.core.recipes import System, read_system
+from vitret.core.recipes import System, changed_system, read_system
 from vitret.core.runs import find_run
 from vitret.models.families import recommended_head
 from vitret.models.foreign.fill import Loaded
@@ -129,9 +129,7 @@ def published_system(name: str, assignments: Sequence[str] = ()) -> System:
         source=str(options.get("source", "timm")),
         model=model,
     )
-    if not assignments:
-        return system
-    return validate(System, assign(system.model_dump(mode="json"), assignments), name).resolved()
+    return changed_system(system, assignments, name)
 
 
 def _options(name: str, fields: Sequence[str]) -> dict[str, Any]:
