@@ -1,5 +1,6 @@
 """A bench that leaves images out trains another run; a bench with a baseline ends in a verdict."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -90,6 +91,28 @@ def test_a_baseline_on_other_bytes_is_refused_before_anything_is_trained(
         assert "data.manifest: " in err
         assert out == ""
     assert not any("moved" in name for name in run_names(places.home))
+
+
+def test_a_file_of_overlap_is_looked_at_before_anything_is_trained(places: Places, tmp_path: Path, capsys):
+    other = tmp_path / "other.json"
+    about = {
+        "train": {"name": "town", "digest": "", "images": 18},
+        "evaluation": {"name": "east", "digest": "", "queries": 4, "positives": 4},
+    }
+    other.write_text(json.dumps({**about, "pairs": []}))
+    for file, code, said in (
+        (tmp_path / "none.json", 3, "is not there"),
+        (other, 2, f"no row of this bench is of the training and evaluation set of {other} (town, east)."),
+    ):
+        for words in ([*BENCH, "--plan"], BENCH):
+            assert run([*words, "--systems", "moved", "--without-overlap", str(file)]) == code
+            out, err = capsys.readouterr()
+            assert said in err
+            assert out == ""
+    assert run_names(places.home) == []
+    about["evaluation"]["name"] = "test"
+    other.write_text(json.dumps({**about, "pairs": []}))
+    assert run([*BENCH, "--systems", "moved", "--plan", "--without-overlap", str(other)]) == 0
 
 
 def test_a_plan_looks_at_the_baseline_before_its_sets_are_prepared(places: Places, tmp_path: Path, capsys):

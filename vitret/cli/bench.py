@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vitret.compare.asked import Places, Request
+    from vitret.compare.baseline import Baseline
     from vitret.compare.comparable import Entry
     from vitret.compare.jobs import Job
     from vitret.compare.machine import Machine
@@ -85,13 +86,13 @@ def bench(
         exclude=exclude,
     )
     reduced = _numbers("--dims", dims)
-    if plan:
-        _plan(Places.default(), request, reduced, device=device, baseline=baseline)
-        return
-    way = _Way(device, precision, workers=workers, jobs=jobs, launcher=launcher, slurm=slurm or ())
     wanted = _Wanted(
         cost, form=form, wide=wide, without_overlap=without_overlap, baseline=baseline, require=require
     )
+    if plan:
+        _plan(Places.default(), request, reduced, device=device, wanted=wanted)
+        return
+    way = _Way(device, precision, workers=workers, jobs=jobs, launcher=launcher, slurm=slurm or ())
     _carry_out(Places.default(), request, reduced, way=way, wanted=wanted)
 
 
@@ -148,32 +149,48 @@ def _requests(request: "Request", dims: "Sequence[int]") -> "list[Request]":
 
 
 def _plan(
-    places: "Places", request: "Request", dims: "Sequence[int]", *, device: str, baseline: Path | None
+    places: "Places", request: "Request", dims: "Sequence[int]", *, device: str, wanted: _Wanted
 ) -> None:
-    from vitret.compare.baseline import read_baseline
     from vitret.compare.plan import plan as planned
     from vitret.compare.work import resolve_prepared
     from vitret.describe.devices import device_label, pick_device
 
-    if baseline is not None:
-        read_baseline(baseline, resolve_prepared(places, request))
+    if wanted.baseline is not None or wanted.without_overlap:
+        _read_given(places, resolve_prepared(places, request), wanted)
     label = device_label(pick_device(device))
     every = _requests(request, dims)
     console.put("\n".join(line for one in every for line in planned(places, one, device=label)))
+
+
+def _read_given(
+    places: "Places", work: "Work", wanted: _Wanted
+) -> "tuple[Baseline | None, Sequence[Affected]]":
+    """The files of --baseline and --without-overlap; what is wrong with them is said before anything is trained."""
+    from vitret.compare.baseline import read_baseline
+    from vitret.compare.overlap.affected import affected_by
+    from vitret.core.errors import UserError, listed
+
+    against = None if wanted.baseline is None else read_baseline(wanted.baseline, work)
+    affected = affected_by(wanted.without_overlap, places.results) if wanted.without_overlap else []
+    trained = {task.recipe.track.train_set for task in work.tasks}
+    if affected and not any(one.train in trained and one.evaluation in work.suite.sets for one in affected):
+        about = listed(f"{one.file} ({one.train}, {one.evaluation})" for one in affected)
+        raise UserError(
+            f"--without-overlap: no row of this bench is of the training and evaluation set of {about}."
+        )
+    return against, affected
 
 
 def _carry_out(
     places: "Places", request: "Request", dims: "Sequence[int]", *, way: _Way, wanted: _Wanted
 ) -> None:
     """Do what is missing, print the tables, and end with what failed or with the verdict."""
-    from vitret.compare.baseline import read_baseline, verdict
-    from vitret.compare.overlap.affected import affected_by
+    from vitret.compare.baseline import verdict
     from vitret.compare.work import resolve
     from vitret.core.errors import PartialError
 
     works = [resolve(places, one) for one in _requests(request, dims)]
-    against = None if wanted.baseline is None else read_baseline(wanted.baseline, works[0])
-    affected = affected_by(wanted.without_overlap, places.results) if wanted.without_overlap else []
+    against, affected = _read_given(places, works[0], wanted)
     # A login node may have no such device.
     machine = machine_of("cpu" if way.launcher else way.device, way.precision, way.workers)
     failed: list[Job] = []
