@@ -62,6 +62,25 @@ def test_a_value_that_is_not_finite_cannot_be_read(write):
         results.read_result(path)
 
 
+@pytest.mark.parametrize("content", ["# Read me", "[1, 2]", '{"digits": {}}'])
+def test_only_of_a_file_that_is_named_as_a_row_it_is_said_to_remove_it(write, tmp_path: Path, content: str):
+    path = write("gem", [0, 1, 2])
+    mine = tmp_path / "README.md"
+    mine.write_text(content)
+    with pytest.raises(DataError, match=r"A row of results is a \.json below results/") as told:
+        results.read_result(mine)
+    assert "Remove" not in str(told.value)
+    path.write_text("[1, 2]")
+    with pytest.raises(DataError, match="Remove it and run the same `vitret bench` again"):
+        results.read_result(path)
+
+
+def test_the_ranks_of_a_row_are_not_told_to_be_removed_in_place_of_the_row(write):
+    path = write("gem", [0, 1, 2])
+    with pytest.raises(DataError, match=rf"A row of results is the \.json beside its ranks: {path}$"):
+        compare_rows(path, path.with_suffix(".npz"))
+
+
 def test_broken_ranks_cannot_be_read(write):
     path = write("gem", [0, 1, 2])
     path.with_suffix(".npz").write_bytes(b"PK not really")

@@ -7,6 +7,7 @@ Values are fractions in [0, 1]. A row carries a digest of itself and of its rank
 
 import functools
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ from vitret.core.store import machine_error, own_digest, read_json, write_json, 
 from vitret.measure.evaluate import parse_metric
 
 ADVICE = "Remove it and run the same `vitret bench` again."
+# As `result_path` names a row.
+_ROW_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}\.json")
 _PARTS = ("values", "offsets", "n_positive")
 
 
@@ -215,10 +218,20 @@ def ranks_digest(ranks: Mapping[str, Ranks]) -> str:
 
 
 def read_result(path: Path) -> Result:
-    data = read_json(path, advice=ADVICE)
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: not a result. {ADVICE}")
-    return validate(Result, data, str(path), advice=ADVICE)
+    """A row; only of a file that is named as rows are it is said that a bench makes it again."""
+    ours = _ROW_NAME.fullmatch(path.name) is not None
+    advice = ADVICE if ours else _where_rows_are(path)
+    data = read_json(path, advice=advice)
+    if not isinstance(data, dict) or not (ours or "fingerprint" in data):
+        raise DataError(f"{path}: not a row of results. {advice}")
+    return validate(Result, data, str(path), advice=ADVICE if ours else "")
+
+
+def _where_rows_are(path: Path) -> str:
+    """What to name in place of a file that is no row."""
+    if path.suffix == ".npz":
+        return f"A row of results is the .json beside its ranks: {path.with_suffix('.json')}"
+    return "A row of results is a .json below results/, which `vitret bench` writes."
 
 
 def read_ranks(path: Path) -> dict[str, Ranks]:
