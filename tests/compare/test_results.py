@@ -88,6 +88,15 @@ def test_broken_ranks_cannot_be_read(write):
         results.read_ranks(path)
 
 
+def test_a_copy_of_a_row_without_its_ranks_is_not_told_to_be_removed(write, tmp_path: Path):
+    copy = tmp_path / "kept.json"
+    copy.write_bytes(write("gem", [0, 1, 2]).read_bytes())
+    with pytest.raises(
+        DataError, match=r"kept.npz: .* Copy the ranks of the row, its \.npz, beside kept\.json\.$"
+    ):
+        results.per_query(copy, "mAP (hard)")
+
+
 def test_a_level_without_ranks_is_named_with_what_to_do(write):
     path, other = write("gem", [0, 1, 2]), write("other", [0, 1, 2])
     ranks = path.with_suffix(".npz")
