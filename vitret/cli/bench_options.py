@@ -43,7 +43,7 @@ WithoutDistractors = Annotated[
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of seeds; default: that of the track, or one of a paper's recipe."),
+    typer.Option(min=1, help="Number of seeds; default: that of the track; one for a paper's recipe."),
 ]
 Published = Annotated[
     str,
