@@ -217,7 +217,7 @@ def ranks_digest(ranks: Mapping[str, Ranks]) -> str:
 
 def read_result(path: Path) -> Result:
     """A row; only of a file that is named as rows are it is said that a bench makes it again."""
-    ours = _named_as_row(path)
+    ours = named_as_row(path)
     advice = ADVICE if ours else _where_rows_are(path)
     data = read_json(path, advice=advice)
     if not isinstance(data, dict) or not (ours or "fingerprint" in data):
@@ -225,7 +225,7 @@ def read_result(path: Path) -> Result:
     return validate(Result, data, str(path), advice=ADVICE if ours else "")
 
 
-def _named_as_row(path: Path) -> bool:
+def named_as_row(path: Path) -> bool:
     """Whether a file has the name that `result_path` gives."""
     return re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}\.json", path.name) is not None
 
@@ -257,7 +257,7 @@ def read_ranks(path: Path) -> dict[str, Ranks]:
 
 def _again(path: Path) -> str:
     """How to get the ranks beside a row again: a bench measures what has no row; a copy needs those of its original."""
-    if not _named_as_row(path):
+    if not named_as_row(path):
         return f"Copy the ranks of the row, its .npz, beside {path.name}."
     return f"Remove {path.name} beside it and run the same `vitret bench` again."
 

@@ -7,7 +7,6 @@ and damaged copies.
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +22,7 @@ from vitret.compare.results import (
     ADVICE,
     Metric,
     Result,
+    named_as_row,
     path_of,
     ranks_digest,
     read_ranks,
@@ -35,8 +35,8 @@ from vitret.core.records import Ranks
 from vitret.core.store import own_digest, read_json_object
 from vitret.measure.evaluate import parse_metric
 
-# Fingerprint of the protocol and digest of the recipe, at TRAINSET/SYSTEM/EVALSET below a results folder.
-_ROW, _DEPTH = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}\.\w+", re.ASCII), 4
+# A row lies at TRAINSET/SYSTEM/EVALSET/NAME below a results folder.
+_DEPTH = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +112,7 @@ def _strays(root: Path) -> Iterator[str]:
     rows = set(result_files(root))
     for path in sorted(root.rglob("*")):
         row = path.with_suffix(".json")
-        if _ROW.fullmatch(path.name) is None or path in rows:
+        if not named_as_row(row) or path in rows:
             continue
         if path.suffix == ".npz" and row not in rows and len(path.relative_to(root).parts) == _DEPTH:
             yield f"{path}: the row that belongs to these ranks is not beside them. {ADVICE}"
