@@ -103,7 +103,18 @@ def test_a_level_without_ranks_is_named_with_what_to_do(write):
     with np.load(ranks) as stored:
         kept = {name: stored[name] for name in stored.files if not name.startswith("hard.")}
     np.savez_compressed(ranks, **kept)
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps({**row, "ranks_sha256": ""}))  # a row of version 1 does not tell its ranks
     told = rf"{ranks}: has no ranks of level 'hard'.* Remove {path.name} beside it and run the same"
+    for use in (lambda: compare_rows(path, other), lambda: tables(read_all(path.parents[3]))):
+        with pytest.raises(DataError, match=told):
+            use()
+
+
+def test_the_ranks_of_another_row_are_not_shown_as_those_of_a_row(write):
+    path, other = write("gem", [0, 1, 2]), write("other", [9, 9, 9])
+    path.with_suffix(".npz").write_bytes(other.with_suffix(".npz").read_bytes())
+    told = rf"{path.with_suffix('.npz')}: is not what {path.name} was written with\. Remove {path.name} beside it"
     for use in (lambda: compare_rows(path, other), lambda: tables(read_all(path.parents[3]))):
         with pytest.raises(DataError, match=told):
             use()

@@ -23,7 +23,7 @@ from vitret.core.npz import DAMAGE, npz_arrays
 from vitret.core.protocol import Protocol, split_key
 from vitret.core.recipes import Recipe
 from vitret.core.records import Float64, Ranks
-from vitret.core.store import machine_error, own_digest, read_json, write_json, writing
+from vitret.core.store import machine_error, own_digest, read_json, read_json_object, write_json, writing
 from vitret.measure.evaluate import parse_metric
 
 ADVICE = "Remove it and run the same `vitret bench` again."
@@ -270,7 +270,7 @@ def result_files(root: Path) -> list[Path]:
 def per_query(path: Path, key: str) -> Float64:
     """A row's per-query values of one metric, (Q,), NaN for queries without positives; from the stored ranks.
 
-    Raises `DataError` where there are no readable ranks of the metric's level.
+    Raises `DataError` where there are no readable ranks of the metric's level, or those of another row.
     """
     metric, level = split_key(key)
     file = path.with_suffix(".npz")
@@ -284,4 +284,10 @@ def per_query(path: Path, key: str) -> Float64:
 @functools.lru_cache(maxsize=16)  # the rows of one recipe: a table asks each for all its metrics in turn
 def _kept_ranks(path: Path, changed: int | None) -> dict[str, Ranks]:
     """The ranks of a row as they are since `changed`, in nanoseconds."""
-    return read_ranks(path)
+    ranks = read_ranks(path)
+    written = read_json_object(path, advice=ADVICE).get("ranks_sha256")  # rows of version 1 have none
+    if written and written != ranks_digest(ranks):
+        raise DataError(
+            f"{path.with_suffix('.npz')}: is not what {path.name} was written with. {_again(path)}"
+        )
+    return ranks
