@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from vitret.core.errors import MachineError, UserError
+from vitret.describe import devices
 from vitret.describe.devices import autocast_dtype, cast, pick_device, pick_precision, rounded_products
 
 CPU = torch.device("cpu")
@@ -19,13 +20,22 @@ def test_auto_precision_is_one_rule_on_a_gpu(monkeypatch, capability, precision)
     assert autocast_dtype(gpu, "auto") is {"fp32": None, "bf16": torch.bfloat16}[precision]
 
 
-@pytest.mark.parametrize(("able", "precision"), [({}, "fp32"), ({"avx512_bf16": True}, "bf16")])
-def test_auto_precision_on_a_cpu_rounds_only_in_extraction(monkeypatch, able, precision):
-    if not hasattr(torch.backends.mkldnn, "matmul") or not hasattr(torch.cpu, "get_capabilities"):
-        pytest.skip("this PyTorch has no such switch")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+@pytest.mark.parametrize(("rounds", "precision"), [(False, "fp32"), (True, "bf16")])
+def test_auto_precision_on_a_cpu_rounds_only_in_extraction(monkeypatch, rounds, precision):
+    monkeypatch.setattr(devices, "_rounds_products", lambda: rounds)
     assert pick_precision("auto", CPU) == precision
     assert pick_precision("auto", CPU, training=True) == "fp32"
+
+
+def test_bf16_is_what_a_transformer_gets_on_a_cpu_or_it_is_refused():
+    factor = torch.randn(300, 300)
+    exact = factor.double() @ factor.double()
+    if pick_precision("auto", CPU) == "bf16":
+        with rounded_products("bf16", CPU, convolutional=False):
+            assert (factor @ factor - exact).abs().max() > 1e-3
+    else:
+        with pytest.raises(MachineError, match="fp32"), rounded_products("bf16", CPU, convolutional=False):
+            pass
 
 
 def test_a_missing_device_is_an_environment_error():
@@ -44,9 +54,10 @@ def test_misspelt_words_are_usage_errors():
         pick_precision("b16", CPU)
 
 
-def test_rounded_products_are_switched_off_again_even_after_an_error():
+def test_rounded_products_are_switched_off_again_even_after_an_error(monkeypatch):
     if not hasattr(torch.backends.mkldnn, "matmul"):
         pytest.skip("this PyTorch has no such switch")
+    monkeypatch.setattr(devices, "_rounds_products", lambda: True)
     products = torch.backends.mkldnn.matmul
     before = products.fp32_precision
 

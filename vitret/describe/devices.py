@@ -1,6 +1,7 @@
 """Where and in which arithmetic a network runs: decided once, in the verb."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -53,9 +54,9 @@ def own_device(device: torch.device) -> torch.device:
 def pick_precision(name: str, device: torch.device, *, training: bool = False) -> str:
     """The arithmetic of a `--precision` value, for extraction and for training: fp32, bf16 or fp16.
 
-    "auto" is bf16 where the hardware multiplies it (CUDA from compute capability 8, CPUs with AMX or AVX-512 BF16),
-    else fp32. On a CPU training stays in fp32: that rounding keeps descriptors as good is measured for extraction
-    alone. See `rounded_products` for what bf16 means on a CPU.
+    "auto" is bf16 where the hardware multiplies it (CUDA from compute capability 8, CPUs on which PyTorch rounds what
+    it multiplies: those with AMX), else fp32. On a CPU training stays in fp32: that rounding keeps descriptors as good
+    is measured for extraction alone. See `rounded_products` for what bf16 means on a CPU.
     """
     if name == "auto":
         rounded = _multiplies_bf16(device) and not (training and device.type == "cpu")
@@ -76,14 +77,39 @@ def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
 def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    # Older PyTorch cannot say what the CPU can do; fp32 is always right.
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    can = ask() if device.type == "cpu" and ask is not None and _has_product_precision() else {}
-    return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
+    return device.type == "cpu" and _rounds_products()
+
+
+@functools.cache
+def _rounds_products() -> bool:
+    """Whether PyTorch on this CPU rounds the factors of a product to bf16 when asked to: one product is tried.
+
+    On a CPU that can multiply bf16 (AVX-512 BF16) the library may do so only with other units (AMX). Then nothing is
+    rounded, and a row would tell of an arithmetic that never happened.
+    """
+    if not _has_product_precision():  # an older PyTorch
+        return False
+    factor = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    exact = factor.double() @ factor.double()
+    with _products_of("bf16"):
+        rounded = factor @ factor
+    return float((rounded - exact).abs().max() / exact.abs().max()) > 2**-14
 
 
 def _has_product_precision() -> bool:
     return hasattr(torch.backends.mkldnn, "matmul")
+
+
+@contextlib.contextmanager
+def _products_of(precision: str) -> Iterator[None]:
+    """Products of float32 with factors of that precision, on a CPU."""
+    products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = products.fp32_precision
+    products.fp32_precision = precision
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def cast(precision: str, device: torch.device, *, convolutional: bool) -> AbstractContextManager[Any]:
@@ -122,10 +148,10 @@ def rounded_products(precision: str, device: torch.device, *, convolutional: boo
     if convolutional:
         yield
         return
-    products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
+    if not _rounds_products():
+        raise MachineError(
+            f"--precision bf16: on this CPU PyTorch {torch.__version__} multiplies a transformer in fp32 all the same. "
+            "Use --precision fp32."
+        )
+    with _products_of("bf16"):
         yield
-    finally:
-        products.fp32_precision = before
