@@ -42,6 +42,10 @@ def test_settings_of_training_do_not_change_what_is_never_trained(configs: Path)
     given = ["optimiser.lr=5", "sampler={name: pxk, k: 2}", "memory={size: 0.5}", "train_on=descriptors"]
     assert make_recipe(configs, "still", "toy", assignments=given).digest == plain.digest
     assert make_recipe(configs, "still", "toy", assignments=["model.head.p=4"]).digest != plain.digest
+    budgets = (["track.images_seen=128"], ["track.images_seen=64", "track.batch=2"], ["track.title=Other"])
+    own = {make_recipe(configs, "still", "toy", assignments=budget).digest for budget in budgets}
+    assert len(own) == 1  # one row beside those of every budget of one's own
+    assert plain.digest not in own
     trained = make_recipe(configs, "still", "toy", assignments=["losses=[arcface]", *given]).system
     assert (trained.optimiser.lr, trained.sampler.name, trained.frozen) == (5, "pxk", False)
 

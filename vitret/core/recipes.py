@@ -14,9 +14,8 @@ from vitret.core.store import digest
 
 # The training set of a track under which networks are measured as they come; there is no such set.
 NO_SET = "none"
-# What says how something is trained, and nothing else.
+# What says of a system how it is trained, and nothing else.
 _TRAINING_OF_SYSTEMS = ("optimiser", "sampler", "memory", "train_on")
-_TRAINING_OF_TRACKS = ("images_seen", "batch", "image", "validation")
 ALIASES = {"gldv2": "gldv2-clean", "cub": "cub200", "sfm": "sfm120k"}
 
 
@@ -270,14 +269,13 @@ def changed_system(system: System, assignments: Sequence[str], where: str) -> Sy
 
 
 def concerns_training(assignment: str) -> bool:
-    """Whether a `--set` value changes nothing but how something is trained, and not whether it is.
+    """Whether a `--set` value changes nothing but how something is trained, and not whether it is; all of a track does.
 
     >>> [concerns_training(a) for a in ("optimiser.lr=1", "track.batch=8", "losses=[]", "model.head=gem")]
     [True, True, False, False]
     """
-    path = assignment.partition("=")[0].removeprefix("system.")
-    keys = _TRAINING_OF_TRACKS if path.startswith("track.") else _TRAINING_OF_SYSTEMS
-    return path.removeprefix("track.").partition(".")[0] in keys
+    part = assignment.partition("=")[0].removeprefix("system.").partition(".")[0]
+    return part in ("track", *_TRAINING_OF_SYSTEMS)
 
 
 def _changed(record: Model, assignments: Sequence[str], where: str) -> Model:
@@ -327,13 +325,15 @@ def make_recipe(
 ) -> ResolvedRecipe:
     """Read, change, resolve and join; what comes back names every default. `system` is one, or the name of one.
 
-    A change to the track's budget makes it the run's own budget: such rows stand in their own table.
+    A change to the track's budget makes it the run's own budget: such rows stand in their own table. A frozen system
+    has one row there, whatever the budget is: of a track, only the share that is held out from a matcher concerns it.
     """
     for_system, for_track = split_assignments(assignments)
-    track = read_track(configs, train_set, for_track)
+    found = read_system(configs, system, for_system) if isinstance(system, str) else system
+    held_out = [assignment for assignment in for_track if assignment.startswith("validation=")]
     recipe = Recipe(
-        system=read_system(configs, system, for_system) if isinstance(system, str) else system,
-        track=track,
+        system=found,
+        track=read_track(configs, train_set, held_out if found.frozen else for_track),
         seed=seed,
         budget="own" if for_track else "track",
     )
