@@ -93,6 +93,20 @@ def test_own_data_that_is_wrong(
     assert not list(Path(os.environ["VITRET_DATA"]).glob("*.part/manifest.json"))
 
 
+@pytest.mark.parametrize(("name", "shipped"), [("mine", False), ("coil20", True)])
+def test_a_track_is_written_where_it_will_be_read(photos: Path, capsys, name: str, shipped: bool):
+    assert run(["prepare", name, "--from", str(photos)]) == 0
+    err = capsys.readouterr().err
+    own = Path(os.environ["VITRET_HOME"]) / "tracks" / f"{name}.yaml"
+    assert own.exists() is not shipped
+    assert ("--set track.KEY=VALUE changes it" if shipped else "to be edited") in err
+
+
+def test_cost_does_not_count_without_overlap(capsys):
+    assert run(["bench", "--train-set", "none", "--cost", "--without-overlap", "auto"]) == 2
+    assert "--cost counts every query" in capsys.readouterr().err
+
+
 def test_a_good_set_survives_a_bad_successor(photos: Path, capsys: pytest.CaptureFixture[str]):
     assert run(["prepare", "mine", "--from", str(photos)]) == 0
     manifest = Path(os.environ["VITRET_DATA"]) / "mine" / "manifest.json"

@@ -108,6 +108,17 @@ def test_with_and_without_overlap_are_one_table_for_programs(files, overlap, cap
     assert capsys.readouterr().out.startswith("level,queries,mAP\n")
 
 
+def test_one_table_is_printed_where_nothing_overlaps(files, overlap, capsys):
+    about = json.loads(overlap.read_text())
+    overlap.write_text(json.dumps({**about, "pairs": []}))
+    eval_(**files, metrics="mAP", without_overlap=overlap)
+    shown = capsys.readouterr().out
+    assert shown.count("mAP") == 1
+    assert "overlaps with" in shown
+    assert "the numbers stay as they are" in shown
+    assert "without overlap" not in shown
+
+
 def test_distractors_and_normalising_are_said(files, tmp_path, capsys):
     np.save(tmp_path / "noise.npy", 3 * circle(-1, 25))
     eval_(**files, distractors=[str(tmp_path / "noise.npy")], levels="medium", metrics="mAP")

@@ -1,6 +1,7 @@
 """`vitret overlap`: what is refused before an audit begins, and what is said of evidence that is there."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,3 +97,21 @@ def test_evidence_of_other_sets_is_not_written_over(tmp_path, capsys):
     assert run(words) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "is about town and east. Name another file: --out FILE.json" in said
+
+
+def test_evidence_of_photographs_that_were_replaced_is_not_recorded(tmp_path, capsys, monkeypatch):
+    sets = {
+        "town": SimpleNamespace(name="town", digest="t"),
+        "east": SimpleNamespace(name="east", digest="other"),
+    }
+    monkeypatch.setattr("vitret.data.layout.load_train", lambda _, name: sets[name])
+    monkeypatch.setattr("vitret.data.layout.load_eval", lambda _, name: sets[name])
+    monkeypatch.setenv("VITRET_RESULTS", str(tmp_path / "results"))
+    file = tmp_path / "o.json"
+    file.write_text(json.dumps(_evidence(("a", PLACE, YES))))
+    before = file.read_bytes()
+    assert run(["overlap", "town", "east", "--out", str(file), "--record"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "o.json: is of other bytes of east than those here now. Look again, into another file" in said
+    assert file.read_bytes() == before
+    assert not (tmp_path / "results").exists()

@@ -71,6 +71,20 @@ def test_a_row_beside_itself_is_said(write):
     assert same not in compare_rows(a, b).words
 
 
+def test_two_files_give_one_verdict_in_either_order(write, tmp_path: Path):
+    a, b = write("a", [0] * 10 + [9] * 20), write("b", [0] * 18 + [9] * 12, folder="other")
+    keep_groups(tmp_path / "results", [number // 3 for number in range(30)])
+
+    def p_value(one: Path, other: Path) -> str:
+        return compare_rows(one, other, metric="mAP (hard)").cells[0][-2]
+
+    assert "30 queries in 10 groups" in "\n".join(compare_rows(b, a).words)
+    assert p_value(a, b) == p_value(b, a)
+    keep_groups(tmp_path / "other", [number // 5 for number in range(30)], rule="by pose")
+    with pytest.raises(UserError, match=r"in different ways \(by label; by pose\)"):
+        compare_rows(a, b)
+
+
 def test_gains_and_losses_are_told_by_group(write, tmp_path: Path):
     a, b = write("a", [0, 0, 9, 9]), write("b", [0, 9, 0, 0])
     keep_groups(tmp_path / "results", [5, 5, 7, 7])

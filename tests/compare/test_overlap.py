@@ -172,7 +172,7 @@ def test_verdicts_of_the_page_come_back(planted, tmp_path: Path):
     file.write_text(json.dumps({"train": {"digest": "other"}, "pairs": [{**second, "verdict": NO}]}))
     with pytest.raises(UserError, match="on other bytes of trained"):
         with_verdicts(evidence, file)
-    file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit"}]}))
+    file.write_text(json.dumps({"pairs": [{**first, "id": "of another audit", "verdict": YES}]}))
     with pytest.raises(UserError, match="another audit"):
         with_verdicts(evidence, file)
 
@@ -190,6 +190,12 @@ def test_what_a_reader_did_not_decide_stays_as_another_decided_it(planted, tmp_p
     )
     judged = with_verdicts(with_verdicts(evidence, one), other)
     assert [pair["verdict"] for pair in judged["pairs"]] == [YES, NO, NO, *(None for _ in rest)]
+    elsewhere = {
+        **_said(first, None, decided=False),
+        "id": "of another audit",
+    }  # open there, so it says nothing
+    other.write_text(json.dumps({"pairs": [_said(second, NO), elsewhere]}))
+    assert with_verdicts(judged, other) == judged
     by_hand.write_text(json.dumps({"pairs": [{**first, "verdict": None}, {**second, "verdict": YES}]}))
     assert [pair["verdict"] for pair in with_verdicts(judged, by_hand)["pairs"][:3]] == [YES, YES, NO]
 

@@ -17,9 +17,9 @@ def root(write, tmp_path: Path) -> Path:
 
 
 def test_the_summary_has_a_row_a_system_with_seeds_value_and_rank(root: Path, write):
-    write("alone", [0], train_set="other")
-    write("drawn", [0], train_set="minitown-clean")
-    write("drawn_too", [0], train_set="minitown-clean")
+    write("alone", [0], train_set="other", manifest="n")
+    write("drawn", [0], train_set="minitown-clean", manifest="n")
+    write("drawn_too", [0], train_set="minitown-clean", manifest="n")
     text = evidence.summary(tables(read_all(root)))
     assert "trained on town" in text
     assert "| B | 64 | 0.00M | 1 |" in text

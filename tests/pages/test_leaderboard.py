@@ -7,7 +7,7 @@ import pytest
 from vitret.cli import run
 from vitret.compare.published import published_rows
 from vitret.compare.tables import read_all, tables
-from vitret.core.errors import CheckError, EmptyError, UserError
+from vitret.core.errors import CheckError, DataError, EmptyError, UserError
 from vitret.pages import leaderboard
 from vitret.pages.published import page
 from vitret.pages.terminal import print_tables
@@ -119,9 +119,18 @@ def test_the_page_of_published_numbers_is_that_of_the_repository():
 
 
 def test_the_readme_shows_systems_that_are_compared_and_no_row_alone(root: Path, write):
-    write("alone", [0, 1], train_set="other")
+    write("alone", [0, 1], train_set="other", manifest="n")
     write("a+changed", [1] * 30)
     text = leaderboard.overview(tables(read_all(root)))
     assert "B_TWO" in text
     assert "ALONE" not in text
     assert "A+CHANGED" not in text
+
+
+def test_no_leaderboard_is_written_where_groups_are_lost(root: Path):
+    (groups,) = (root / "groups").iterdir()
+    groups.unlink()
+    for use in (leaderboard.write, leaderboard.check):
+        with pytest.raises(DataError, match=f"{groups.name}: is not there, .* writes it again"):
+            use(root)
+    assert not (root / "LEADERBOARD.md").exists()

@@ -120,6 +120,9 @@ def write(tmp_path: Path) -> Write:
             command="vitret bench",
             recipe=recipe,
         )
+        place = groups_path(tmp_path / folder, eval_set, manifest)
+        if not place.is_file():
+            _keep(tmp_path / folder, range(len(levels["hard"])), None, name=eval_set, manifest=manifest)
         return results.write_result(tmp_path / folder, result, levels)
 
     return write_row
@@ -129,11 +132,16 @@ def keep_groups(
     root: Path, numbers: Sequence[int], *, rule: str = "by label", name: str = "east", manifest: str = "m"
 ) -> Path:
     """Groups of the queries of a set, kept below a results folder as `vitret bench` keeps them."""
-    queries = SimpleNamespace(
-        name=name, digest=manifest, queries=numbers, groups=np.array(numbers), groups_rule=rule
-    )
+    path = groups_path(root, name, manifest)
+    path.unlink(missing_ok=True)
+    _keep(root, numbers, rule, name=name, manifest=manifest)
+    return path
+
+
+def _keep(root: Path, numbers: Sequence[int], rule: str | None, *, name: str, manifest: str) -> None:
+    groups = None if rule is None else np.array(numbers)
+    queries = SimpleNamespace(name=name, digest=manifest, queries=numbers, groups=groups, groups_rule=rule)
     write_groups(root, queries)
-    return groups_path(root, name, manifest)
 
 
 def metrics_of(per_query: Mapping[tuple[str, str], np.ndarray]) -> dict[str, results.Metric]:

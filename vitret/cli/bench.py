@@ -69,8 +69,11 @@ def bench(
       vitret bench --train-set none --systems timm:resnet50,dinov2_s
     """
     from vitret.compare.asked import Places, Request
+    from vitret.core.errors import UserError
 
     _check(train_set, form=form, launcher=launcher, baseline=baseline, require=require)
+    if cost and without_overlap:
+        raise UserError("--cost counts every query: give it without --without-overlap.")
     request = Request(
         train_set=train_set,
         systems=_names(systems),

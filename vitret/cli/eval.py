@@ -313,7 +313,7 @@ def _rough(summary: dict[str, Any]) -> list[str]:
     from vitret.compare.standing import few_groups
 
     counts = [(summary["set"], summary["groups"])]
-    if "without_overlap" in summary:
+    if summary.get("without_overlap", {}).get("queries"):
         counts.append((f"{summary['set']} without overlap", summary["without_overlap"]["groups"]))
     return few_groups(counts)
 
@@ -354,7 +354,9 @@ def _without(evalset: "EvalSet", scored: "Scored", file: Path) -> dict[str, Any]
         "unjudged": affected.unjudged,
         "groups": len(_groups(evalset, dropped)),
         "levels": _levels(scored.measurement, evalset, dropped),
-        "measured": f"without {affected.words}; what is left: {_grouped(evalset, dropped)}",
+        "measured": f"without {affected.words}; what is left: {_grouped(evalset, dropped)}"
+        if dropped
+        else affected.words,
     }
 
 
@@ -379,9 +381,11 @@ def _print(summary: dict[str, Any], form: str) -> None:
         console.table(every, heads=heads, form=form)
         tell(summary["measured"])
     else:
-        kept = _cells(without["levels"], summary["queries"], metrics)
+        kept = _cells(without["levels"], summary["queries"], metrics) if without["queries"] else []
         words = f"{summary['measured']}\n\n{without['measured']}"
         console.with_and_without(every, kept, words=words, heads=heads, form=form)
+        if not kept:
+            tell(words)
     for line in _rough(summary):
         tell(line)
 

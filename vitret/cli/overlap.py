@@ -100,13 +100,13 @@ def _put(evidence: dict[str, Any], path: Path, *, page_pairs: int, record: bool)
     from vitret.core.config import location
     from vitret.core.pairs import unjudged, unjudged_words
 
+    page = path.with_suffix(".html")
+    _page(page, evidence, most=page_pairs)
     write_evidence(path, evidence)
     counts = summary(evidence)
     console.say(", ".join(f"{count:,} {words}" for words, count in counts.items()) + " pairs")
     if still_open := unjudged(evidence["pairs"]):
         console.say(f"{unjudged_words(still_open)}. A proposal counts as overlap until it is rejected.")
-    page = path.with_suffix(".html")
-    _page(page, evidence, most=page_pairs)
     console.put(str(path))
     console.put(str(page))
     if record:
@@ -187,16 +187,24 @@ def _before(path: Path, train_set: str, eval_set: str) -> dict[str, Any]:
 
 
 def _page(path: Path, evidence: dict[str, Any], *, most: int) -> None:
+    """Write the page; raises `UserError` where its photographs are no longer those of the evidence."""
     from vitret.core.config import location
+    from vitret.core.errors import UserError
     from vitret.data import layout
     from vitret.pages.overlap import write_page
 
     data = location("data").path
-    trained = layout.load_train(data, evidence["train"]["name"]).images.root
+    trainset = layout.load_train(data, evidence["train"]["name"])
     evaluated = layout.load_eval(data, evidence["evaluation"]["name"])
+    for side, there in (("train", trainset), ("evaluation", evaluated)):
+        if evidence[side]["digest"] != there.digest:
+            raise UserError(
+                f"{path.with_suffix('.json')}: is of other bytes of {there.name} than those here now. Look again, into "
+                f"another file: vitret overlap {trainset.name} {evaluated.name} --by A --by B --out FILE.json"
+            )
 
     def files(pair: dict[str, Any]) -> tuple[Path, Path]:
         side = evaluated.queries if pair["role"] == "query" else evaluated.database
-        return trained / pair["train"], side.root / pair["image"]
+        return trainset.images.root / pair["train"], side.root / pair["image"]
 
     write_page(path, evidence, files=files, most=most)

@@ -264,12 +264,18 @@ def _say_next(request: "Request", counts: dict[str, int]) -> None:
     """The command that comes next for a set of the user's own; one that trains gets a first track."""
     from vitret.compare.own_track import write_first_track
     from vitret.core.config import location
+    from vitret.core.recipes import shipped_track
 
     name = request.name
     if counts.get("train") and counts.get("queries"):
-        track, first = write_first_track(location("home").path, name, counts)
-        words = f"the budget of trainings on {name}, to be edited"
-        console.say(f"{track}: {words if first else 'kept; without it a first one is written again'}")
+        words = f"the budget of trainings on {name}"
+        shipped = shipped_track(name)
+        if shipped is None:
+            track, first = write_first_track(location("home").path, name, counts)
+            kept = "kept; without it a first one is written again"
+            console.say(f"{track}: {f'{words}, to be edited' if first else kept}")
+        else:
+            console.say(f"{shipped}: {words}; --set track.KEY=VALUE changes it")
         console.say(f"Next: vitret bench --train-set {name}")
     elif counts.get("train") and counts.get("classes", 0) > 1:
         console.say(

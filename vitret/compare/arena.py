@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitret.compare.comparable import NOTHING, learned_from, may_stand_together
+from vitret.compare.comparable import NOTHING, Entry, learned_from, may_stand_together
 from vitret.compare.gains import Gain, gains
 from vitret.compare.groups import Groups, groups_beside
 from vitret.compare.overlap.affected import Affected, said_of
@@ -56,7 +56,7 @@ def compare_rows(
         words.append("Their training differs in data or budget: this is no comparison of methods.")
     words += said_of(without, [left.row, right.row]) if without else []
     dropped = _dropped([left, right], without)
-    groups = groups_beside(a, left.row)
+    groups = _groups((a, left.row), (b, right.row))
     words.append(f"Queries: {groups.words(left.row.data.set)}.")
     one_run = seeds_sentence([left, right])
     words += [one_run] if one_run else []
@@ -86,6 +86,17 @@ def _sides(a: Path, b: Path, *, seeds: bool) -> tuple[Side, Side]:
         if not {path.resolve() for path, _ in left.entries} & {path.resolve() for path, _ in right.entries}:
             return left, right
     return side_of([a]), side_of([b])
+
+
+def _groups(one: Entry, other: Entry) -> Groups:
+    """The groups that either of two rows on the same set has beside it; raises `UserError` where they differ."""
+    left, right = groups_beside(*one), groups_beside(*other)
+    if left.known and right.known and not np.array_equal(left.numbers, right.numbers):
+        raise UserError(
+            f"{one[0]}, {other[0]}: the folders they lie in group the queries of {one[1].data.set} in different ways "
+            f"({left.rule}; {right.rule}). Compare rows of one folder."
+        )
+    return left if left.known else right
 
 
 def _cells(

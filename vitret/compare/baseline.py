@@ -75,7 +75,8 @@ def read_baseline(path: Path, work: Work) -> Baseline:
         DataError: the row, or its row on another set of the suite, is not there.
     """
     if not path.is_file():
-        raise DataError(f"{path}: is not there. --baseline takes a row: a JSON file below results/.")
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise DataError(f"{path}: {what}. --baseline takes a row: a JSON file below results/.")
     row = read_result(path)
     if row.fingerprint != work.suite.protocol.fingerprint:
         raise UserError(

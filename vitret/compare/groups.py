@@ -8,7 +8,7 @@ file were measured before groups were known, or the file was lost.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +102,13 @@ def groups_for(root: Path, result: Result) -> Groups:
             f"{path}: is not of {data.set}, manifest {data.manifest[:8]}, {data.queries} queries. {AGAIN}"
         )
     return Groups(numbers=np.array(found.groups, np.int64), rule=found.rule)
+
+
+def require_groups(root: Path, rows: Iterable[Result]) -> None:
+    """Raise `DataError` where rows below a results folder have no file of groups: tables would claim too much."""
+    for path in dict.fromkeys(groups_path(root, row.data.set, row.data.manifest) for row in rows):
+        if not path.is_file():
+            raise DataError(missing(path))
 
 
 def _read(path: Path) -> _GroupsFile:

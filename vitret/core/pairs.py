@@ -33,7 +33,7 @@ class ListedPair(BaseModel):
     queries: tuple[Row, ...]
     proposal: Proposal | None = None
     verdict: Verdict | None = None
-    decided: bool | None = None
+    decided: bool = False
 
 
 class _PairsFile(BaseModel):

@@ -297,6 +297,12 @@ def read_track(configs: Path, train_set: str, assignments: Sequence[str] = ()) -
     return _changed(validate(Track, read_yaml(path), str(path)), assignments, str(path))
 
 
+def shipped_track(name: str) -> Path | None:
+    """The file of a training set's track among the configurations, which goes before one of the user's own."""
+    folder, _ = _track_folders(location("configs").path)
+    return folder / f"{name}.yaml" if name in file_names(folder) else None
+
+
 def has_track(name: str) -> bool:
     """Whether a training set has a track, among the configurations or of the user's own."""
     return any(name in file_names(folder) for folder in _track_folders(location("configs").path))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitret.compare.groups import require_groups
 from vitret.compare.overlap.affected import affected_by, said_of
 from vitret.compare.overlap.known import known
 from vitret.compare.published import PublishedFile, PublishedRow, published_files, rows_of, targets_of
@@ -197,6 +198,7 @@ def measured_tables(
     what each file leaves out is said. Raises `EmptyError` where there are no rows.
     """
     entries, known_here = read_all(root), known(root)
+    require_groups(root, (row for _, row in entries))
     found = tables(entries, known=known_here)
     if not found:
         raise EmptyError(

@@ -48,11 +48,13 @@ class Affected:
 
     @property
     def words(self) -> str:
-        """What is left out.
+        """What is left out, or that nothing is.
 
         >>> Affected(train="t", evaluation="e", manifest="", queries=9, rows=np.array([1, 4]), file=Path("f")).words
         '2 of 9 queries of e, which overlap with t'
         """
+        if not len(self.rows):
+            return f"no query of {self.evaluation} overlaps with {self.train}; the numbers stay as they are"
         open_words = f" ({unjudged_words(self.unjudged)})" if self.unjudged else ""
         return (
             f"{len(self.rows)} of {self.queries} queries of {self.evaluation}, which overlap with "
@@ -126,7 +128,7 @@ def said_of(affected: Sequence[Affected], rows: Sequence[Result]) -> list[str]:
 
 def _sentence(one: Affected, rows: Sequence[Result]) -> str:
     if not len(one.rows):
-        return f"{one.file}: no query of {one.evaluation} overlaps with {one.train}; the numbers stay as they are."
+        return f"{one.file}: {one.words}."
     if not any(one.concerns(row) for row in rows):
         return f"{one.file}: is of other bytes of {one.evaluation} than these rows; nothing is left out."
     return f"{one.file}: {one.words}, are left out below."

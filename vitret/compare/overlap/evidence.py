@@ -191,7 +191,6 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
     what it has verdicts on. Raises `UserError` for verdicts on other bytes of the two sets, or on pairs the evidence
     does not have.
     """
-    pairs = read_pairs(path)
     about = read_json_object(path)
     for side in ("train", "evaluation"):
         said = about.get(side)
@@ -202,12 +201,10 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
             raise UserError(
                 f"{path}: its verdicts are on other bytes of {evidence[side]['name']} than this evidence."
             )
-    listed = {pair["id"] for pair in pairs}
-    given = {
-        pair["id"]: pair.get("verdict") for pair in pairs if pair.get("decided", bool(pair.get("verdict")))
-    }
+    decided = [pair for pair in read_pairs(path) if pair.get("decided", bool(pair.get("verdict")))]
+    given = {pair["id"]: pair.get("verdict") for pair in decided}
     known = {pair["id"] for pair in evidence["pairs"]}
-    strange = sorted(listed - known)
+    strange = sorted(given.keys() - known)
     if strange:
         raise UserError(
             f"{path}: has verdicts on {len(strange)} pairs that are not in this evidence, first {strange[0]}. "
@@ -243,7 +240,8 @@ def continued(evidence: dict[str, Any], before: dict[str, Any]) -> dict[str, Any
         for pair in evidence["pairs"]
     ]
     kept = [_without_cosines(pair, networks) for name, pair in judged.items() if name not in found]
-    return {**evidence, "pairs": sorted([*pairs, *kept], key=_place)}
+    compared = evidence["compared"] + len(kept)
+    return {**evidence, "compared": compared, "pairs": sorted([*pairs, *kept], key=_place)}
 
 
 def _without_cosines(pair: dict[str, Any], networks: int) -> dict[str, Any]:
