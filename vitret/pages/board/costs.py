@@ -15,7 +15,7 @@ class Measure:
     words: Callable[[float], str]
 
 
-_UNITS = {"G": 1e9, "M": 1e6, "k": 1e3}
+_UNITS = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
 
 
 def short_amount(value: float) -> str:
@@ -24,7 +24,7 @@ def short_amount(value: float) -> str:
     >>> short_amount(5_524_416), short_amount(768), short_amount(12_800)
     ('5.52M', '768', '12.8k')
     """
-    for least, unit, digits in ((1e9, "G", 2), (1e6, "M", 2), (1e4, "k", 1)):
+    for least, unit, digits in ((1e12, "T", 2), (1e9, "G", 2), (1e6, "M", 2), (1e4, "k", 1)):
         if value >= least:
             return f"{value / _UNITS[unit]:.{digits}f}{unit}"
     return f"{value:g}"
