@@ -23,3 +23,14 @@ def test_the_cheapest_tie_is_named(write, tmp_path: Path):
     assert cost_sentence(replace(table, rows=rows)) == (
         "It costs 256 bytes an image, 2.00M parameters; its tie B costs 256 bytes an image, 1.00M parameters."
     )
+
+
+def test_of_ties_that_cost_the_same_the_higher_number_is_named(write, tmp_path: Path):
+    write("a", [0, 1] * 15)
+    write("b", [1, 0] * 14 + [0, 0])
+    write("c", [0] * 20 + [1] * 10)
+    (table,) = tables(read_all(tmp_path / "results"))
+    first, *ties = table.rows
+    assert [(row.system, row.rank_mark) for row in ties] == [("b", "tie"), ("a", "tie")]
+    rows = (replace(first, parameters=2_000_000), *(replace(row, parameters=1_000_000) for row in ties))
+    assert "; its tie B costs" in cost_sentence(replace(table, rows=rows))

@@ -59,7 +59,8 @@ def cost_sentence(table: Table) -> str:
     said = f"It costs {cost_words(first)}"
     if not ties:
         return f"{said}."
-    cheap = min(ties, key=lambda row: (row.parameters, row.dim, row.system))
+    # The rows stand best first: of equal costs the higher number.
+    cheap = min(ties, key=lambda row: (row.parameters, row.dim))
     return f"{said}; its tie {cheap.title} costs {cost_words(cheap)}."
 
 
