@@ -65,14 +65,20 @@ def test_the_plan_counts_runs_images_and_disk_before_anything_is_prepared(places
     images = 70 + 4_993 + 70 + 6_322 + 1_001_001
     assert lines[2].startswith(f"Images to describe: at most {images:,};")
     assert lines[3].startswith("Descriptors: at most ")
-    assert any(
-        line.startswith("Not prepared: revisitop1m, 420 GB to fetch, 430 GB of disk") for line in lines
-    )
+    assert "Not prepared: revisitop1m, 420 GB and 1 file of unknown size to fetch, 430 GB of disk" in lines
     assert "vitret prepare " in lines[-2]
     assert not places.home.exists()
     without = plan(places, Request(train_set="none", suite="far", seeds=1, without_distractors=True))
     assert not any("revisitop1m" in line for line in without)
     assert f"at most {images - 1_001_001:,};" in without[2]
+
+
+def test_the_plan_of_a_set_of_unknown_size_does_not_say_that_it_has_none(places: Places):
+    request = Request(train_set="none", eval_sets=["rminitown-east", "sfm120k"], without_distractors=True)
+    assert [line for line in plan(places, request) if line.startswith("Not prepared: ")] == [
+        "Not prepared: rminitown-east, nothing to fetch",
+        "Not prepared: sfm120k, 2 files of unknown size to fetch, 70 GB of disk",
+    ]
 
 
 def test_the_plan_of_prepared_sets_counts_what_is_there(places: Places):

@@ -146,7 +146,8 @@ def _preparations(places: Places, asked: Asked, missing: Sequence[str]) -> Itera
     for i, name in enumerate(missing):
         cost = make_plan(plugins.load("datasets", name).CARD, places.data, before=missing[:i])
         yield (
-            f"Not prepared: {name}, {readable(cost.fetch_bytes)} to fetch, {readable(cost.disk_needed)} of disk"
+            f"Not prepared: {name}, {cost.to_fetch} to fetch"
+            + (f", {cost.disk_words} of disk" if cost.disk_words else "")
             + (", by hand" if cost.by_hand else "")
         )
     if missing:

@@ -1,4 +1,5 @@
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,19 @@ def test_a_plan_names_bytes_disk_files_and_terms_and_touches_nothing(tmp_path: P
     assert "1.94 GB" in text
     assert "hash: third party" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_says_what_it_does_not_know(tmp_path: Path) -> None:
+    def words(name: str, *, shards: str = "") -> tuple[str, str]:
+        choices = Choices(shards=shards or None)
+        _, fetch, disk, *_ = make_plan(card(name), tmp_path, choices=choices).lines()
+        return fetch, disk.partition(" needed, ")[0]
+
+    assert words("sfm120k") == ("  fetch    2 files of unknown size", "  disk     70 GB")
+    assert words("gldv2-clean", shards="0-9")[0] == "  fetch    10 GB and 2 files of unknown size"
+    fetch, disk = words("minitown-clean")
+    assert fetch == "  fetch    nothing"
+    assert re.fullmatch("  disk     [0-9.]+ [kMGT]B free", disk)
 
 
 def test_a_plan_of_some_shards_needs_their_share(tmp_path: Path) -> None:

@@ -49,13 +49,26 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def to_fetch(self) -> str:
+        """What there is to fetch, in words: the bytes that are known, and the files whose size is not."""
+        known = [readable(self.fetch_bytes)] if self.fetch_bytes else []
+        files = "1 file" if self.sizes_unknown == 1 else f"{self.sizes_unknown} files"
+        unknown = [f"{files} of unknown size"] if self.sizes_unknown else []
+        return " and ".join(known + unknown) or "nothing"
+
+    @property
+    def disk_words(self) -> str:
+        """The disk needed; empty where it is not known, or nothing is."""
+        return readable(self.disk_needed) if self.disk_needed else ""
+
     def lines(self) -> list[str]:
         """The plan as the user reads it, a line a fact."""
-        more = f", and {self.sizes_unknown} files whose size nobody states" if self.sizes_unknown else ""
+        needed = f"{self.disk_words} needed, " if self.disk_words else ""
         lines = [
             f"{self.set}: {self.title}",
-            f"  fetch    {readable(self.fetch_bytes)}{more}",
-            f"  disk     {readable(self.disk_needed)} needed, {readable(self.disk_free)} free",
+            f"  fetch    {self.to_fetch}",
+            f"  disk     {needed}{readable(self.disk_free)} free",
         ]
         if self.shards:
             lines.append(f"  shards   {self.shards}")
