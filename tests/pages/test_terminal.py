@@ -48,3 +48,16 @@ def test_wide_keeps_a_metric_together(
     shown = lines(found, capsys, wide=True)
     (head,) = [line for line in shown if "mAP M" in line]
     assert (head.count("mAP M"), head.count("mAP H")) == (3, 3)
+
+
+def test_no_column_is_cut_where_the_first_number_does_not_fit_beside_the_facts(
+    write, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    for system, ranks in (("a_system_with_a_long_name_indeed", [0, 1, 2] * 8), ("b", [3, 4, 5] * 8)):
+        write(system, ranks, eval_set="a_set_with_a_long_name", trained_on="", pretrained=True)
+    shown = lines(tables(read_all(tmp_path / "results")), capsys)
+    assert max(map(len, shown)) <= 80
+    facts, *others = [line.split() for line in shown if line.startswith("system")]
+    assert facts == ["system", "params", "seeds", "rank", "mAP", "(hard)"]
+    assert [len(line) for line in others] == [5, 5]  # the system and two numbers of two words

@@ -8,7 +8,7 @@ import pytest
 from vitret.compare.tables import Table, read_all, tables
 from vitret.pages.leaderboard import grid, number
 from vitret.pages.terminal import print_tables
-from vitret.pages.verdict import average, averaged, below, conclusion, seen
+from vitret.pages.verdict import average, averaged, below, conclusion, seed_count, seen
 
 
 def table(root: Path) -> Table:
@@ -69,6 +69,16 @@ def test_a_frozen_network_beside_one_run_is_not_counted_as_a_run(write, tmp_path
     write("a", [0] * 30)
     write("b", [9] * 30, trained_on="", pretrained=True)
     assert below(table(tmp_path))[-1] == "One run of A: such a row tells of a checkpoint, not of a method."
+
+
+def test_the_seeds_of_a_network_that_no_seed_changes_are_not_counted(write, tmp_path: Path):
+    write("a", [0] * 30)
+    write("b", [1] * 30, trained_on="", pretrained=True)
+    write("c", [9] * 30, trained_on="")  # random weights: another seed gives another network
+    found = table(tmp_path)
+    assert [(row.system, seed_count(row)) for row in found.rows] == [("a", "1"), ("b", "frozen"), ("c", "1")]
+    heads, cells = grid(found, found.keys[:1], with_test=False)
+    assert [row[heads.index("seeds")] for row in cells] == ["1", "frozen", "1"]
 
 
 def test_a_head_on_descriptors_says_that_its_images_were_not_augmented(write, tmp_path: Path):

@@ -10,7 +10,7 @@ from vitret.core.config import file_names
 from vitret.core.recipes import Track, read_system, read_track
 from vitret.pages.leaderboard import number
 from vitret.pages.markdown import markdown_table
-from vitret.pages.verdict import against, below, named_conclusion, questions, rank
+from vitret.pages.verdict import against, below, named_conclusion, questions, rank, seed_count
 
 PARTS = ("trained", "tables", "claims", "missing")
 
@@ -96,15 +96,11 @@ def _pivot(found: Sequence[Table]) -> tuple[list[str], list[list[str]]]:
             rows.setdefault(row.system, row)
     lines = []
     for system, row in rows.items():
-        line = [row.title, str(row.dim), row.millions, _seeds(row)]
+        line = [row.title, str(row.dim), row.millions, seed_count(row)]
         for table in found:
             line += _place(next((one for one in table.rows if one.system == system), None), table)
         lines.append(line)
     return heads, lines
-
-
-def _seeds(row: Row) -> str:
-    return str(len(row.seeds)) if row.images_seen else "frozen"
 
 
 def _place(row: Row | None, table: Table) -> list[str]:
@@ -147,7 +143,7 @@ def _whole(table: Table) -> tuple[list[str], list[list[str]]]:
         values = [
             number(cell, interval=key == table.primary) for (_, key), cell in zip(columns, cells, strict=True)
         ]
-        lines.append([row.title, row.starts_from, _seeds(row), *values, rank(row), against(row)])
+        lines.append([row.title, row.starts_from, seed_count(row), *values, rank(row), against(row)])
     return heads, lines
 
 

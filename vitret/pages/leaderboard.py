@@ -17,7 +17,7 @@ from vitret.pages.captions import caption, title
 from vitret.pages.latex import latex
 from vitret.pages.markdown import markdown_table
 from vitret.pages.published import IN_ITALICS, italic_rows, section
-from vitret.pages.verdict import against, average, averaged, below, rank, seeds_sentence, seen
+from vitret.pages.verdict import against, average, averaged, below, rank, seed_count, seeds_sentence, seen
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,7 +51,7 @@ def grid(table: Table, keys: Sequence[str], *, with_test: bool) -> tuple[list[st
             str(row.dim),
             row.millions,
             seen(row),
-            str(len(row.seeds)),
+            seed_count(row),
             *(number(row.cells.get(column)) for column in columns),
         ]
         for row in table.rows

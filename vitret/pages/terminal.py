@@ -13,10 +13,10 @@ from vitret.compare.tables import Cell, Row, Table, head
 from vitret.pages.captions import caption, title
 from vitret.pages.leaderboard import metric_groups, number
 from vitret.pages.published import IN_ITALICS, cells_of
-from vitret.pages.verdict import against, average, averaged, below, rank
+from vitret.pages.verdict import against, average, averaged, below, rank, seed_count
 
 # A title or the name of a backbone that is longer takes another line.
-LONGEST_NAME = 26
+LONGEST_NAME = 24
 # Between two columns.
 _GAP = 2
 
@@ -77,13 +77,13 @@ def _grids(table: Table, targets: Sequence[PublishedRow], *, width: int | None) 
 def _packed(
     first: list[_Column], again: _Column, values: Sequence[_Column], width: int | None
 ) -> Iterator[list[_Column]]:
-    """The values in turn behind what stands first, as many at a time as fit; never none."""
-    columns, begins = list(first), len(first)
+    """The values in turn behind what stands first, as many at a time as fit; never a system alone."""
+    columns = list(first)
     for value in values:
-        wanted = sum(column.width + _GAP for column in [*columns, value])
-        if width is not None and wanted > width and len(columns) > begins:
+        wanted = sum(column.width for column in [*columns, value]) + _GAP * len(columns)
+        if width is not None and wanted > width and len(columns) > 1:
             yield columns
-            columns, begins = [again], 1
+            columns = [again]
         columns.append(value)
     yield columns
 
@@ -92,7 +92,7 @@ def _facts(table: Table, targets: Sequence[PublishedRow]) -> list[_Column]:
     """Size and place of each row, beside its first numbers; of what was published the size alone."""
     found = [
         _Column(head="dim\nparams", cells=[f"{r.dim}\n{r.millions}" for r in table.rows]),
-        _Column(head="seeds", cells=[str(len(r.seeds)) for r in table.rows]),
+        _Column(head="seeds", cells=[seed_count(r) for r in table.rows]),
         _Column(head="rank", cells=[rank(r) for r in table.rows]),
         _Column(
             head=f"vs first\n{table.primary}", cells=[against(r).replace(" [", "\n[") for r in table.rows]

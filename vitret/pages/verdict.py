@@ -38,6 +38,11 @@ def seen(row: Row) -> str:
     return f"{row.images_seen:,}" + (" not augmented" if on_descriptors else "")
 
 
+def seed_count(row: Row) -> str:
+    """How many seeds a row is the mean of; a network that no seed would change is "frozen"."""
+    return str(len(row.seeds)) if row.entries[0][1].recipe.varies else "frozen"
+
+
 def averaged(table: Table) -> bool:
     """Whether a table's text shows the mean over its evaluation sets; the page does from two sets on."""
     return sum("+" not in name for name in table.sets) >= AVERAGED_FROM

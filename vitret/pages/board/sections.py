@@ -8,7 +8,7 @@ from vitret.compare.tables import Cell, Row, Table, head
 from vitret.pages.board.cards import row_anchor
 from vitret.pages.board.scale import Bar, Scale, percent
 from vitret.pages.leaderboard import metric_groups
-from vitret.pages.verdict import against, average, rank, seen
+from vitret.pages.verdict import against, average, rank, seed_count, seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ FACTS = (
         words=seen,
         key=lambda row: str(row.images_seen),
     ),
-    Fact(head="seeds", words=lambda row: str(len(row.seeds)), key=lambda row: str(len(row.seeds))),
+    Fact(head="seeds", words=seed_count, key=lambda row: str(len(row.seeds))),
     _text("starts from", lambda row: row.starts_from),
     _text("overlap", lambda row: row.overlap.word),
     _text("zero-shot %", lambda row: row.overlap.cell),
