@@ -73,3 +73,8 @@ def test_the_list_and_one_schema(capsys: pytest.CaptureFixture[str]):
     assert json.loads(capsys.readouterr().out)["title"] == "vitret track"
     assert run(["schema", "trakc"]) == 2
     assert "Did you mean 'track'" in capsys.readouterr().err
+
+
+def test_the_page_names_every_schema():
+    page = " ".join((ROOT / "docs" / "add-your-own.md").read_text(encoding="utf-8").split())
+    assert f"a JSON schema for each kind of YAML file: {', '.join(schemas.MODELS)}." in page
