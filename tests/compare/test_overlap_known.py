@@ -17,6 +17,7 @@ from vitret.core.records import Ranks
 from vitret.core.store import digest
 from vitret.pages import leaderboard
 from vitret.pages.captions import title
+from vitret.pages.verdict import against, conclusion, questions
 
 FACTS = """facts:
   - {train: town, evaluation: east, affected: 3, queries: 4, basis: literature, source: a page}
@@ -175,7 +176,20 @@ def test_where_every_query_is_affected_no_number_is_left(write, root: Path):
     write_measured(root, _evidence(("x.jpg", [0, 1, 2, 3], PLACE, None)))
     (rest,) = tables(read_all(root), without=affected_by("auto", root))
     assert rest.rows[0].cells == {}
-    assert rest.rows[0].rank_mark == "incomplete"
+    assert against(rest.rows[0]) == "no query left"
+    assert questions(rest) == ["No query of east is left: all overlap with the training set."]
+    assert conclusion(rest) == "No query of east is left."
+
+
+@pytest.mark.parametrize("form", leaderboard.RENDERERS)
+def test_every_form_shows_a_table_without_queries(form: str, write, root: Path):
+    write("a", [0] * 4)
+    write("b", [1] * 4)
+    write_measured(root, _evidence(("x.jpg", [0, 1, 2, 3], PLACE, None)))
+    text = leaderboard.render(root, form, without="auto")
+    assert "0 queries" not in text
+    assert "incomplete" not in text.replace('class="incomplete"', "")
+    assert ("No query of east is left" in text) == (form not in ("csv", "json"))
 
 
 def test_two_rows_are_compared_with_and_without(write, root: Path):

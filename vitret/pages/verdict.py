@@ -15,8 +15,13 @@ AVERAGED_FROM = 3
 def against(row: Row) -> str:
     """The paired difference to the best row in points, with its interval."""
     if row.against_best is None:
-        return row.rank_mark
+        return mark(row)
     return row.against_best.points + (" tie" if row.rank_mark else "")
+
+
+def mark(row: Row) -> str:
+    """What stands where a row has no difference: "incomplete" only where a number is missing that could be there."""
+    return row.rank_mark if row.cells else "no query left"
 
 
 def rank(row: Row) -> str:
@@ -77,20 +82,33 @@ def asked(table: Table) -> list[str]:
 
 def questions(table: Table) -> list[str]:
     """The queries of a table, their groups, and whether those are few."""
-    lines = [f"Queries: {'; '.join(groups.words(name) for name, groups in table.groups)}."]
+    left = [groups.words(name) for name, groups in table.groups if name not in _emptied(table)]
+    lines = [f"Queries: {'; '.join(left)}."] if left else []
     lines += few_groups((name, len(np.unique(groups.numbers))) for name, groups in table.groups)
     lines += [
         f"Without {count} queries of {name}, which overlap with the training set."
         for name, count in table.dropped
+        if name not in _emptied(table)
     ]
+    lines += [f"{_none_left(name)}: all overlap with the training set." for name in _emptied(table)]
     return lines
+
+
+def _emptied(table: Table) -> list[str]:
+    """The evaluation sets of which every query was left out."""
+    return [name for name, groups in table.groups if not len(groups.numbers)]
+
+
+def _none_left(name: str) -> str:
+    return f"No query of {name} is left"
 
 
 def conclusion(table: Table) -> str:
     """Which row is best, as far as the tests can tell, in one sentence that counts the others."""
     first, below, ties = _order(table)
     if first is None:
-        return "No row has all numbers of the suite yet."
+        none_left = [f"{_none_left(name)}." for name in _emptied(table)]
+        return " ".join(none_left) or "No row has all numbers of the suite yet."
     if not below and not ties:
         return f"{first.title} stands alone: it is compared with nothing."
     if not ties:

@@ -188,7 +188,7 @@ def _measured(cell: Cell | None, scale: Scale) -> Field:
 def _difference(row: Row, scale: Scale) -> Field:
     test = row.against_best
     if test is None:
-        return Field(words=row.rank_mark, key="0" if row.primary is not None else "")
+        return Field(words=against(row), key="0" if row.primary is not None else "")
     words, _, rest = against(row).partition(" [")
     interval, _, tie = rest.partition("]")
     return Field(
