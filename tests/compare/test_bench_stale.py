@@ -218,3 +218,12 @@ def test_groups_that_are_lost_or_damaged_are_written_again_where_every_row_is_th
     assert not missing_rows(work, work.tasks[0])
     do(places, work, machine=CPU)
     assert groups.read_bytes() == before
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_a_row_tells_the_time_of_a_whole_training_only(places: Places, continued: bool):
+    work = resolve(places, Request(train_set="town", systems=["moved"], suite="plain", seeds=1))
+    if continued:
+        Run.of(places.home, work.tasks[0].recipe.run_id).state.mkdir(parents=True)
+    row, *_ = run(places, "moved")
+    assert (row.cost.train_seconds is None) is continued

@@ -124,7 +124,7 @@ def _network(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> Network:
 
 
 def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
-    """Make the run's checkpoint if it has none. Seconds spent training.
+    """Make the run's checkpoint if it has none. Seconds spent training, None where not all of them were spent now.
 
     A frozen network's checkpoint is its initial weights, written again where their file was replaced.
     """
@@ -140,7 +140,7 @@ def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
         return None
     if run.finished:
         return None
-    started = time.monotonic()
+    started, continued = time.monotonic(), run.state.is_dir()
     trainset = _trainset(job, recipe)
     with job.steps(run.id) as progress:
         train(
@@ -153,7 +153,7 @@ def _train(job: _Bench, recipe: ResolvedRecipe, *, run: Run) -> float | None:
             say=job.say,
             progress=progress,
         )
-    return time.monotonic() - started
+    return None if continued else time.monotonic() - started
 
 
 def _trainset(job: _Bench, recipe: Recipe) -> TrainSet:
