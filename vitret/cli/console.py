@@ -121,7 +121,7 @@ def with_and_without(
     right: Container[str] = (),
     form: str = "",
 ) -> None:
-    """A table of all queries, then words, then the table without the queries that overlap where it has rows.
+    """A table of all queries, then words, then the table without the queries that overlap, where there are any.
 
     With `form` it is one table, whose first column says what is left out, and the words go to stderr.
     """
@@ -130,7 +130,7 @@ def with_and_without(
         table(rows, heads=["left out", *heads], right=right, form=form)
     else:
         table(every, heads=heads, right=right)
-    if kept:
+    if words:
         (say if form else put)(words)
     if kept and not form:
         table(kept, heads=heads, right=right)

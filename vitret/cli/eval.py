@@ -12,8 +12,9 @@ from vitret.cli import completions, console
 from vitret.cli.options import Search
 
 if TYPE_CHECKING:
+    from vitret.compare.groups import Groups
     from vitret.core.protocol import RerankSpec
-    from vitret.core.records import EvalSet, Int64
+    from vitret.core.records import EvalSet
     from vitret.measure.bare import Files, Scored
     from vitret.measure.evaluate import Measurement
 
@@ -279,8 +280,10 @@ def _rerank(kind: str, depth: int | None, *, shortlist: str) -> "RerankSpec":
 
 
 def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> dict[str, Any]:
+    from vitret.compare.groups import Groups
+
     found = scored.measurement
-    levels = _levels(found, evalset)
+    levels, groups = _levels(found, evalset), Groups.of(evalset)
     again = ""
     if second.kind != "none":
         again = f"{second.kind} of the first {second.depth}, {second.shortlist} shortlist, "
@@ -289,23 +292,15 @@ def _summary(evalset: "EvalSet", scored: "Scored", *, second: "RerankSpec") -> d
     return {
         "set": evalset.name,
         "queries": found.n,
-        "groups": len(_groups(evalset)),
+        "groups": groups.count,
         "database": len(evalset.database),
         "distractors": scored.distractors,
         "dim": scored.dim,
         "levels": levels,
         "search": None if search is None else search.model_dump(mode="json"),
         "measured": f"{how}, {again}ties by database index, junk removed, queries without positives left out; "
-        f"95 % intervals, {_grouped(evalset)}; how the descriptors were made is not known here",
+        f"95 % intervals, {_grouped(groups)}; how the descriptors were made is not known here",
     }
-
-
-def _groups(evalset: "EvalSet", dropped: Sequence[int] = ()) -> "Int64":
-    """The groups of the queries that are not dropped, (G,); each query is one where none is known."""
-    import numpy as np
-
-    numbers = np.arange(len(evalset.queries)) if evalset.groups is None else evalset.groups
-    return np.unique(np.delete(numbers, list(dropped)))
 
 
 def _rough(summary: dict[str, Any]) -> list[str]:
@@ -338,6 +333,7 @@ def _levels(found: "Measurement", evalset: "EvalSet", dropped: Sequence[int] = (
 
 def _without(evalset: "EvalSet", scored: "Scored", file: Path) -> dict[str, Any]:
     """The numbers without the queries that a file of overlap names."""
+    from vitret.compare.groups import Groups
     from vitret.compare.overlap.affected import read_affected
     from vitret.core.errors import UserError
 
@@ -347,25 +343,22 @@ def _without(evalset: "EvalSet", scored: "Scored", file: Path) -> dict[str, Any]
             f"{file}: is about {affected.queries} queries of {affected.evaluation}, not about the "
             f"{scored.measurement.n} of {evalset.name}."
         )
-    dropped = affected.rows.tolist()
+    dropped, left = affected.rows.tolist(), Groups.of(evalset).without(affected.rows)
     return {
         "train": affected.train,
         "queries": dropped,
         "unjudged": affected.unjudged,
-        "groups": len(_groups(evalset, dropped)),
+        "groups": left.count,
         "levels": _levels(scored.measurement, evalset, dropped),
-        "measured": f"without {affected.words}; what is left: {_grouped(evalset, dropped)}"
+        "measured": f"without {affected.words}; what is left: {_grouped(left)}"
         if dropped
         else affected.words,
     }
 
 
-def _grouped(evalset: "EvalSet", dropped: Sequence[int] = ()) -> str:
+def _grouped(groups: "Groups") -> str:
     """Over what the intervals are, in words."""
-    if evalset.groups is None:
-        return "queries taken as independent"
-    count = len(_groups(evalset, dropped))
-    return f"queries in {count} {'group' if count == 1 else 'groups'} ({evalset.groups_rule})"
+    return f"queries in {groups.in_words}" if groups.known else "queries taken as independent"
 
 
 def _print(summary: dict[str, Any], form: str) -> None:
@@ -384,8 +377,6 @@ def _print(summary: dict[str, Any], form: str) -> None:
         kept = _cells(without["levels"], summary["queries"], metrics) if without["queries"] else []
         words = f"{summary['measured']}\n\n{without['measured']}"
         console.with_and_without(every, kept, words=words, heads=heads, form=form)
-        if not kept:
-            tell(words)
     for line in _rough(summary):
         tell(line)
 

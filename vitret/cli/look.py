@@ -55,7 +55,7 @@ def compare(
         tell(line)
     numbers = ("A", "B", "B−A", "p")
     if without_overlap:
-        words = "\nWithout the queries that overlap"
+        words = "\nWithout the queries that overlap" if found.without else ""
         console.with_and_without(
             found.cells, found.without, words=words, heads=found.HEADS, right=numbers, form=form
         )

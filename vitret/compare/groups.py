@@ -51,9 +51,30 @@ class Groups:
     numbers: Int64
     rule: str
 
+    @classmethod
+    def of(cls, evalset: EvalSet) -> Groups:
+        """The groups of an evaluation set."""
+        if evalset.groups is None:
+            return cls.alone(len(evalset.queries))
+        return cls(numbers=evalset.groups, rule=evalset.groups_rule)
+
+    @classmethod
+    def alone(cls, queries: int) -> Groups:
+        """Each query a group of its own, because nothing tells more."""
+        return cls(numbers=np.arange(queries), rule="")
+
     @property
     def known(self) -> bool:
         return bool(self.rule)
+
+    @property
+    def count(self) -> int:
+        return len(np.unique(self.numbers))
+
+    @property
+    def in_words(self) -> str:
+        """How many groups there are, and by which rule."""
+        return f"{self.count} group{'' if self.count == 1 else 's'} ({self.rule})"
 
     def without(self, rows: Int64 | None) -> Groups:
         """The groups of the other queries."""
@@ -67,8 +88,7 @@ class Groups:
         """
         if not self.known:
             return f"{name} {len(self.numbers)} queries, groups unknown, taken as independent"
-        count = len(np.unique(self.numbers))
-        return f"{name} {len(self.numbers)} queries in {count} group{'' if count == 1 else 's'} ({self.rule})"
+        return f"{name} {len(self.numbers)} queries in {self.in_words}"
 
 
 def write_groups(root: Path, evalset: EvalSet) -> None:
@@ -76,13 +96,12 @@ def write_groups(root: Path, evalset: EvalSet) -> None:
     path = groups_path(root, evalset.name, evalset.digest)
     if not _harm(path) and _read(path).is_of(evalset.name, evalset.digest, len(evalset.queries)):
         return
-    alone = evalset.groups is None
-    numbers = np.arange(len(evalset.queries)) if evalset.groups is None else evalset.groups
+    groups = Groups.of(evalset)
     content = {
         "set": evalset.name,
         "manifest": evalset.digest,
-        "rule": "" if alone else evalset.groups_rule,
-        "groups": numbers.tolist(),
+        "rule": groups.rule,
+        "groups": groups.numbers.tolist(),
     }
     write_json(path, {**content, "digest": own_digest(content)})
 
@@ -95,7 +114,7 @@ def groups_for(root: Path, result: Result) -> Groups:
     data = result.data
     path = groups_path(root, data.set, data.manifest)
     if not path.is_file():
-        return Groups(numbers=np.arange(data.queries), rule="")
+        return Groups.alone(data.queries)
     found = _read(path)
     if not found.is_of(data.set, data.manifest, data.queries):
         raise DataError(

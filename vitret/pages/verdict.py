@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from vitret.compare.overlap.known import NOTHING_TRAINED
 from vitret.compare.standing import few_groups, seeds_words
 from vitret.compare.tables import Cell, Row, Table
@@ -82,15 +80,16 @@ def asked(table: Table) -> list[str]:
 
 def questions(table: Table) -> list[str]:
     """The queries of a table, their groups, and whether those are few."""
-    left = [groups.words(name) for name, groups in table.groups if name not in _emptied(table)]
+    emptied = _emptied(table)
+    left = [groups.words(name) for name, groups in table.groups if name not in emptied]
     lines = [f"Queries: {'; '.join(left)}."] if left else []
-    lines += few_groups((name, len(np.unique(groups.numbers))) for name, groups in table.groups)
+    lines += few_groups((name, groups.count) for name, groups in table.groups)
     lines += [
         f"Without {count} queries of {name}, which overlap with the training set."
         for name, count in table.dropped
-        if name not in _emptied(table)
+        if name not in emptied
     ]
-    lines += [f"{_none_left(name)}: all overlap with the training set." for name in _emptied(table)]
+    lines += [f"{_none_left(name)}: all overlap with the training set." for name in emptied]
     return lines
 
 
