@@ -170,17 +170,13 @@ def _read_given(
 ) -> "tuple[Baseline | None, Sequence[Affected]]":
     """The files of --baseline and --without-overlap; what is wrong with them is said before anything is trained."""
     from vitret.compare.baseline import read_baseline
-    from vitret.compare.overlap.affected import affected_by
-    from vitret.core.errors import UserError, listed
+    from vitret.compare.overlap.affected import affected_by, require_about
 
     against = None if wanted.baseline is None else read_baseline(wanted.baseline, work)
     affected = affected_by(wanted.without_overlap, places.results) if wanted.without_overlap else []
-    trained = {task.recipe.track.train_set for task in work.tasks}
-    if affected and not any(one.train in trained and one.evaluation in work.suite.sets for one in affected):
-        about = listed(f"{one.file} ({one.train}, {one.evaluation})" for one in affected)
-        raise UserError(
-            f"--without-overlap: no row of this bench is of the training and evaluation set of {about}."
-        )
+    if affected:
+        sets = {(task.recipe.track.train_set, name) for task in work.tasks for name in work.suite.sets}
+        require_about(affected, sets, where="of this bench")
     return against, affected
 
 

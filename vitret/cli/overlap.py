@@ -70,7 +70,7 @@ def overlap(
     """
     from vitret.compare.overlap.evidence import with_verdicts
     from vitret.core.errors import UserError
-    from vitret.core.pairs import read_pairs
+    from vitret.core.pairs import read_pairs_file
 
     path = out or Path(f"overlap-{train_set}-{eval_set}.json")
     if path.suffix != ".json":
@@ -78,7 +78,7 @@ def overlap(
     # Wrong files are refused before the audit, not after it.
     before = _before(path, train_set, eval_set) if path.is_file() else None
     if verdicts is not None:
-        read_pairs(verdicts)
+        read_pairs_file(verdicts)
     if by:
         audit = _audit(
             train_set, eval_set, by, sizes=size, neighbours=neighbours, device=device, precision=precision

@@ -10,10 +10,10 @@ import numpy as np
 
 from vitret.core.errors import DataError, UserError, said
 from vitret.core.left_out import Exclusion
-from vitret.core.pairs import counted, read_pairs
+from vitret.core.pairs import counted, read_pairs_file
 from vitret.core.recipes import Recipe
 from vitret.core.records import TrainSet
-from vitret.core.store import digest, read_json_object
+from vitret.core.store import digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,9 @@ def read_left_out(file: Path) -> LeftOut:
     """
     train_set = ""
     if file.suffix == ".json":
-        names = {str(pair["train"]) for pair in counted(read_pairs(file))}
-        about = read_json_object(file).get("train")
+        value = read_pairs_file(file)
+        names = {str(pair["train"]) for pair in counted(value["pairs"])}
+        about = value.get("train")
         train_set = str(about.get("name", "")) if isinstance(about, dict) else ""
         advice = (
             "No pair in it is confirmed, and no proposal is without a verdict. "

@@ -68,16 +68,15 @@ def _is_unjudged(pair: dict[str, Any]) -> bool:
     return not pair.get("verdict") and pair.get("proposal") in (PHOTOGRAPH, PLACE)
 
 
-def read_pairs(path: Path) -> list[dict[str, Any]]:
-    """The pairs in a file of evidence, of verdicts or of a record; raises `UserError` for what is none of these."""
+def read_pairs_file(path: Path) -> dict[str, Any]:
+    """A file of evidence, of verdicts or of a record, with its pairs; raises `UserError` for what is none of these."""
     value = read_json_object(path, advice="Write it again: vitret overlap TRAINSET EVALSET")
     if "pairs" not in value:
         raise UserError(
             f"{path}: is neither the evidence that `vitret overlap` writes nor the verdicts of its page."
         )
     validate(_PairsFile, value, str(path), advice=advice(value))
-    pairs: list[dict[str, Any]] = value["pairs"]
-    return pairs
+    return value
 
 
 def advice(value: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,7 @@ from vitret.compare.overlap.evidence import Evaluated, Trained
 from vitret.compare.overlap.known import FOLDER, measured_files
 from vitret.core.config import validate
 from vitret.core.errors import DataError, UserError
-from vitret.core.pairs import advice, counted, read_pairs, unjudged, unjudged_words
-from vitret.core.store import read_json_object
+from vitret.core.pairs import advice, counted, read_pairs_file, unjudged, unjudged_words
 
 if TYPE_CHECKING:
     from vitret.compare.results import Result
@@ -77,8 +76,8 @@ def read_affected(file: Path) -> Affected:
     """
     if not file.is_file():
         raise DataError(f"{file}: is not there. Write it: vitret overlap TRAINSET EVALSET")
-    pairs = counted(read_pairs(file))
-    value = read_json_object(file)
+    value = read_pairs_file(file)
+    pairs = counted(value["pairs"])
     about = validate(_Sets, value, str(file), advice=advice(value))
     rows = np.array(sorted({query for pair in pairs for query in pair["queries"]}), np.int64)
     queries = about.evaluation.queries
@@ -115,15 +114,24 @@ def said_of(affected: Sequence[Affected], rows: Sequence[Result]) -> list[str]:
 
     Raises `UserError` where no file is about them.
     """
-    about = [
-        one
-        for one in affected
-        if any((one.train, one.evaluation) == (row.training.set, row.data.set) for row in rows)
-    ]
-    if not about:
-        names = ", ".join(str(one.file) for one in affected)
-        raise UserError(f"--without-overlap: no row here is of the training and evaluation set of {names}.")
+    about = require_about(affected, {(row.training.set, row.data.set) for row in rows}, where="here")
     return [_sentence(one, rows) for one in about]
+
+
+def require_about(
+    affected: Sequence[Affected], sets: Collection[tuple[str, str]], *, where: str
+) -> list[Affected]:
+    """The files that are about one of these pairs of a training and an evaluation set.
+
+    Raises `UserError` where there is none; `where` says where no row is.
+    """
+    about = [one for one in affected if (one.train, one.evaluation) in sets]
+    if not about:
+        names = ", ".join(f"{one.file} ({one.train}, {one.evaluation})" for one in affected)
+        raise UserError(
+            f"--without-overlap: no row {where} is of the training and evaluation set of {names}."
+        )
+    return about
 
 
 def _sentence(one: Affected, rows: Sequence[Result]) -> str:

@@ -19,7 +19,7 @@ from vitret.core.pairs import (
     ListedPair,
     Proposal,
     Verdict,
-    read_pairs,
+    read_pairs_file,
 )
 from vitret.core.store import digest, read_json_object, write_json
 
@@ -191,9 +191,9 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
     what it has verdicts on. Raises `UserError` for verdicts on other bytes of the two sets, or on pairs the evidence
     does not have.
     """
-    about = read_json_object(path)
+    given_file = read_pairs_file(path)
     for side in ("train", "evaluation"):
-        said = about.get(side)
+        said = given_file.get(side)
         if (
             isinstance(said, dict)
             and said.get("digest", evidence[side]["digest"]) != evidence[side]["digest"]
@@ -201,7 +201,7 @@ def with_verdicts(evidence: dict[str, Any], path: Path) -> dict[str, Any]:
             raise UserError(
                 f"{path}: its verdicts are on other bytes of {evidence[side]['name']} than this evidence."
             )
-    decided = [pair for pair in read_pairs(path) if pair.get("decided", bool(pair.get("verdict")))]
+    decided = [pair for pair in given_file["pairs"] if pair.get("decided", bool(pair.get("verdict")))]
     given = {pair["id"]: pair.get("verdict") for pair in decided}
     known = {pair["id"] for pair in evidence["pairs"]}
     strange = sorted(given.keys() - known)
